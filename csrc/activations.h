@@ -1,0 +1,195 @@
+/*
+ * activations.h: THE TABLE. One row per activation; beside it the vector expressions of the function and its derivative.
+ *
+ * Design
+ * A. A row gives the enum, the loops on every ISA and dtype, the fused forms, the layer class, the tests and the
+ *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py, docs.
+ * B. Expressions are functions of one variable. WIDE(f) { ... } is evaluated in float64 lanes and rounded once to T;
+ *    NARROW(f) { ... } in lanes of T; they define f_w (wide only) and f_v. x is the argument, p the parameters. NAME is
+ *    the function, NAME_dx its derivative as a function of x, NAME_dy as a function of y (then called x); the backward
+ *    loop multiplies by the incoming gradient.
+ * C. NAME_dy holds for parameters >= 0 only (with a negative slope y does not tell the sign of x).
+ * D. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
+ *
+ * Columns
+ *    name      of the function
+ *    layer     class name, torch.nn's where it has one
+ *    saves     Y when NAME_dy exists (backward then takes y), else X
+ *    ulp       largest error in ulp: float32 forward, backward from x; float64 forward, backward from x (0: exact).
+ *              Default parameters, gradient 1, ISAs with FMA. The exhaustive figures of docs/accuracy.md.
+ *    domain    of x, where the bounds hold
+ *    params    name, default, whether 0 is refused
+ */
+#ifndef FNN_ACTIVATIONS_H
+#define FNN_ACTIVATIONS_H
+
+#include <math.h>
+#include <stddef.h>
+
+/* clang-format off */
+enum { FNN_MAX_PARAMS = 2 };
+
+#define REALS {-INFINITY, INFINITY}
+#define NO_PARAMS {NULL, 0, 0}
+
+#define FNN_ACTIVATIONS(ROW)                                                                                          \
+    /*  name        layer         saves  ulp                     domain  params                                   */  \
+    ROW(identity,   "Identity",   Y,     0.0, 0.0, 0.0, 0.0,     REALS,  NO_PARAMS)                                         \
+    ROW(relu,       "ReLU",       Y,     0.0, 0.0, 0.0, 0.0,     REALS,  NO_PARAMS)                                         \
+    ROW(leaky_relu, "LeakyReLU",  Y,     1.0, 0.5, 1.0, 0.5,     REALS,  {"negative_slope", 0.01, 0})                 \
+    ROW(elu,        "ELU",        Y,     1.0, 1.0, 2.0, 2.0,     REALS,  {"alpha", 1.0, 0})                           \
+    ROW(celu,       "CELU",       Y,     1.0, 1.0, 2.0, 2.0,     REALS,  {"alpha", 1.0, 1})                           \
+    ROW(sigmoid,    "Sigmoid",    Y,     1.0, 1.0, 2.0, 3.0,     REALS,  NO_PARAMS)                                         \
+    ROW(tanh,       "Tanh",       Y,     1.0, 1.0, 2.0, 3.0,     REALS,  NO_PARAMS)                                         \
+    ROW(softplus,   "Softplus",   X,     1.0, 1.0, 2.0, 3.0,     REALS,  {"beta", 1.0, 1}, {"threshold", 20.0, 0})    \
+    ROW(logsigmoid, "LogSigmoid", X,     1.0, 1.0, 2.0, 3.0,     REALS,  NO_PARAMS)                                         \
+    ROW(hardshrink, "Hardshrink", X,     0.0, 0.0, 0.0, 0.0,     REALS,  {"lambd", 0.5, 0})                           \
+    ROW(square,     "Square",     X,     0.5, 0.0, 0.5, 0.0,     REALS,  NO_PARAMS)                                         \
+    ROW(silu,       "SiLU",       X,     1.0, 1.0, 2.0, 4.0,     REALS,  NO_PARAMS)                                         \
+    ROW(gelu,       "GELU",       X,     1.0, 1.0, 4.0, 4.0,     REALS,  NO_PARAMS)
+/* clang-format on */
+
+#define FNN_ENUM(name, ...) FNN_##name,
+enum fnn_activation { FNN_ACTIVATIONS(FNN_ENUM) FNN_ACTIVATION_COUNT };
+
+typedef struct {
+    const char *name, *layer;
+    char saves; /* 'x' or 'y' */
+    double ulp[4], domain[2];
+    struct {
+        const char *name; /* NULL after the last */
+        double value;
+        int nonzero;
+    } params[FNN_MAX_PARAMS];
+} fnn_activation_row;
+
+extern const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT]; /* dispatch.c */
+
+#endif
+
+#ifdef NARROW /* the expressions, inside elementwise.inc.h */
+
+NARROW(identity) { return x; }
+NARROW(identity_dx) { return v_select(v_eq(x, x), v_set1(1), x); }
+NARROW(identity_dy) { return identity_dx_v(x, p); }
+
+/* relu(x) = x < 0 ? 0 : x, which keeps -0 and NaN */
+NARROW(relu) { return v_max(v_set1(0), x); }
+NARROW(relu_dx) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_select(v_eq(x, x), v_set1(0), x)); }
+NARROW(relu_dy) { return relu_dx_v(x, p); }
+
+/* leaky_relu(x) = x > 0 ? x : negative_slope x */
+NARROW(leaky_relu) { return v_select(v_lt(v_set1(0), x), x, v_mul(x, v_set1((T)p.v[0]))); }
+NARROW(leaky_relu_dx)
+{
+    return v_select(v_lt(v_set1(0), x), v_set1(1), v_select(v_eq(x, x), v_set1((T)p.v[0]), x));
+}
+NARROW(leaky_relu_dy) { return leaky_relu_dx_v(x, p); }
+
+/* elu(x) = x > 0 ? x : alpha (e^x - 1) */
+WIDE(elu) { return w_select(w_lt(w_set1(0), x), x, w_mul(w_set1(p.v[0]), w_expm1(x))); }
+WIDE(elu_dx) { return w_select(w_lt(w_set1(0), x), w_set1(1), w_mul(w_set1(p.v[0]), w_exp(x))); }
+NARROW(elu_dy) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_add(x, v_set1((T)p.v[0]))); }
+
+/* celu(x) = x > 0 ? x : alpha (e^(x / alpha) - 1) */
+WIDE(celu)
+{
+    W alpha = w_set1(p.v[0]);
+    return w_select(w_lt(w_set1(0), x), x, w_mul(alpha, w_expm1(w_div(x, alpha))));
+}
+WIDE(celu_dx) { return w_select(w_lt(w_set1(0), x), w_set1(1), w_exp(w_div(x, w_set1(p.v[0])))); }
+WIDE(celu_dy)
+{
+    W alpha = w_set1(p.v[0]);
+    return w_select(w_lt(w_set1(0), x), w_set1(1), w_div(w_add(x, alpha), alpha));
+}
+
+/* sigmoid(x) = 1 / (1 + e^-x), as e / (1 + e) with e = e^x where x < 0: no overflow, and the tail keeps its digits */
+WIDE(sigmoid)
+{
+    W e = w_exp(w_neg(w_abs(x)));
+    return w_div(w_select(w_lt(x, w_set1(0)), e, w_set1(1)), w_add(w_set1(1), e));
+}
+/* sigmoid'(x) = e / (1 + e)^2 with e = e^-|x| */
+WIDE(sigmoid_dx)
+{
+    W e = w_exp(w_neg(w_abs(x))), d = w_add(w_set1(1), e);
+    return w_div(e, w_mul(d, d));
+}
+/* y (1 - y) = y - y^2, rounded once */
+NARROW(sigmoid_dy) { return v_fma(v_neg(x), x, x); }
+
+/* tanh(x) = -m / (2 + m) with m = e^(-2|x|) - 1, odd */
+WIDE(tanh)
+{
+    W m = w_expm1(w_mul(w_set1(-2), w_abs(x)));
+    return w_copysign(w_div(m, w_add(w_set1(2), m)), x);
+}
+/* tanh'(x) = 1 - tanh(x)^2 = 4 e / (1 + e)^2 with e = e^(-2|x|) */
+WIDE(tanh_dx)
+{
+    W e = w_exp(w_mul(w_set1(-2), w_abs(x))), d = w_add(w_set1(1), e);
+    return w_div(w_mul(w_set1(4), e), w_mul(d, d));
+}
+NARROW(tanh_dy) { return v_fma(v_neg(x), x, v_set1(1)); }
+
+/* softplus(x) = log(1 + e^(beta x)) / beta, and x where beta x > threshold */
+WIDE(softplus)
+{
+    W beta = w_set1(p.v[0]), z = w_mul(beta, x);
+    W soft = w_add(w_max(w_set1(0), z), w_log1p(w_exp(w_neg(w_abs(z)))));
+    return w_select(w_lt(w_set1(p.v[1]), z), x, w_div(soft, beta));
+}
+/* softplus'(x) = sigmoid(beta x), and 1 where beta x > threshold */
+WIDE(softplus_dx)
+{
+    W z = w_mul(w_set1(p.v[0]), x);
+    return w_select(w_lt(w_set1(p.v[1]), z), w_set1(1), sigmoid_w(z, p));
+}
+
+/* logsigmoid(x) = log(sigmoid(x)) = min(x, 0) - log(1 + e^-|x|) */
+WIDE(logsigmoid) { return w_sub(w_min(w_set1(0), x), w_log1p(w_exp(w_neg(w_abs(x))))); }
+/* logsigmoid'(x) = 1 - sigmoid(x) = sigmoid(-x) */
+WIDE(logsigmoid_dx) { return sigmoid_w(w_neg(x), p); }
+
+/* hardshrink(x) = |x| <= lambd ? 0 : x */
+NARROW(hardshrink) { return v_select(v_le(v_abs(x), v_set1((T)p.v[0])), v_set1(0), x); }
+NARROW(hardshrink_dx)
+{
+    return v_select(v_le(v_abs(x), v_set1((T)p.v[0])), v_set1(0), v_select(v_eq(x, x), v_set1(1), x));
+}
+
+/* square(x) = x^2 */
+NARROW(square) { return v_mul(x, x); }
+NARROW(square_dx) { return v_add(x, x); }
+
+/* silu(x) = x sigmoid(x). Beyond |x| = 760 sigmoid is 0 or 1 and the clamp keeps inf * 0 away. */
+WIDE(silu) { return w_mul(w_max(w_set1(-760), x), sigmoid_w(x, p)); }
+/* silu'(x) = sigmoid(x) (1 + x sigmoid(-x)) = (1 + e + x) e / (1 + e)^2 with e = e^x where x < 0; with e = e^-x and
+ * (1 + e + x e) / (1 + e)^2 else */
+WIDE(silu_dx)
+{
+    W c = w_min(w_set1(760), w_max(w_set1(-760), x)), e = w_exp_full(w_neg(w_abs(c)));
+    WM negative = w_lt(x, w_set1(0));
+    W d = w_add(w_set1(1), e), n = w_add(d, w_mul(c, w_select(negative, w_set1(1), e)));
+    return w_div(w_mul(n, w_select(negative, e, w_set1(1))), w_mul(d, d));
+}
+
+/* gelu(x) = x Phi(x) with Phi the normal distribution; Q(a) = Phi(-a) = e^(-a^2 / 2) R(a) keeps the tail's digits.
+ * Beyond |x| = GAUSS_LIMIT Q is 0 and the clamp keeps inf * 0 away. */
+WIDE(gelu)
+{
+    W c = w_max(w_set1(-GAUSS_LIMIT), x), a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
+    W q = w_mul(w_exp_gauss(a, w_exp), W_GAUSS_TAIL(a, gauss_short));
+    return w_mul(c, w_select(w_lt(x, w_set1(0)), q, w_sub(w_set1(1), q)));
+}
+/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): e (R(a) - a / sqrt(2 pi)) where x < 0, 1 minus it else */
+WIDE(gelu_dx)
+{
+    W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
+    W bracket = w_madd(a, w_set1(-0x1.9884533d43651p-2), W_GAUSS_TAIL(a, gauss_full));
+    W d = w_mul(w_exp_gauss(a, w_exp_full), bracket);
+    return w_select(w_lt(x, w_set1(0)), d, w_sub(w_set1(1), d));
+}
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * elementwise.inc.h: the loops of activations.h, prelu, maxout and dropout.
+ *
+ * Design
+ * A. Full vectors and the tail go through the same expression: the tail is a partial load and store.
+ * B. An expression is passed as a function and inlined into its loop; the macros below only name the results.
+ */
+
+typedef struct {
+    double v[FNN_MAX_PARAMS];
+} P; /* by value, so that stores to y cannot seem to change it */
+
+static FNN_INLINE P load_params(const double *params)
+{
+    P p;
+    for (int i = 0; i < FNN_MAX_PARAMS; i++) p.v[i] = params ? params[i] : 0;
+    return p;
+}
+
+/* f evaluated in wide lanes and rounded once. */
+static FNN_INLINE V v_wide(W (*f)(W, P), V x, P p)
+{
+    W part[V_PARTS];
+    for (int h = 0; h < V_PARTS; h++) part[h] = f(v_widen(x, h), p);
+    return v_narrow(part);
+}
+
+#define NARROW(name) static FNN_INLINE V name##_v(V x, FNN_UNUSED P p)
+#define WIDE(name)                                                                                                     \
+    static FNN_INLINE W name##_w(W x, FNN_UNUSED P p);                                                                 \
+    static FNN_INLINE V name##_v(V x, P p) { return v_wide(name##_w, x, p); }                                          \
+    static FNN_INLINE W name##_w(W x, FNN_UNUSED P p)
+#include "activations.h" /* the expressions */
+#undef NARROW
+#undef WIDE
+
+/* y = f(x) */
+static FNN_INLINE void map_forward(T *y, const T *x, int64_t n, V (*f)(V, P), P p)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) v_store(y + i, f(v_load(x + i), p));
+    if (i < n) v_store_part(y + i, f(v_load_part(x + i, n - i, 0), p), n - i);
+}
+
+/* dx = dy f'(saved) */
+static FNN_INLINE void map_backward(T *dx, const T *dy, const T *saved, int64_t n, V (*derivative)(V, P), P p)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) v_store(dx + i, v_mul(v_load(dy + i), derivative(v_load(saved + i), p)));
+    if (i < n) {
+        V d = derivative(v_load_part(saved + i, n - i, 0), p);
+        v_store_part(dx + i, v_mul(v_load_part(dy + i, n - i, 0), d), n - i);
+    }
+}
+
+#define BACKWARD_LOOP(name, from, derivative)                                                                          \
+    static void FNN(name##_backward_##from)(void *dx, const void *dy, const void *saved, int64_t n,                    \
+                                            const double *params)                                                      \
+    {                                                                                                                  \
+        map_backward(dx, dy, saved, n, derivative, load_params(params));                                               \
+    }
+#define BACKWARD_Y_LOOP_X(name)
+#define BACKWARD_Y_LOOP_Y(name) BACKWARD_LOOP(name, y, name##_dy_v)
+#define LOOPS(name, layer, saves, ...)                                                                                 \
+    static void FNN(name##_forward)(void *y, const void *x, int64_t n, const double *params)                           \
+    {                                                                                                                  \
+        map_forward(y, x, n, name##_v, load_params(params));                                                           \
+    }                                                                                                                  \
+    BACKWARD_LOOP(name, x, name##_dx_v)                                                                                \
+    BACKWARD_Y_LOOP_##saves(name)
+FNN_ACTIVATIONS(LOOPS)
+
+/* One row of prelu; weight points at `features` values, or at one where step is 0. y = x > 0 ? x : weight x */
+static FNN_INLINE V prelu_v(V x, V w) { return v_select(v_lt(v_set1(0), x), x, v_mul(w, x)); }
+
+static void prelu_row(T *y, const T *x, const T *weight, int64_t n, int shared)
+{
+    for (int64_t i = 0; i < n; i += VL) {
+        V w = shared ? v_set1(*weight) : v_load_upto(weight + i, n - i, 0);
+        v_store_upto(y + i, prelu_v(v_load_upto(x + i, n - i, 0), w), n - i);
+    }
+}
+
+static void FNN(prelu_forward)(void *y_, const void *x_, const void *weight, int64_t batch, int64_t features, int shared)
+{
+    T *y = y_;
+    const T *x = x_;
+    if (shared) features *= batch, batch = 1;
+    for (int64_t i = 0; i < batch; i++) prelu_row(y + i * features, x + i * features, weight, features, shared);
+}
+
+/* One row of prelu's backward pass, adding to sums (float64, padded to whole vectors).
+ * y = x > 0 ? x : weight x, so dx = dy (x > 0 ? 1 : weight) and dweight = dy (x > 0 ? 0 : x) */
+static void prelu_backward_row(T *dx, double *sums, const T *dy, const T *x, const T *weight, int64_t n, int shared)
+{
+    for (int64_t i = 0; i < n; i += VL) {
+        V w = shared ? v_set1(*weight) : v_load_upto(weight + i, n - i, 0);
+        V g = v_load_upto(dy + i, n - i, 0), xi = v_load_upto(x + i, n - i, 0);
+        VM positive = v_lt(v_set1(0), xi);
+        V slope = v_select(positive, v_set1(1), w), dw = v_select(positive, v_set1(0), xi);
+        v_store_upto(dx + i, v_mul(g, slope), n - i);
+        for (int h = 0; h < V_PARTS; h++) {
+            double *s = sums + i + h * WL;
+            w_store(s, w_madd(v_widen(g, h), v_widen(dw, h), w_load(s)));
+        }
+    }
+}
+
+static void FNN(prelu_backward)(void *dx_, void *dweight_, double *sums, const void *dy_, const void *x_,
+                                const void *weight, int64_t batch, int64_t features, int shared)
+{
+    T *dx = dx_, *dweight = dweight_;
+    const T *dy = dy_, *x = x_;
+    int64_t n = batch * features, row = shared ? FNN_ROW_LANES : features;
+    int64_t padded = (row + FNN_ROW_LANES - 1) / FNN_ROW_LANES * FNN_ROW_LANES;
+    for (int64_t j = 0; j < padded; j++) sums[j] = 0;
+    for (int64_t i = 0; i < n; i += row)
+        prelu_backward_row(dx + i, sums, dy + i, x + i, weight, n - i < row ? n - i : row, shared);
+    if (shared)
+        dweight[0] = (T)lanes_sum(sums);
+    else
+        for (int64_t j = 0; j < features; j++) dweight[j] = (T)sums[j];
+}
+
+static void FNN(maxout_forward)(void *y_, int64_t *index, const void *x_, int64_t n, int64_t pieces)
+{
+    T *y = y_;
+    const T *x = x_;
+    for (int64_t u = 0; u < n; u++, x += pieces) {
+        int64_t best = 0;
+        for (int64_t p = 1; p < pieces && x[best] == x[best]; p++)
+            if (x[p] > x[best] || x[p] != x[p]) best = p;
+        y[u] = x[best];
+        if (index) index[u] = best;
+    }
+}
+
+static void FNN(maxout_backward)(void *dx_, const void *dy_, const int64_t *index, int64_t n, int64_t pieces)
+{
+    T *dx = dx_;
+    const T *dy = dy_;
+    for (int64_t u = 0; u < n; u++, dx += pieces)
+        for (int64_t p = 0; p < pieces; p++) dx[p] = p == index[u] ? dy[u] : 0;
+}
+
+/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) for PHILOX_BLOCKS consecutive
+ * counters {block, step, layer}: word w of block b goes to out[4 b + w]. Plain loops over blocks, which compilers vectorise. */
+enum { PHILOX_BLOCKS = 8, PHILOX_WORDS = 4 * PHILOX_BLOCKS };
+
+static void philox(uint32_t out[PHILOX_WORDS], uint64_t first_block, uint32_t step, uint32_t layer, uint64_t seed)
+{
+    uint32_t c[4][PHILOX_BLOCKS], key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    for (int b = 0; b < PHILOX_BLOCKS; b++) {
+        c[0][b] = (uint32_t)(first_block + (uint64_t)b);
+        c[1][b] = (uint32_t)((first_block + (uint64_t)b) >> 32);
+        c[2][b] = step;
+        c[3][b] = layer;
+    }
+    for (int round = 0; round < 10; round++) {
+        for (int b = 0; b < PHILOX_BLOCKS; b++) {
+            uint64_t a = (uint64_t)0xD2511F53 * c[0][b], d = (uint64_t)0xCD9E8D57 * c[2][b];
+            c[0][b] = (uint32_t)(d >> 32) ^ c[1][b] ^ key[0];
+            c[1][b] = (uint32_t)d;
+            c[2][b] = (uint32_t)(a >> 32) ^ c[3][b] ^ key[1];
+            c[3][b] = (uint32_t)a;
+        }
+        key[0] += 0x9E3779B9;
+        key[1] += 0xBB67AE85;
+    }
+    for (int b = 0; b < PHILOX_BLOCKS; b++)
+        for (int w = 0; w < 4; w++) out[4 * b + w] = c[w][b];
+}
+
+static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint32_t step, uint32_t layer, int64_t first,
+                         int64_t n)
+{
+    T *y = y_;
+    const T *x = x_;
+    const T scale = (T)(1 / (1 - p));
+    const uint64_t dropped = (uint64_t)ceil(p * 0x1p32); /* words below this are dropped; up to 2^32 */
+    uint32_t words[PHILOX_WORDS];
+    for (int64_t i = 0; i < n;) {
+        int64_t element = first + i, start = element % PHILOX_WORDS, count = PHILOX_WORDS - start;
+        if (count > n - i) count = n - i;
+        philox(words, (uint64_t)(element - start) / 4, step, layer, seed);
+        for (int64_t j = 0; j < count; j++) y[i + j] = words[start + j] >= dropped ? x[i + j] * scale : 0;
+        i += count;
+    }
+}

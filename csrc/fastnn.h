@@ -1,0 +1,155 @@
+/*
+ * fastnn.h: the contract between the Python extension and the C kernels.
+ *
+ * Design
+ * A. Kernels know no Python. They take pointers, sizes and strides, return a code of fnn_error and never
+ *    print, abort or allocate; packing scratch comes from pool.c.
+ * B. A kernel exists once per (ISA, dtype). All of one such pair stand in a struct fnn_kernels; its members take
+ *    `void *` so that one caller serves both dtypes. The member's comment says what the pointers mean; T is the
+ *    dtype of the struct. Scalars and parameters are always double.
+ * C. Arguments are outputs, inputs, sizes. Sizes and strides are int64_t and count elements, not bytes. The caller
+ *    has checked that products of sizes fit and that arrays are aligned to their dtype.
+ * D. Arrays are contiguous unless a stride is passed. Outputs do not overlap inputs, except that an elementwise output
+ *    may be exactly one of the inputs. A size of zero is legal everywhere.
+ * E. NaN in, NaN out; the rounding mode and the subnormal flags are never touched.
+ */
+#ifndef FASTNN_H
+#define FASTNN_H
+
+#include <stdint.h>
+
+#include "activations.h"
+#include "losses.h"
+
+enum fnn_error {
+    FNN_OK = 0,
+    FNN_NO_MEMORY, /* scratch could not be allocated; outputs are unspecified */
+    FNN_BAD_LABEL, /* a label is neither in [0, classes) nor ignore_index; outputs are untouched */
+};
+
+enum fnn_dtype { FNN_F32, FNN_F64, FNN_DTYPES };
+
+enum { FNN_ROW_LANES = 16 }; /* virtual lanes of a row reduction, the same on every ISA */
+enum { FNN_K_CHUNK = 512 };  /* length of one fma chain of a sum over k */
+
+/* A matrix operand: element (i, j) is data[i * row + j * col]. Strides may be negative or zero. */
+typedef struct {
+    const void *data;
+    int64_t row, col;
+} fnn_matrix;
+
+/* What happens to a finished sum s of a matrix product, in this order: z = s + bias; y = activation(z). */
+typedef struct {
+    const void *bias; /* T[n], or NULL */
+    void *z;          /* T[m * n], receives z when an activation follows and z is wanted; or NULL */
+    int activation;   /* enum fnn_activation */
+    const double *params;
+} fnn_epilogue;
+
+/* Targets of a cross-entropy: labels, or one probability per class. Exactly one of labels and probabilities is set. */
+typedef struct {
+    const int64_t *labels;     /* [batch] */
+    const void *probabilities; /* T[batch * classes] */
+    const void *class_weight;  /* T[classes], or NULL */
+    const void *sample_weight; /* T[batch], or NULL */
+    int64_t ignore_index;      /* rows with this label count nothing and have a gradient of zero */
+    double label_smoothing;    /* in [0, 1]: q = (1 - s) * target + s / classes */
+} fnn_target;
+
+/* y[i] = f(x[i]) over n elements. y may be x. */
+typedef void (*fnn_forward_fn)(void *y, const void *x, int64_t n, const double *params);
+
+/* dx[i] = dy[i] * f'(saved[i]) over n elements; saved is x or y of the forward call. dx may be dy or saved. */
+typedef void (*fnn_backward_fn)(void *dx, const void *dy, const void *saved, int64_t n, const double *params);
+
+/*
+ * A pointwise loss over batch rows of `features` elements, with weight w[i] = sample_weight[i] or 1 per row:
+ *   *total = scale * sum_i w[i] * sum_j value(input, target)        (16 lanes a row, float64)
+ *   values[i, j] = w[i] * value            unless values is NULL
+ *   dinput[i, j] = w[i] * scale * d value  unless dinput is NULL; may be input
+ */
+typedef void (*fnn_loss_fn)(double *total, void *values, void *dinput, const void *input, const void *target,
+                            const void *sample_weight, double scale, int64_t batch, int64_t features);
+
+/* y from x, row by row of a (batch, features) array; and dx from dy and y. */
+typedef void (*fnn_rows_fn)(void *y, const void *x, int64_t batch, int64_t features);
+typedef void (*fnn_rows_backward_fn)(void *dx, const void *dy, const void *y, int64_t batch, int64_t features);
+
+typedef struct fnn_kernels {
+    /* c (m, n), row-major with row stride ldc, = epilogue(a (m, k) @ b (k, n)). Sums over k: chunks of FNN_K_CHUNK, each
+     * one fma chain from +0 in increasing k; chunk sums added in increasing order. FNN_NO_MEMORY. */
+    int (*matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
+                  const fnn_epilogue *epilogue);
+
+    /* y[j] = sum_i x[i, j] over batch rows, in the order of matmul's sums over k. */
+    fnn_rows_fn sum_rows;
+
+    fnn_forward_fn forward[FNN_ACTIVATION_COUNT];
+    fnn_backward_fn backward_x[FNN_ACTIVATION_COUNT];
+    fnn_backward_fn backward_y[FNN_ACTIVATION_COUNT]; /* NULL where f' is no function of y */
+
+    /* y = x > 0 ? x : weight * x. weight is T[features], or T[1] with `shared` set. */
+    void (*prelu_forward)(void *y, const void *x, const void *weight, int64_t batch, int64_t features, int shared);
+
+    /* dx = dy * (x > 0 ? 1 : weight); dweight = sum over rows, in float64, of x > 0 ? 0 : dy * x. sums is scratch:
+     * double[FNN_ROW_LANES] with `shared` (rows are then 16 consecutive elements), else features rounded up to such. */
+    void (*prelu_backward)(void *dx, void *dweight, double *sums, const void *dy, const void *x, const void *weight,
+                           int64_t batch, int64_t features, int shared);
+
+    /* y[u] = max_p x[u, p] over n units of `pieces`; index[u] = the first p that attains it, or the first NaN.
+     * index may be NULL. */
+    void (*maxout_forward)(void *y, int64_t *index, const void *x, int64_t n, int64_t pieces);
+
+    /* dx[u, p] = p == index[u] ? dy[u] : 0. */
+    void (*maxout_backward)(void *dx, const void *dy, const int64_t *index, int64_t n, int64_t pieces);
+
+    /* y = softmax or log_softmax of each row of x (batch, classes). y may be x. */
+    fnn_rows_fn softmax_forward, log_softmax_forward;
+
+    /* dx from dy and the forward output y. dx may be dy or y. */
+    fnn_rows_backward_fn softmax_backward, log_softmax_backward;
+
+    /* y[i] = keep(first + i) ? x[i] / (1 - p) : 0, where keep reads Philox4x32-10 with key seed and counter
+     * (element / 4, step, layer), word element mod 4: kept when the word is >= p * 2^32. y may be x. */
+    void (*dropout)(void *y, const void *x, double p, uint64_t seed, uint32_t step, uint32_t layer, int64_t first,
+                    int64_t n);
+
+    /* Softmax cross-entropy of each row of logits (batch, classes) and its gradient in one pass. w[i] is the product of
+     * the row's sample weight and, for labels, its class weight; l[i] = sample_weight[i] * -sum_j q_j log softmax_j, where
+     * q_j = class_weight_j * ((1 - s) * target_j + s / classes):
+     *   losses[i] = l[i]                                       unless losses is NULL
+     *   *total = sum_i l[i], divided by sum_i w[i] with `mean`
+     *   dlogits = gradient of *total                           unless dlogits is NULL; may be logits
+     * FNN_BAD_LABEL with *bad_row set. */
+    int (*cross_entropy)(double *total, void *losses, void *dlogits, int64_t *bad_row, const void *logits,
+                         const fnn_target *target, int mean, int64_t batch, int64_t classes);
+
+    fnn_loss_fn losses[FNN_LOSS_COUNT];
+
+    /* One optimizer step over n parameters, in place; formulas in optimizers.inc.h.
+     * velocity may be NULL when momentum is 0. step counts from 1. */
+    void (*sgd)(void *param, void *velocity, const void *grad, int64_t n, double lr, double momentum, int nesterov,
+                double weight_decay);
+    void (*adam)(void *param, void *exp_avg, void *exp_avg_sq, const void *grad, int64_t n, int64_t step, double lr,
+                 double beta1, double beta2, double eps, double weight_decay);
+} fnn_kernels;
+
+/* dispatch.c. The active ISA is process-wide; the first call chooses the best one the CPU supports. */
+int fnn_isa_count(void);
+const char *fnn_isa_name(int i);                 /* best first */
+int fnn_isa_supported(int i);                    /* by this CPU */
+int fnn_isa_active(void);                        /* index */
+int fnn_isa_use(const char *name);               /* 0, or -1 when unknown or unsupported */
+const fnn_kernels *fnn_active(int dtype);        /* of the active ISA */
+
+/* pool.c. A scratch buffer of at least `bytes`, aligned to 64, owned by the calling thread and valid until its next call
+ * to fnn_scratch; NULL when memory is out. */
+void *fnn_scratch(int64_t bytes);
+
+/* pool.c. The upper bound on threads: of the process, or of the calling thread where it is > 0. */
+int fnn_threads_available(void); /* processors this process may run on */
+void fnn_set_num_threads(int n);
+int fnn_get_num_threads(void);
+int fnn_set_thread_bound(int n); /* of the calling thread; 0 lifts it; returns the previous bound */
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * vec_avx2.h: the vector vocabulary on AVX2 with FMA.
+ *
+ * Design
+ * A. Every ISA header defines the same names for one dtype T, chosen by FNN_DTYPE (32 or 64):
+ *      V  a narrow vector: VL lanes of T           v_*
+ *      W  a wide vector: WL lanes of float64       w_*   where functions are evaluated before one rounding to T
+ *    V splits into V_PARTS wide vectors. With T = float64 narrow and wide are the same type.
+ * B. Masks are vectors of all-ones and all-zeros lanes: VM, WM.
+ * C. max(a, b) is a > b ? a : b and min(a, b) is a < b ? a : b, so an unordered or equal pair gives b.
+ * D. fma rounds once on every ISA. madd is a * b + c however the machine does it fastest; here they are the same.
+ */
+#ifndef FNN_VEC_H
+#define FNN_VEC_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef __m256d W;
+typedef __m256d WM;
+enum { WL = 4 };
+
+/* Sliding windows over these give the mask of the first n lanes. */
+static const int64_t fnn_lanes64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
+
+static inline W w_set1(double a) { return _mm256_set1_pd(a); }
+static inline W w_load(const double *p) { return _mm256_loadu_pd(p); }
+static inline void w_store(double *p, W a) { _mm256_storeu_pd(p, a); }
+static inline W w_add(W a, W b) { return _mm256_add_pd(a, b); }
+static inline W w_sub(W a, W b) { return _mm256_sub_pd(a, b); }
+static inline W w_mul(W a, W b) { return _mm256_mul_pd(a, b); }
+static inline W w_div(W a, W b) { return _mm256_div_pd(a, b); }
+static inline W w_sqrt(W a) { return _mm256_sqrt_pd(a); }
+static inline W w_fma(W a, W b, W c) { return _mm256_fmadd_pd(a, b, c); }
+static inline W w_madd(W a, W b, W c) { return _mm256_fmadd_pd(a, b, c); }
+static inline W w_max(W a, W b) { return _mm256_max_pd(a, b); }
+static inline W w_min(W a, W b) { return _mm256_min_pd(a, b); }
+static inline W w_neg(W a) { return _mm256_xor_pd(a, w_set1(-0.0)); }
+static inline W w_abs(W a) { return _mm256_andnot_pd(w_set1(-0.0), a); }
+static inline W w_copysign(W a, W sign)
+{
+    return _mm256_or_pd(w_abs(a), _mm256_and_pd(w_set1(-0.0), sign));
+}
+static inline WM w_lt(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
+static inline WM w_le(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
+static inline WM w_eq(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
+static inline W w_select(WM m, W yes, W no) { return _mm256_blendv_pd(no, yes, m); }
+
+/* 2^n for an integral n in [-1022, 1023]. */
+static inline W w_pow2(W n)
+{
+    __m256i biased = _mm256_castpd_si256(w_add(n, w_set1(0x1.8p52 + 1023)));
+    return _mm256_castsi256_pd(_mm256_slli_epi64(biased, 52));
+}
+
+/* x = m * 2^e with m in [sqrt(1/2), sqrt(2)), for normal x > 0; returns e. */
+static inline W w_split_exponent(W x, W *m)
+{
+    const __m256i sqrt_half = _mm256_castpd_si256(w_set1(0x1.6a09e667f3bcdp-1));
+    const __m256i one = _mm256_castpd_si256(w_set1(1.0));
+    const __m256i two52 = _mm256_castpd_si256(w_set1(0x1p52));
+    __m256i bits = _mm256_castpd_si256(x);
+    __m256i shifted = _mm256_add_epi64(_mm256_sub_epi64(bits, sqrt_half), one);
+    __m256i biased = _mm256_srli_epi64(shifted, 52);
+    W e = w_sub(_mm256_castsi256_pd(_mm256_or_si256(biased, two52)), w_set1(0x1p52 + 1023));
+    *m = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_sub_epi64(bits, _mm256_slli_epi64(biased, 52)), one));
+    return e;
+}
+
+#if FNN_DTYPE == 32
+
+typedef float T;
+typedef __m256 V;
+typedef __m256 VM;
+enum { VL = 8 };
+
+static const int32_t fnn_lanes32[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+static inline __m256i v_first(int64_t n) { return _mm256_loadu_si256((const __m256i *)(fnn_lanes32 + VL - n)); }
+
+static inline V v_set1(T a) { return _mm256_set1_ps(a); }
+static inline V v_load(const T *p) { return _mm256_loadu_ps(p); }
+static inline void v_store(T *p, V a) { _mm256_storeu_ps(p, a); }
+/* The first n lanes, 0 < n < VL; the others are `fill` and are not stored. */
+static inline V v_load_part(const T *p, int64_t n, T fill)
+{
+    __m256i m = v_first(n);
+    return _mm256_blendv_ps(v_set1(fill), _mm256_maskload_ps(p, m), _mm256_castsi256_ps(m));
+}
+static inline void v_store_part(T *p, V a, int64_t n) { _mm256_maskstore_ps(p, v_first(n), a); }
+static inline V v_add(V a, V b) { return _mm256_add_ps(a, b); }
+static inline V v_sub(V a, V b) { return _mm256_sub_ps(a, b); }
+static inline V v_mul(V a, V b) { return _mm256_mul_ps(a, b); }
+static inline V v_div(V a, V b) { return _mm256_div_ps(a, b); }
+static inline V v_sqrt(V a) { return _mm256_sqrt_ps(a); }
+static inline V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+static inline V v_madd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+static inline V v_max(V a, V b) { return _mm256_max_ps(a, b); }
+static inline V v_min(V a, V b) { return _mm256_min_ps(a, b); }
+static inline V v_neg(V a) { return _mm256_xor_ps(a, v_set1(-0.0f)); }
+static inline V v_abs(V a) { return _mm256_andnot_ps(v_set1(-0.0f), a); }
+static inline VM v_lt(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+static inline VM v_le(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+static inline VM v_eq(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+static inline V v_select(VM m, V yes, V no) { return _mm256_blendv_ps(no, yes, m); }
+
+enum { V_PARTS = 2 };
+static inline W v_widen(V a, int part)
+{
+    return _mm256_cvtps_pd(part ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a));
+}
+static inline V v_narrow(const W part[V_PARTS])
+{
+    return _mm256_set_m128(_mm256_cvtpd_ps(part[1]), _mm256_cvtpd_ps(part[0]));
+}
+
+#else
+
+typedef double T;
+typedef W V;
+typedef WM VM;
+enum { VL = WL };
+
+static inline __m256i v_first(int64_t n) { return _mm256_loadu_si256((const __m256i *)(fnn_lanes64 + VL - n)); }
+static inline V v_load_part(const T *p, int64_t n, T fill)
+{
+    __m256i m = v_first(n);
+    return _mm256_blendv_pd(w_set1(fill), _mm256_maskload_pd(p, m), _mm256_castsi256_pd(m));
+}
+static inline void v_store_part(T *p, V a, int64_t n) { _mm256_maskstore_pd(p, v_first(n), a); }
+
+#include "vec_same.h"
+
+#endif
+#endif

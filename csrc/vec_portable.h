@@ -1,0 +1,112 @@
+/*
+ * vec_portable.h: the vector vocabulary in plain C, one lane; vec_avx2.h says what each name means.
+ *
+ * Design
+ * A. One lane keeps the code trivially right and lets any compiler vectorise the simple loops by itself.
+ * B. madd is a plain multiply and add: on a machine without FMA an exact fma costs a library call an element. Sums over k
+ *    therefore differ here from the ISAs with FMA.
+ */
+#ifndef FNN_VEC_H
+#define FNN_VEC_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef double W;
+typedef int WM;
+enum { WL = 1 };
+
+static inline W w_set1(double a) { return a; }
+static inline W w_load(const double *p) { return *p; }
+static inline void w_store(double *p, W a) { *p = a; }
+static inline W w_add(W a, W b) { return a + b; }
+static inline W w_sub(W a, W b) { return a - b; }
+static inline W w_mul(W a, W b) { return a * b; }
+static inline W w_div(W a, W b) { return a / b; }
+static inline W w_sqrt(W a) { return sqrt(a); }
+static inline W w_fma(W a, W b, W c) { return fma(a, b, c); }
+static inline W w_madd(W a, W b, W c) { return a * b + c; }
+static inline W w_max(W a, W b) { return a > b ? a : b; }
+static inline W w_min(W a, W b) { return a < b ? a : b; }
+static inline W w_neg(W a) { return -a; }
+static inline W w_abs(W a) { return fabs(a); }
+static inline W w_copysign(W a, W sign) { return copysign(a, sign); }
+static inline WM w_lt(W a, W b) { return a < b; }
+static inline WM w_le(W a, W b) { return a <= b; }
+static inline WM w_eq(W a, W b) { return a == b; }
+static inline W w_select(WM m, W yes, W no) { return m ? yes : no; }
+
+static inline W w_pow2(W n)
+{
+    double biased = n + (0x1.8p52 + 1023), result;
+    uint64_t bits;
+    memcpy(&bits, &biased, sizeof bits);
+    bits <<= 52;
+    memcpy(&result, &bits, sizeof bits);
+    return result;
+}
+
+static inline W w_split_exponent(W x, W *m)
+{
+    const uint64_t sqrt_half = 0x3fe6a09e667f3bcd, one = 0x3ff0000000000000;
+    uint64_t bits, biased;
+    memcpy(&bits, &x, sizeof bits);
+    biased = (bits - sqrt_half + one) >> 52;
+    bits = bits - (biased << 52) + one;
+    memcpy(m, &bits, sizeof bits);
+    return (double)biased - 1023;
+}
+
+#if FNN_DTYPE == 32
+
+typedef float T;
+typedef float V;
+typedef int VM;
+enum { VL = 1 };
+
+static inline V v_set1(T a) { return a; }
+static inline V v_load(const T *p) { return *p; }
+static inline void v_store(T *p, V a) { *p = a; }
+static inline V v_add(V a, V b) { return a + b; }
+static inline V v_sub(V a, V b) { return a - b; }
+static inline V v_mul(V a, V b) { return a * b; }
+static inline V v_div(V a, V b) { return a / b; }
+static inline V v_sqrt(V a) { return sqrtf(a); }
+static inline V v_fma(V a, V b, V c) { return fmaf(a, b, c); }
+static inline V v_madd(V a, V b, V c) { return a * b + c; }
+static inline V v_max(V a, V b) { return a > b ? a : b; }
+static inline V v_min(V a, V b) { return a < b ? a : b; }
+static inline V v_neg(V a) { return -a; }
+static inline V v_abs(V a) { return fabsf(a); }
+static inline VM v_lt(V a, V b) { return a < b; }
+static inline VM v_le(V a, V b) { return a <= b; }
+static inline VM v_eq(V a, V b) { return a == b; }
+static inline V v_select(VM m, V yes, V no) { return m ? yes : no; }
+
+enum { V_PARTS = 1 };
+static inline W v_widen(V a, int part)
+{
+    (void)part;
+    return a;
+}
+static inline V v_narrow(const W part[V_PARTS]) { return (V)part[0]; }
+
+#else
+
+typedef double T;
+typedef W V;
+typedef WM VM;
+enum { VL = WL };
+
+#include "vec_same.h"
+
+#endif
+
+/* One lane has no parts: these are never reached, but the loops name them. */
+static inline V v_load_part(const T *p, int64_t n, T fill) { return n > 0 ? *p : fill; }
+static inline void v_store_part(T *p, V a, int64_t n)
+{
+    if (n > 0) *p = a;
+}
+#endif

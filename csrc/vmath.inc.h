@@ -1,0 +1,147 @@
+/*
+ * vmath.inc.h: exp, expm1, log1p and the Gaussian tail in wide lanes.
+ *
+ * Design
+ * A. float32 evaluates here in float64 lanes and rounds once, so short polynomials, to about 2^-32, are enough for it; float64
+ *    uses the full ones. Same expressions, other lists of coefficients. The _full functions take the full lists in float32
+ *    too: a derivative needs them near its root, where terms cancel.
+ * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation.
+ * C. Arguments are clamped so that every scale factor is a normal number; NaN passes through the clamps and the polynomial,
+ *    and a factor made from its bits cannot undo it.
+ */
+
+/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8 */
+static const double exp_full[] = {
+    0x1.000000000000ap-1,  0x1.55555555554fep-3,  0x1.55555555506bap-5,  0x1.1111111126b3p-7,
+    0x1.6c16c18477aefp-10, 0x1.a01a012ff2942p-13, 0x1.a019995cdc802p-16, 0x1.71df18e254781p-19,
+    0x1.28adfefa69a53p-22, 0x1.ad9303ff16be2p-26,
+};
+/* R(a) in t = (a - 4) / (a + 4), 0 <= a <= 38.7: 2^-54.9 */
+static const double gauss_full[] = {
+    0x1.82b4bb8c94dcep-4,   -0x1.5cf97b0ae882cp-3,  0x1.fd751a1fba3cap-4,   -0x1.25b6aa9658226p-4,
+    0x1.f9b05f0efc739p-6,   -0x1.1644dc2f70b03p-7,  0x1.0a1bd417e427p-11,   0x1.4eec24dd2c929p-11,
+    -0x1.888dc9b1a19fcp-13, -0x1.7e246b160ec03p-15, 0x1.e0a39ef333a67p-16,  0x1.36d2b4bb91eebp-18,
+    -0x1.20cd0a3a5b3a9p-18, -0x1.bd6707fff9687p-21, 0x1.62fe88066cc15p-21,  0x1.bb5a9099a8f66p-23,
+    -0x1.91ef79e7ff148p-24, -0x1.cac950575583p-25,  0x1.257e7bf32434fp-27,  0x1.a9baeaee995f2p-27,
+    0x1.f07d06e9cc047p-31,  -0x1.33b22321fbd35p-29, -0x1.4ad66ac4a9628p-31, 0x1.f98ae5d2c671ep-33,
+    0x1.b592f5e53739ap-34,
+};
+
+#if FNN_DTYPE == 32
+
+#define EXP_LOW (-700.0) /* e^-700 rounds to 0 in float32, e^700 to infinity */
+#define EXP_HIGH 700.0
+#define GAUSS_LIMIT 14.5 /* x Q(x) rounds to 0 in float32 */
+/* as exp_full: 2^-34.1 */
+static const double exp_short[] = {
+    0x1.0000003a23729p-1, 0x1.555554433c112p-3,  0x1.55548dc49e727p-5,
+    0x1.111270b30bbf7p-7, 0x1.6d8d06d04ec6cp-10, 0x1.9f089615c6e56p-13,
+};
+/* as gauss_full for a <= GAUSS_LIMIT: 2^-31.7 */
+static const double gauss_short[] = {
+    0x1.82b4bb8ce12ddp-4,   -0x1.5cf97b19a9a6dp-3,  0x1.fd751a22deeb6p-4,  -0x1.25b6a54186b9fp-4,
+    0x1.f9b0590b0eeeap-6,   -0x1.164709d2b3d7cp-7,  0x1.0a1b848c6075cp-11, 0x1.4fada04d7f7bep-11,
+    -0x1.875c1df392b8ep-13, -0x1.9c8250f580ebdp-15, 0x1.afffa55eca1bfp-16, 0x1.04d2cb6e6789ap-17,
+};
+/* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 0.1716: 2^-37.6 */
+static const double log_poly[] = {
+    0x1.555554fdd09e2p-1, 0x1.999a7a3d64612p-2, 0x1.2438e7f6c02d8p-2, 0x1.e2f450420037p-3,
+};
+
+#else
+
+#define EXP_LOW (-746.0) /* below half the smallest subnormal */
+#define EXP_HIGH 710.0   /* above the largest finite number */
+#define GAUSS_LIMIT 38.7
+#define exp_short exp_full
+#define gauss_short gauss_full
+/* as above: 2^-59.4 */
+static const double log_poly[] = {
+    0x1.5555555555592p-1, 0x1.999999997ff41p-2, 0x1.24924941de7bap-2, 0x1.c71c5216a7e96p-3,
+    0x1.74663c7d6ef07p-3, 0x1.39a1f25dee41dp-3, 0x1.2f036e03f92d5p-3,
+};
+
+#endif
+
+/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1); n is a constant where it is called. */
+static FNN_INLINE W w_poly(W x, const double *c, int n)
+{
+    W sum = w_set1(c[n - 1]);
+    FNN_UNROLL(32)
+    for (int i = n - 2; i >= 0; i--) sum = w_madd(sum, x, w_set1(c[i]));
+    return sum;
+}
+#define W_POLY(x, c) w_poly(x, c, (int)(sizeof(c) / sizeof *(c)))
+
+/* x = n ln(2) + r with |r| <= ln(2) / 2, for |x| < 2^20. ln(2) in two parts, the first with 32 bits: n times it is exact. */
+static FNN_INLINE W w_reduce_ln2(W x, W *r)
+{
+    const W shift = w_set1(0x1.8p52); /* adding it rounds to an integer */
+    W n = w_sub(w_madd(x, w_set1(0x1.71547652b82fep0), shift), shift);
+    *r = w_madd(n, w_set1(-0x1.a39ef35793c76p-33), w_madd(n, w_set1(-0x1.62e42feep-1), x));
+    return n;
+}
+
+static FNN_INLINE W w_clamp(W x, double low, double high) { return w_min(w_set1(high), w_max(w_set1(low), x)); }
+
+/* e^r - 1 for |r| <= ln(2) / 2; POLY is exp_short or exp_full */
+#define W_EXPM1_REDUCED(r, POLY) w_madd(w_mul(r, r), W_POLY(r, POLY), r)
+
+/* (1 + expm1) 2^n */
+static FNN_INLINE W w_scale_exp(W expm1, W n)
+{
+    W e = w_add(w_set1(1), expm1);
+#if FNN_DTYPE == 32
+    return w_mul(e, w_pow2(n));
+#else
+    /* Two steps: the first keeps e normal, the second rounds once to a subnormal or to infinity. */
+    W shift = w_set1(0x1.8p52), half = w_sub(w_madd(n, w_set1(0.5), shift), shift);
+    return w_mul(w_mul(e, w_pow2(half)), w_pow2(w_sub(n, half)));
+#endif
+}
+
+static FNN_INLINE W w_exp(W x)
+{
+    W r, n = w_reduce_ln2(w_clamp(x, EXP_LOW, EXP_HIGH), &r);
+    return w_scale_exp(W_EXPM1_REDUCED(r, exp_short), n);
+}
+
+static FNN_INLINE W w_exp_full(W x)
+{
+    W r, n = w_reduce_ln2(w_clamp(x, EXP_LOW, EXP_HIGH), &r);
+    return w_scale_exp(W_EXPM1_REDUCED(r, exp_full), n);
+}
+
+/* e^x - 1 for x <= 0; a positive x counts as 0. Below -50 the result is -1. */
+static FNN_INLINE W w_expm1(W x)
+{
+    W r, n = w_reduce_ln2(w_clamp(x, -50, 0), &r), scale = w_pow2(n);
+    W y = w_madd(scale, W_EXPM1_REDUCED(r, exp_short), w_sub(scale, w_set1(1)));
+    return w_copysign(y, x); /* keeps -0 */
+}
+
+/* log(1 + u) for u >= 0. c is what 1 + u lost to rounding. */
+static FNN_INLINE W w_log1p(W u)
+{
+    W f = w_add(w_set1(1), u), c = w_sub(u, w_sub(f, w_set1(1)));
+    W m, e = w_split_exponent(f, &m);
+    W s = w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))), z = w_mul(s, s);
+    W log_m = w_madd(w_mul(s, z), W_POLY(z, log_poly), w_add(s, s));
+    W low = w_madd(e, w_set1(0x1.a39ef35793c76p-33), w_add(log_m, w_div(c, f)));
+    return w_madd(e, w_set1(0x1.62e42feep-1), low);
+}
+
+/* R(a) = Q(a) e^(a^2 / 2) with Q(a) = Phi(-a), for 0 <= a <= GAUSS_LIMIT; POLY is gauss_short or gauss_full */
+#define W_GAUSS_TAIL(a, POLY) W_POLY(w_div(w_sub(a, w_set1(4)), w_add(a, w_set1(4))), POLY)
+
+/* e^(-a^2 / 2), by w_exp or w_exp_full. The square of a float32 is exact in float64; for float64 its rounding error is put
+ * back. */
+static FNN_INLINE W w_exp_gauss(W a, W (*exponential)(W))
+{
+    W h = w_mul(a, a), e = exponential(w_mul(w_set1(-0.5), h));
+#if FNN_DTYPE == 64
+    W low = w_fma(a, a, w_neg(h));
+    e = w_madd(w_mul(w_set1(-0.5), low), e, e);
+#endif
+    return e;
+}

@@ -1,0 +1,24 @@
+"""Neural-network kernels for CPUs: C behind one Cython extension, a thin layer API and a trainer on top."""
+
+from pathlib import Path as _Path
+
+try:
+    from fastnn import _fastnn_core
+except ImportError as _error:
+    if "FASTNN_ISA" in str(_error) or not (_Path(__file__).parents[1] / "csrc" / "fastnn.h").exists():
+        raise
+    raise ImportError(
+        f"fastnn is imported from its source tree ({_Path(__file__).parents[1]}), where the extension is not built: run "
+        "`make build` there, or leave this folder to import the installed package"
+    ) from _error
+
+from fastnn import datasets, functional
+from fastnn._fastnn_core import available_isas, get_num_threads, isa, set_num_threads, threads
+from fastnn.cli import show_versions
+from fastnn.layers import *  # noqa: F403: one class per row of the table of activations
+from fastnn.losses import MSE, CrossEntropy
+from fastnn.optim import SGD, Adam
+from fastnn.serialization import load, save
+from fastnn.trainer import History, Trainer
+
+__version__ = "0.1.0"

@@ -1,0 +1,188 @@
+"""The command line: ``fastnn train digits``, ``fastnn bench``, ``fastnn info``."""
+
+import json
+import os
+import platform
+import sys
+import time
+
+import numpy as np
+
+from fastnn import _fastnn_core
+
+
+def versions():
+    """Return versions, ISA and threads as a dict of plain values."""
+    from fastnn import __version__
+
+    return {
+        "fastnn": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "isa": _fastnn_core.isa(),
+        "available_isas": _fastnn_core.available_isas(),
+        "threads": _fastnn_core.get_num_threads(),
+    }
+
+
+def show_versions():
+    """Print versions, ISA and threads; for bug reports."""
+    for key, value in versions().items():
+        print(f"{key:15} {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _info(options):
+    if options.json:
+        print(json.dumps(versions()))
+    else:
+        show_versions()
+
+
+def _stratified_split(y, seed=0, share=0.2):
+    """Return the rows to train on and the rows held out: the same share of each label, the same split for the same seed."""
+    rng = np.random.default_rng(seed)
+    held_out = []
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        held_out.append(rows[: round(len(rows) * share)])
+    held_out = np.sort(np.concatenate(held_out))
+    return np.setdiff1d(np.arange(len(y)), held_out), held_out
+
+
+def _compare_with_reference(sizes, x, y, lr, epochs=5, batch_size=32):
+    """Train the same net with fastnn and with the NumPy reference, epoch by epoch in turn; return the ratio of medians."""
+    from fastnn.benchmarks import ReferenceMLP
+    from fastnn.layers import MLP
+    from fastnn.optim import Adam
+    from fastnn.trainer import Trainer
+
+    model = MLP(sizes, task="classification", seed=0)
+    reference = ReferenceMLP(model, lr)
+    trainer = Trainer(model, optimizer=Adam(lr=lr), seed=0)
+    seconds = {"fastnn": [], "reference": []}
+    for _ in range(epochs):
+        for name, step in (("fastnn", trainer.step), ("reference", reference.step)):
+            start = time.perf_counter()
+            for i in range(0, len(x), batch_size):
+                step(x[i : i + batch_size], y[i : i + batch_size])
+            seconds[name].append(time.perf_counter() - start)
+    return float(np.median(seconds["reference"]) / np.median(seconds["fastnn"]))
+
+
+def _train(options):
+    from fastnn.datasets import load_digits
+    from fastnn.layers import MLP
+    from fastnn.optim import Adam
+    from fastnn.serialization import save
+    from fastnn.trainer import Trainer
+
+    if options.data != "digits":
+        raise ValueError(f"train: data set {options.data!r} is unknown; expected: digits")
+    x, y = load_digits()
+    x /= 16
+    kept, held_out = _stratified_split(y)
+    sizes = (x.shape[1], *options.hidden, 10)
+    model = MLP(sizes, dropout=options.dropout, task="classification", seed=options.seed)
+    trainer = Trainer(model, optimizer=Adam(lr=options.lr), seed=options.seed)
+    start = time.perf_counter()
+    verbose = False if options.json else "auto"
+    trainer.fit(x[kept], y[kept], epochs=options.epochs, batch_size=options.batch_size, verbose=verbose)
+    rate = options.epochs * len(kept) / (time.perf_counter() - start)
+    result = {
+        "data": "digits",
+        "split": f"{len(kept)} rows to train, {len(held_out)} held out, stratified",
+        "seed": options.seed,
+        "held_out_accuracy": trainer.evaluate(x[held_out], y[held_out])["accuracy"],
+        "rows_per_second": rate,
+        "times_faster_than_numpy": _compare_with_reference(sizes, x[kept], y[kept], options.lr),
+        "saved": options.out,
+    }
+    save(model, options.out)
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"split              {result['split']}")
+    print(f"seed               {result['seed']}")
+    print(f"held-out accuracy  {result['held_out_accuracy']:.4f}")
+    print(f"throughput         {rate:,.0f} rows/s")
+    print(f"against NumPy      {result['times_faster_than_numpy']:.1f} times faster, the same training in this run")
+    print(f"saved              {result['saved']}")
+
+
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "FASTNN_NUM_THREADS")
+
+
+def _bench(options):
+    if any(os.environ.get(name) != "1" for name in ONE_THREAD):  # libraries read these only when they are loaded
+        os.execve(sys.executable, sys.orig_argv, os.environ | dict.fromkeys(ONE_THREAD, "1"))
+    from fastnn.benchmarks import cases, measure
+
+    results = []
+    for case in cases():
+        if options.only and options.only not in f"{case.group} {case.name}":
+            continue
+        result = measure(case, options.seconds)
+        results.append(result)
+        if not options.json:
+            if len(results) == 1:
+                print(f"isa {_fastnn_core.isa()}, 1 thread, float32; median of interleaved runs, each case verified first")
+                print(f"{'case':36} {'fastnn':>12} {'NumPy':>12} {'faster':>8} {'rate':>16}")
+            print(f"{result['group'] + ' ' + result['name']:36} {result['fastnn_seconds'] * 1e6:9.1f} us "
+                  f"{result['reference_seconds'] * 1e6:9.1f} us {result['ratio']:7.2f}x {result['rate']:8.1f} {result['unit']}",
+                  flush=True)  # fmt: skip
+    if options.json:
+        print(json.dumps({"isa": _fastnn_core.isa(), "threads": 1, "results": results}))
+
+
+def _parser():
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message):
+            self.exit(2, f"{self.prog}: {message}\n")
+
+    def positive(kind):
+        def parse(text):
+            value = kind(text)
+            if not 0 < value < float("inf"):
+                raise argparse.ArgumentTypeError(f"{text} is not positive")
+            return value
+
+        parse.__name__ = kind.__name__
+        return parse
+
+    def sizes(text):
+        return [positive(int)(part) for part in text.split(",") if part]
+
+    parser = Parser(prog="fastnn", description="Neural-network kernels for CPUs.")
+    commands = parser.add_subparsers(required=True, metavar="train | bench | info", parser_class=Parser)
+    train = commands.add_parser("train", help="train an MLP on a data set and save it")
+    train.add_argument("data", help="digits: 1,797 handwritten digits that come with the package")
+    train.add_argument("--seed", type=int, default=0, help="of weights, dropout and order (%(default)s)")
+    train.add_argument("--hidden", type=sizes, default=[256], metavar="N[,N...]", help="sizes of the hidden layers (256)")
+    train.add_argument("--epochs", type=positive(int), default=50, help="(%(default)s)")
+    train.add_argument("--lr", type=positive(float), default=2e-3, help="learning rate of Adam (%(default)s)")
+    train.add_argument("--out", default="digits.safetensors", help="where to save the model (%(default)s)")
+    train.set_defaults(run=_train, batch_size=32, dropout=0.3)
+    bench = commands.add_parser("bench", help="compare fastnn with NumPy on this machine, one thread")
+    bench.add_argument("--only", default="", metavar="TEXT", help="cases whose group and name contain TEXT")
+    bench.add_argument("--seconds", type=positive(float), default=0.3, help="per case and side (%(default)s)")
+    bench.set_defaults(run=_bench)
+    info = commands.add_parser("info", help="versions, ISA, threads")
+    info.set_defaults(run=_info)
+    for command in (train, bench, info):
+        command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser
+
+
+def main(arguments=None):
+    """Run the command line; errors of use are one line on standard error and exit status 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"fastnn {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

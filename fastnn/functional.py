@@ -1,0 +1,506 @@
+"""The kernels as functions on arrays.
+
+Everywhere: arrays are NumPy arrays or anything NumPy can read (``__array__``, CPU ``__dlpack__``), of any layout. The dtype of the
+result is ``np.result_type(x, np.float32)``, at most float64. ``out=`` must have the exact shape and dtype, is returned, and may be
+the input of an elementwise call. Errors are raised before anything is written: ValueError for shapes and values, TypeError for
+types and unknown keywords, IndexError for labels out of range. :mod:`fastnn.reference` holds the same functions in NumPy.
+"""
+
+import inspect
+
+from fastnn import _fastnn_core as _core
+
+
+def activations():
+    """Describe every activation.
+
+    Returns
+    -------
+    dict
+        From name to ``ActivationInfo(name, params, saves, ulp, ulp_backward, domain, ...)``: parameters with their defaults;
+        ``saves`` is ``"y"`` where the backward call may take the output instead of the input; the largest errors in units in
+        the last place, float32 and (``ulp_float64``, ``ulp_backward_float64``) float64; the ``layer`` class's name.
+    """
+    return _core.activations()
+
+
+# ----------------------------------------------------------------------------------------------------------- activations
+
+
+def _signature(first, info, last):
+    """Return the signature (first..., parameters with defaults, last...) of an activation's function."""
+    given, only = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    kind = given if first == ["x"] else only
+    names = [inspect.Parameter(name, given) for name in first]
+    names += [inspect.Parameter(name, only) for name in last[:-1] if info.saves == "x"]
+    names += [inspect.Parameter(name, only, default=None) for name in last[:-1] if info.saves == "y"]
+    names += [inspect.Parameter(name, kind, default=value) for name, value in info.params.items()]
+    return inspect.Signature([*names, inspect.Parameter("out", only, default=None)])
+
+
+def _activation(name, formula, derivative):
+    """Make the two functions of a row of the table of activations."""
+    info = _core.activations()[name]
+    names = tuple(info.params)
+
+    if names:
+
+        def forward(x, *args, out=None, **params):
+            if args:
+                if len(args) > len(names):
+                    raise TypeError(f"{name}: {len(args)} parameters came but at most {len(names)} were expected: {', '.join(names)}")
+                for key, value in zip(names, args, strict=False):
+                    if key in params:
+                        raise TypeError(f"{name}: {key} came twice")
+                    params[key] = value
+            return _core.activation_forward(name, x, params, out)
+    else:
+
+        def forward(x, *, out=None, **params):
+            return _core.activation_forward(name, x, params, out)
+
+    def backward(grad, *, x=None, y=None, out=None, **params):
+        return _core.activation_backward(name, grad, x, y, params, out)
+
+    saved = ["x", "y"] if info.saves == "y" else ["x"]
+    for function, suffix in ((forward, ""), (backward, "_backward")):
+        function.__name__ = function.__qualname__ = name + suffix
+    forward.__signature__ = _signature(["x"], info, ["out"])
+    backward.__signature__ = _signature(["grad"], info, [*saved, "out"])
+    parameters = "".join(f"    {key} : float, default {value}\n" for key, value in info.params.items())
+    forward.__doc__ = f"""{formula}
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+{parameters}    out : ndarray, optional
+        Receives the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Shape of ``x``. Within {info.ulp:g} ulp in float32, {info.ulp_float64:g} in float64, at the default parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown parameter, or an ``out`` that does not fit.
+    """
+    backward.__doc__ = f"""Gradient of ``{name}``: grad * f', {derivative}
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient of the output.
+    x{", y : array_like, exactly one of them" if info.saves == "y" else " : array_like"}
+        Input{" or output" if info.saves == "y" else ""} of the forward call, shape of ``grad``.
+{parameters}    out : ndarray, optional
+        Receives the result; may be any of the inputs.
+
+    Returns
+    -------
+    ndarray
+        Gradient of the input. From x within {info.ulp_backward:g} ulp in float32 (grad = 1), {info.ulp_backward_float64:g} in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown parameter, shapes that differ, or an ``out`` that does not fit.
+    """
+    return forward, backward
+
+
+# fmt: off
+identity, identity_backward = _activation("identity", "x", "f' = 1")
+relu, relu_backward = _activation("relu", "max(x, 0)", "f' = 1 where x > 0, else 0")
+leaky_relu, leaky_relu_backward = _activation("leaky_relu", "x where x > 0, else negative_slope x", "f' = 1 where x > 0, else negative_slope")
+elu, elu_backward = _activation("elu", "x where x > 0, else alpha (e^x - 1)", "f' = 1 where x > 0, else alpha e^x = y + alpha")
+celu, celu_backward = _activation("celu", "x where x > 0, else alpha (e^(x / alpha) - 1)", "f' = 1 where x > 0, else e^(x / alpha)")
+sigmoid, sigmoid_backward = _activation("sigmoid", "1 / (1 + e^-x)", "f' = y (1 - y)")
+tanh, tanh_backward = _activation("tanh", "(e^x - e^-x) / (e^x + e^-x)", "f' = 1 - y^2")
+softplus, softplus_backward = _activation("softplus", "log(1 + e^(beta x)) / beta, and x where beta x > threshold", "f' = sigmoid(beta x), and 1 where beta x > threshold")
+logsigmoid, logsigmoid_backward = _activation("logsigmoid", "log(sigmoid(x))", "f' = sigmoid(-x)")
+hardshrink, hardshrink_backward = _activation("hardshrink", "0 where |x| <= lambd, else x", "f' = 0 where |x| <= lambd, else 1")
+square, square_backward = _activation("square", "x^2", "f' = 2 x")
+silu, silu_backward = _activation("silu", "x sigmoid(x) (Elfwing et al., 2018)", "f' = sigmoid(x) (1 + x sigmoid(-x))")
+gelu, gelu_backward = _activation("gelu", "x Phi(x), Phi the normal distribution (Hendrycks and Gimpel, 2016)", "f' = Phi(x) + x phi(x)")
+# fmt: on
+
+
+def prelu(x, weight, *, out=None):
+    """Parametric ReLU: x where x > 0, else weight * x (He et al., 2015).
+
+    Parameters
+    ----------
+    x : array_like, shape (..., features)
+    weight : array_like, shape (1,) or (features,)
+        One slope for all, or one per feature of the last axis.
+    out : ndarray, optional
+        Receives the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Shape of ``x``.
+    """
+    return _core.prelu(x, weight, out)
+
+
+def prelu_backward(grad, x, weight):
+    """Gradients of ``prelu``: dx = grad (1 where x > 0, else weight); dweight sums grad x over x <= 0.
+
+    Returns
+    -------
+    dx : ndarray
+        Shape of ``x``.
+    dweight : ndarray
+        Shape of ``weight``; summed in float64.
+    """
+    return _core.prelu_backward(grad, x, weight)
+
+
+def maxout(x, *, return_index=False, out=None):
+    """Largest of the pieces of each unit (Goodfellow et al., 2013); the first of equals; NaN wins.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., units, pieces)
+    return_index : bool
+        Also return which piece won, for ``maxout_backward``.
+    out : ndarray, shape (..., units), optional
+
+    Returns
+    -------
+    y : ndarray, shape (..., units)
+    index : ndarray of int64, shape (..., units)
+        Only with ``return_index``.
+    """
+    return _core.maxout(x, return_index, out)
+
+
+def maxout_backward(grad, index, pieces, *, out=None):
+    """Gradient of ``maxout``: grad at the piece that won, 0 at the others.
+
+    Parameters
+    ----------
+    grad : array_like, shape (..., units)
+    index : array_like of int, shape (..., units)
+        As returned by ``maxout``.
+    pieces : int
+    out : ndarray, shape (..., units, pieces), optional
+
+    Returns
+    -------
+    ndarray, shape (..., units, pieces)
+
+    Raises
+    ------
+    IndexError
+        Where an index is not in [0, pieces).
+    """
+    return _core.maxout_backward(grad, index, pieces, out)
+
+
+def dropout(x, p, *, seed, step=0, out=None):
+    """Set elements to 0 with probability p and divide the others by 1 - p.
+
+    Element i reads word i mod 4 of Philox4x32-10 (Salmon et al., SC 2011) with key ``seed`` and counter (i // 4, step, 0), so the
+    same seed and step give the same mask, and the gradient is the same call on the gradient of the output.
+
+    Parameters
+    ----------
+    x : array_like
+    p : float
+        Probability in [0, 1].
+    seed : int
+        In [0, 2**64).
+    step : int
+        In [0, 2**32).
+    out : ndarray, optional
+        Receives the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Shape of ``x``.
+    """
+    return _core.dropout(x, p, seed, step, out)
+
+
+# ------------------------------------------------------------------------------------------------------- matrix products
+
+
+def matmul(a, b, *, out=None):
+    """Matrix product, as ``np.matmul`` for 1-D and 2-D arrays and (..., k) @ (k, n). Transposed views cost no copy.
+
+    Sums over k run in chunks of 512, each one chain of fused multiply-adds: the same bits on every CPU with FMA.
+
+    Parameters
+    ----------
+    a : array_like, shape (k,) or (..., k)
+    b : array_like, shape (k,) or (k, n)
+    out : ndarray, optional
+        Shape of the result; not an input.
+
+    Returns
+    -------
+    ndarray
+    """
+    return _core.matmul(a, b, out)
+
+
+def linear(x, weight, bias=None, *, activation=None, out=None, return_preactivation=False, **params):
+    """activation(x @ weight.T + bias), fused.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., in_features)
+    weight : array_like, shape (out_features, in_features)
+    bias : array_like, shape (out_features,), optional
+    activation : str, optional
+        A name of ``activations()``.
+    out : ndarray, shape (..., out_features), optional
+    return_preactivation : bool
+        Also return z = x @ weight.T + bias.
+    **params
+        Parameters of the activation.
+
+    Returns
+    -------
+    y : ndarray, shape (..., out_features)
+    z : ndarray, shape (..., out_features)
+        Only with ``return_preactivation``.
+    """
+    return _core.linear(x, weight, bias, activation, out, return_preactivation, params)
+
+
+def linear_backward(grad, x, weight, *, activation=None, z=None, y=None, need_dx=True, **params):
+    """Gradients of ``linear``: with dz = grad * activation'(z), dx = dz @ weight, dweight = dz.T @ x, dbias = sum of dz.
+
+    Parameters
+    ----------
+    grad : array_like, shape (..., out_features)
+    x : array_like, shape (..., in_features)
+    weight : array_like, shape (out_features, in_features)
+    activation : str, optional
+        As in the forward call; needs ``y`` where ``activations()[name].saves`` is ``"y"``, or else ``z``.
+    z, y : array_like, shape (..., out_features), optional
+        Preactivation and output of the forward call.
+    need_dx : bool
+    **params
+        Parameters of the activation.
+
+    Returns
+    -------
+    dx : ndarray, shape of ``x``, or None
+    dweight : ndarray, shape (out_features, in_features)
+    dbias : ndarray, shape (out_features,)
+    """
+    return _core.linear_backward(grad, x, weight, activation, z, y, need_dx, params)
+
+
+# ----------------------------------------------------------------------------------------------------- softmax and losses
+
+
+def softmax(x, axis=-1, *, out=None):
+    """e^x / sum of e^x along an axis, shifted by the maximum.
+
+    Parameters
+    ----------
+    x : array_like, at least 1-D
+    axis : int
+    out : ndarray, optional
+        Receives the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Shape of ``x``. A row with NaN, +inf, or only -inf gives NaN, as in PyTorch.
+    """
+    return _core.softmax("softmax", x, axis, out)
+
+
+def softmax_backward(grad, y, axis=-1, *, out=None):
+    """Gradient of ``softmax`` from its output: y (grad - sum of grad y).
+
+    Parameters
+    ----------
+    grad, y : array_like
+        Of one shape.
+    axis : int
+    out : ndarray, optional
+        Receives the result; may be an input.
+
+    Returns
+    -------
+    ndarray
+    """
+    return _core.softmax_backward("softmax_backward", grad, y, axis, out)
+
+
+def log_softmax(x, axis=-1, *, out=None):
+    """Logarithm of ``softmax``: x - max - log1p of the sum of the other terms, exact near 0.
+
+    Parameters
+    ----------
+    x : array_like, at least 1-D
+    axis : int
+    out : ndarray, optional
+        Receives the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Shape of ``x``.
+    """
+    return _core.softmax("log_softmax", x, axis, out)
+
+
+def log_softmax_backward(grad, y, axis=-1, *, out=None):
+    """Gradient of ``log_softmax`` from its output: grad - e^y sum of grad.
+
+    Parameters
+    ----------
+    grad, y : array_like
+        Of one shape.
+    axis : int
+    out : ndarray, optional
+        Receives the result; may be an input.
+
+    Returns
+    -------
+    ndarray
+    """
+    return _core.softmax_backward("log_softmax_backward", grad, y, axis, out)
+
+
+def cross_entropy(
+    logits, target, *, weight=None, sample_weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"
+):
+    """Softmax cross-entropy of logits, as ``torch.nn.functional.cross_entropy``.
+
+    The loss of a row is -sum_j q_j log softmax_j with q_j = weight_j ((1 - s) target_j + s / classes), s the label smoothing.
+
+    Parameters
+    ----------
+    logits : array_like, shape (batch, classes) or (classes,)
+    target : array_like
+        Integer labels, shape (batch,) or (batch, 1); or probabilities, shape of ``logits``.
+    weight : array_like, shape (classes,), optional
+        Weight of each class.
+    sample_weight : array_like, shape (batch,), optional
+        Weight of each row.
+    ignore_index : int
+        Rows with this label count nothing.
+    label_smoothing : float
+        In [0, 1].
+    reduction : {"mean", "sum", "none"}
+        The mean divides by the sum of the rows' weights: sample weight times, for labels, class weight. Where that is 0 the loss is NaN.
+
+    Returns
+    -------
+    float, or ndarray of shape (batch,) for "none"
+        Sums over rows run in float64.
+
+    Raises
+    ------
+    IndexError
+        For a label that is neither in [0, classes) nor ``ignore_index``.
+    """
+    return _core.cross_entropy(
+        "cross_entropy", logits, target, weight, sample_weight, ignore_index, label_smoothing, reduction, False, None
+    )
+
+
+def cross_entropy_with_grad(
+    logits, target, *, weight=None, sample_weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean", out=None
+):
+    """``cross_entropy`` and its gradient in one pass.
+
+    Parameters are those of ``cross_entropy``; ``out`` receives the gradient and may be ``logits``.
+
+    Returns
+    -------
+    loss : float, or ndarray of shape (batch,) for "none"
+    dlogits : ndarray, shape of ``logits``
+        Gradient of the loss; for "none" of the sum of the losses.
+    """
+    return _core.cross_entropy(
+        "cross_entropy_with_grad", logits, target, weight, sample_weight, ignore_index, label_smoothing, reduction, True, out
+    )
+
+
+def mse_loss(input, target, *, sample_weight=None, reduction="mean"):
+    """Squared error (input - target)^2.
+
+    Parameters
+    ----------
+    input, target : array_like
+        Of one shape; (batch,) and (batch, 1) count as one.
+    sample_weight : array_like, shape (batch,), optional
+        Weight of each row.
+    reduction : {"mean", "sum", "none"}
+        The mean divides by the sum of the weights of all elements.
+
+    Returns
+    -------
+    float, or ndarray of the shape of ``input`` for "none"
+    """
+    return _core.pointwise_loss("mse_loss", _core.MSE, input, target, sample_weight, reduction, False, None)
+
+
+def mse_loss_with_grad(input, target, *, sample_weight=None, reduction="mean", out=None):
+    """``mse_loss`` and its gradient by ``input``, 2 (input - target), in one pass.
+
+    Parameters are those of ``mse_loss``; ``out`` receives the gradient and may be ``input``.
+
+    Returns
+    -------
+    loss : float, or ndarray of the shape of ``input`` for "none"
+    dinput : ndarray, shape of ``input``
+    """
+    return _core.pointwise_loss("mse_loss_with_grad", _core.MSE, input, target, sample_weight, reduction, True, out)
+
+
+# ------------------------------------------------------------------------------------------------------------- optimizers
+
+
+def sgd_update(param, grad, velocity=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
+    """One step of stochastic gradient descent, as ``torch.optim.SGD``; in place.
+
+    g = grad + weight_decay param; velocity = momentum velocity + g; param -= lr velocity, or lr (g + momentum velocity) with nesterov.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64
+        Updated.
+    grad : array_like, shape of ``param``
+    velocity : ndarray, shape and dtype of ``param``, optional
+        Updated; needed with momentum; starts as zeros.
+    lr, momentum, weight_decay : float
+    nesterov : bool
+    """
+    _core.sgd_update(param, grad, velocity, lr, momentum, nesterov, weight_decay)
+
+
+def adam_update(param, grad, exp_avg, exp_avg_sq, *, step, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    """One step of Adam (Kingma and Ba, 2015), as ``torch.optim.Adam``; in place.
+
+    g = grad + weight_decay param; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+    param -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps).
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64
+        Updated.
+    grad : array_like, shape of ``param``
+    exp_avg, exp_avg_sq : ndarray, shape and dtype of ``param``
+        m and v; updated; start as zeros.
+    step : int
+        Counts from 1.
+    lr, eps, weight_decay : float
+    betas : pair of float
+        In [0, 1).
+    """
+    _core.adam_update(param, grad, exp_avg, exp_avg_sq, step, lr, betas[0], betas[1], eps, weight_decay)

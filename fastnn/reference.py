@@ -1,0 +1,445 @@
+"""Every function of :mod:`fastnn.functional` in plain, vectorised NumPy: same names, same signatures.
+
+In float64 these are the oracle of the tests; in float32 they are the baseline of the benchmarks, written as a competent user
+of NumPy would: ``out=`` preallocated, the faster of two forms. The docstrings of :mod:`fastnn.functional` hold here too; checks
+of arguments are NumPy's own.
+"""
+
+import numpy as np
+
+from fastnn import _fastnn_core
+
+
+def _real(*arrays):
+    """Return the arrays in their common dtype, at least float32."""
+    dtype = np.result_type(np.float32, *arrays)
+    arrays = tuple(np.asarray(a, dtype) for a in arrays)
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def _copy(x, out):
+    if out is None:
+        return x.copy()
+    if out is not x:
+        np.copyto(out, x)
+    return out
+
+
+def activations():
+    return _fastnn_core.activations()
+
+
+# ------------------------------------------------------------------------------------------------------- matrix products
+
+
+def matmul(a, b, *, out=None):
+    a, b = _real(a, b)
+    return np.matmul(a, b, out=out)
+
+
+def _activation(name):
+    return identity if name is None else globals()[name]
+
+
+def _activation_backward(name):
+    return identity_backward if name is None else globals()[f"{name}_backward"]
+
+
+def linear(x, weight, bias=None, *, activation=None, out=None, return_preactivation=False, **params):
+    x, weight = _real(x, weight)
+    z = np.matmul(x, weight.T, out=None if return_preactivation else out)
+    if bias is not None:
+        z += bias
+    y = _activation(activation)(z, **params, out=out if return_preactivation else z)
+    return (y, z) if return_preactivation else y
+
+
+def linear_backward(grad, x, weight, *, activation=None, z=None, y=None, need_dx=True, **params):
+    grad, x, weight = _real(grad, x, weight)
+    if activation not in (None, "identity"):
+        saved = {"y": y} if y is not None and _fastnn_core.saves(activation, params) == "y" else {"x": z}
+        grad = _activation_backward(activation)(grad, **saved, **params)
+    dz = grad.reshape(-1, weight.shape[0])
+    dx = np.matmul(grad, weight) if need_dx else None
+    return dx, np.matmul(dz.T, x.reshape(-1, x.shape[-1])), dz.sum(0)
+
+
+# ----------------------------------------------------------------------------------------------------------- activations
+
+
+def identity(x, *, out=None):
+    return _copy(_real(x), out)
+
+
+def identity_backward(grad, *, x=None, y=None, out=None):
+    return _copy(_real(grad), out)
+
+
+def relu(x, *, out=None):
+    return np.maximum(_real(x), 0, out=out)
+
+
+def relu_backward(grad, *, x=None, y=None, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    return np.multiply(grad, saved > 0, out=out)
+
+
+def leaky_relu(x, negative_slope=0.01, *, out=None):
+    x = _real(x)
+    pick = np.maximum if negative_slope <= 1 else np.minimum
+    return pick(x, x * negative_slope, out=out)
+
+
+def leaky_relu_backward(grad, *, x=None, y=None, negative_slope=0.01, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    return np.multiply(grad, np.where(saved > 0, grad.dtype.type(1), grad.dtype.type(negative_slope)), out=out)
+
+
+def elu(x, alpha=1.0, *, out=None):
+    x = _real(x)
+    positive = np.maximum(x, 0)
+    y = np.minimum(x, 0, out=out)
+    np.expm1(y, out=y)
+    y *= alpha
+    y += positive
+    return y
+
+
+def elu_backward(grad, *, x=None, y=None, alpha=1.0, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    negative = alpha * np.exp(np.minimum(saved, 0)) if y is None else saved + alpha
+    return np.multiply(grad, np.where(saved > 0, grad.dtype.type(1), negative), out=out)
+
+
+def celu(x, alpha=1.0, *, out=None):
+    x = _real(x)
+    positive = np.maximum(x, 0)
+    y = np.minimum(x, 0, out=out)
+    y /= alpha
+    np.expm1(y, out=y)
+    y *= alpha
+    y += positive
+    return y
+
+
+def celu_backward(grad, *, x=None, y=None, alpha=1.0, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    negative = np.exp(np.minimum(saved, 0) / alpha) if y is None else (saved + alpha) / alpha
+    return np.multiply(grad, np.where(saved > 0, grad.dtype.type(1), negative), out=out)
+
+
+def sigmoid(x, *, out=None):
+    y = np.negative(_real(x), out=out)
+    with np.errstate(over="ignore"):
+        np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
+
+
+def sigmoid_backward(grad, *, x=None, y=None, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    if x is None:
+        slope = 1 - saved
+        slope *= saved
+    else:  # e / (1 + e)^2 with e = exp(-|x|) keeps the digits of the tails, which y (1 - y) loses
+        e = np.exp(-np.abs(saved))
+        slope = e / np.square(1 + e)
+    return np.multiply(grad, slope, out=out)
+
+
+def tanh(x, *, out=None):
+    return np.tanh(_real(x), out=out)
+
+
+def tanh_backward(grad, *, x=None, y=None, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    if x is None:
+        slope = 1 - np.square(saved)
+    else:
+        e = np.exp(-2 * np.abs(saved))
+        slope = 4 * e / np.square(1 + e)
+    return np.multiply(grad, slope, out=out)
+
+
+def _log1p_exp(z, out=None):
+    """log(1 + e^z) = max(z, 0) + log1p(e^-|z|)"""
+    y = np.abs(z, out=out) if out is not z else np.abs(z)
+    np.negative(y, out=y)
+    np.exp(y, out=y)
+    np.log1p(y, out=y)
+    y += np.maximum(z, 0)
+    return y
+
+
+def softplus(x, beta=1.0, threshold=20.0, *, out=None):
+    x = _real(x)
+    z = x * beta
+    y = _log1p_exp(z)
+    y /= beta
+    return _copy(np.where(z > threshold, x, y), out)
+
+
+def softplus_backward(grad, *, x, beta=1.0, threshold=20.0, out=None):
+    grad, x = _real(grad, x)
+    z = x * beta
+    return np.multiply(grad, np.where(z > threshold, grad.dtype.type(1), sigmoid(z)), out=out)
+
+
+def logsigmoid(x, *, out=None):
+    y = _log1p_exp(-_real(x))
+    return np.negative(y, out=y if out is None else out)
+
+
+def logsigmoid_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    return np.multiply(grad, sigmoid(-x), out=out)
+
+
+def hardshrink(x, lambd=0.5, *, out=None):
+    x = _real(x)
+    return np.multiply(x, ~(np.abs(x) <= lambd), out=out)
+
+
+def hardshrink_backward(grad, *, x, lambd=0.5, out=None):
+    grad, x = _real(grad, x)
+    return np.multiply(grad, ~(np.abs(x) <= lambd), out=out)
+
+
+def square(x, *, out=None):
+    return np.square(_real(x), out=out)
+
+
+def square_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    return np.multiply(grad, 2 * x, out=out)
+
+
+def silu(x, *, out=None):
+    x = _real(x)
+    return np.multiply(np.maximum(x, -1000), sigmoid(x), out=out)  # -inf * 0 is kept away; the value there is 0
+
+
+def silu_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    c = np.clip(x, -1000, 1000)
+    slope = sigmoid(x)
+    slope *= 1 + c * sigmoid(-c)
+    return np.multiply(grad, slope, out=out)
+
+
+# R(a) = Q(a) exp(a^2 / 2) with Q(a) = erfc(a / sqrt(2)) / 2 as a Chebyshev series in t = (a - 3) / (a + 3), from mpmath with 60
+# digits on 200 nodes; its first 13 terms reach float32, all of them float64.
+_GAUSS_TAIL = np.array([
+    0.18514957201209624282, -0.23940761594133568166, 0.064266928339856979243, -0.010740314637849495287,
+    0.00060662418653222822778, 0.00015142920276627200083, -0.000023878845891743236181, -3.64016810956319577e-6,
+    7.7757118193495981548e-7, 1.4898760096630540297e-7, -2.3699624889864749895e-8, -7.8411072168217075865e-9,
+    4.1214506638056219946e-10, 4.1593926901840809739e-10, 2.7564947286810201553e-11, -1.8327743351331340467e-11,
+    -4.1607985604283937909e-12, 3.9538293576848083426e-13, 3.13742511918623944e-13, 3.2371210871387853227e-14,
+    -1.36694850736111736e-14, -4.8660308767185349755e-15, -1.1284648695563601939e-16, 3.0964925134234311551e-16,
+    7.9086498446468503763e-17, -3.4773442483978619383e-18, -6.6858323686959337065e-18,
+])  # fmt: skip
+
+
+def _gauss_tail(a):
+    """Return R(a) and exp(-a^2 / 2) for a >= 0; Q(a), the normal distribution's tail, is their product."""
+    series = _GAUSS_TAIL[:13] if a.dtype == np.float32 else _GAUSS_TAIL
+    ratio = np.polynomial.chebyshev.chebval((a - 3) / (a + 3), series.astype(a.dtype))
+    return ratio, np.exp(-0.5 * np.square(a))
+
+
+def gelu(x, *, out=None):
+    x = _real(x)
+    ratio, density = _gauss_tail(np.minimum(np.abs(x), 50))
+    tail = ratio * density
+    return np.multiply(np.maximum(x, -50), np.where(x < 0, tail, 1 - tail), out=out)
+
+
+def gelu_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    a = np.minimum(np.abs(x), 50)
+    ratio, density = _gauss_tail(a)
+    slope = density * (ratio - a * x.dtype.type(1 / np.sqrt(2 * np.pi)))
+    return np.multiply(grad, np.where(x < 0, slope, 1 - slope), out=out)
+
+
+def prelu(x, weight, *, out=None):
+    x, weight = _real(x, weight)
+    y = np.where(x > 0, x, x * weight)
+    return y if out is None else _copy(y, out)
+
+
+def prelu_backward(grad, x, weight):
+    grad, x, weight = _real(grad, x, weight)
+    positive = x > 0
+    dx = grad * np.where(positive, grad.dtype.type(1), weight)
+    dweight = np.where(positive, 0, grad * x).sum(axis=None if weight.size == 1 else tuple(range(x.ndim - 1)), dtype=np.float64)
+    return dx, np.reshape(dweight, weight.shape).astype(x.dtype)
+
+
+def maxout(x, *, return_index=False, out=None):
+    x = _real(x)
+    if not return_index:
+        return x.max(-1, out=out)
+    index = x.argmax(-1)
+    y = np.take_along_axis(x, index[..., None], -1)[..., 0]
+    return _copy(y, out), index
+
+
+def maxout_backward(grad, index, pieces, *, out=None):
+    grad = _real(grad)
+    dx = np.empty((*grad.shape, pieces), grad.dtype) if out is None else out
+    dx[...] = 0
+    np.put_along_axis(dx, np.asarray(index)[..., None], grad[..., None], -1)
+    return dx
+
+
+def _philox(block, step, layer, seed):
+    """Return the four words of Philox4x32-10 for an array of block numbers; shape (blocks, 4)."""
+    low = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
+    word = np.stack([block & low, block >> half, np.full_like(block, step), np.full_like(block, layer)])
+    key = [seed & 0xFFFFFFFF, seed >> 32]
+    for _ in range(10):
+        a, b = word[0] * np.uint64(0xD2511F53), word[2] * np.uint64(0xCD9E8D57)
+        word = np.stack([(b >> half) ^ word[1] ^ np.uint64(key[0]), b & low,
+                         (a >> half) ^ word[3] ^ np.uint64(key[1]), a & low])  # fmt: skip
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return word.T
+
+
+def dropout(x, p, *, seed, step=0, out=None):
+    x = _real(x)
+    words = _philox(np.arange((x.size + 3) // 4, dtype=np.uint64), step, 0, seed).ravel()[: x.size].reshape(x.shape)
+    scale = x.dtype.type(1 / (1 - p)) if p < 1 else x.dtype.type(0)
+    return _copy(np.where(words >= p * 2.0**32, x * scale, x.dtype.type(0)), out)
+
+
+# ----------------------------------------------------------------------------------------------------- softmax and losses
+
+
+def _shifted(x, axis):
+    """Return x - max, exp of it, and the logarithm of its sum as log1p of the sum without the largest term."""
+    top = x.argmax(axis, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        d = x - np.take_along_axis(x, top, axis)
+    e = np.exp(d)
+    rest = e.copy()
+    np.put_along_axis(rest, top, 0, axis)
+    return d, e, np.log1p(rest.sum(axis, keepdims=True))
+
+
+def softmax(x, axis=-1, *, out=None):
+    x = _real(x)
+    y = np.subtract(x, x.max(axis, keepdims=True), out=out)
+    np.exp(y, out=y)
+    y /= y.sum(axis, keepdims=True)
+    return y
+
+
+def softmax_backward(grad, y, axis=-1, *, out=None):
+    grad, y = _real(grad, y)
+    return np.multiply(y, grad - (grad * y).sum(axis, keepdims=True), out=out)
+
+
+def log_softmax(x, axis=-1, *, out=None):
+    d, _, log_sum = _shifted(_real(x), axis)
+    return np.subtract(d, log_sum, out=out)
+
+
+def log_softmax_backward(grad, y, axis=-1, *, out=None):
+    grad, y = _real(grad, y)
+    return np.subtract(grad, np.exp(y) * grad.sum(axis, keepdims=True), out=out)
+
+
+def cross_entropy(
+    logits, target, *, weight=None, sample_weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"
+):
+    return cross_entropy_with_grad(
+        logits,
+        target,
+        weight=weight,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+    )[0]
+
+
+def cross_entropy_with_grad(
+    logits, target, *, weight=None, sample_weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean", out=None
+):
+    logits, target = _real(logits), np.asarray(target)
+    x = np.atleast_2d(logits)
+    classes, rows = x.shape[1], np.arange(len(x))
+    is_labels = target.shape != logits.shape or target.dtype.kind in "iu"
+    w = np.ones(len(x), x.dtype) if sample_weight is None else np.asarray(sample_weight, x.dtype).reshape(-1)
+    divisor = w
+    if is_labels:
+        labels = target.reshape(-1)
+        kept = labels != ignore_index
+        labels, w = np.where(kept, labels, 0), w * kept
+        divisor = w if weight is None else w * np.asarray(weight, x.dtype)[labels]
+    simple = is_labels and weight is None and label_smoothing == 0
+
+    d, dlogits, log_sum = _shifted(x, -1)
+    dlogits /= dlogits.sum(-1, keepdims=True)
+    if simple:
+        losses = log_sum[:, 0] - d[rows, labels]
+        dlogits[rows, labels] -= 1
+    else:
+        q = np.eye(classes, dtype=x.dtype)[labels] if is_labels else np.asarray(target, x.dtype).reshape(x.shape)
+        q = (1 - label_smoothing) * q + label_smoothing / classes
+        if weight is not None:
+            q = q * np.asarray(weight, x.dtype)
+        losses = (q * (log_sum - d)).sum(-1)
+        dlogits *= q.sum(-1, keepdims=True)
+        dlogits -= q
+    losses *= w
+    scale = 1 / divisor.sum(dtype=np.float64) if reduction == "mean" else 1.0
+    dlogits *= (w * scale).astype(x.dtype)[:, None]
+    loss = losses.reshape(logits.shape[:-1]) if reduction == "none" else float(losses.sum(dtype=np.float64) * scale)
+    return loss, _copy(dlogits.reshape(logits.shape), out)
+
+
+def mse_loss(input, target, *, sample_weight=None, reduction="mean"):
+    return mse_loss_with_grad(input, target, sample_weight=sample_weight, reduction=reduction)[0]
+
+
+def mse_loss_with_grad(input, target, *, sample_weight=None, reduction="mean", out=None):
+    input, target = _real(input, target)
+    d = np.subtract(input, target.reshape(input.shape), out=out)
+    losses = np.square(d)
+    w = np.ones(len(d), d.dtype) if sample_weight is None else np.asarray(sample_weight, d.dtype).reshape(-1)
+    w = w.reshape(-1, *[1] * (d.ndim - 1))
+    if sample_weight is not None:
+        losses *= w
+    features = d.size // len(d)
+    scale = float(1 / (w.sum(dtype=np.float64) * features)) if reduction == "mean" else 1.0
+    d *= 2 * scale if sample_weight is None else (2 * scale * w).astype(d.dtype)
+    return (losses if reduction == "none" else float(losses.sum(dtype=np.float64) * scale)), d
+
+
+# ------------------------------------------------------------------------------------------------------------- optimizers
+
+
+def sgd_update(param, grad, velocity=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
+    if weight_decay:
+        grad = grad + weight_decay * param
+    if momentum:
+        velocity *= momentum
+        velocity += grad
+        grad = grad + momentum * velocity if nesterov else velocity
+    param -= lr * grad
+
+
+def adam_update(param, grad, exp_avg, exp_avg_sq, *, step, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    beta1, beta2 = betas
+    if weight_decay:
+        grad = grad + weight_decay * param
+    exp_avg += (1 - beta1) * (grad - exp_avg)
+    exp_avg_sq *= beta2
+    exp_avg_sq += (1 - beta2) * np.square(grad)
+    denominator = np.sqrt(exp_avg_sq)
+    denominator *= (1 - beta2**step) ** -0.5
+    denominator += eps
+    param -= lr / (1 - beta1**step) * exp_avg / denominator
