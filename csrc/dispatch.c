@@ -75,8 +75,7 @@ int fnn_isa_use(const char *name)
 
 const fnn_kernels *fnn_active(int dtype) { return isas[fnn_isa_active()].kernels[dtype]; }
 
-#define ROW(name, layer, saves, forward32, backward32, forward64, backward64, domain, ...)                             \
-    {#name, layer, FNN_SAVES_##saves, {forward32, backward32, forward64, backward64}, domain, {__VA_ARGS__}},
+#define ROW(name, layer, saves, ulp, domain, ...) {#name, layer, FNN_SAVES_##saves, ulp, domain, {__VA_ARGS__}},
 #define FNN_SAVES_X 'x'
 #define FNN_SAVES_Y 'y'
 const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIONS(ROW)};

@@ -143,32 +143,43 @@ static void FNN(maxout_backward)(void *dx_, const void *dy_, const int64_t *inde
         for (int64_t p = 0; p < pieces; p++) dx[p] = p == index[u] ? dy[u] : 0;
 }
 
-/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) for PHILOX_BLOCKS consecutive
- * counters {block, step, layer}: word w of block b goes to out[4 b + w]. Plain loops over blocks, which compilers vectorise. */
-enum { PHILOX_BLOCKS = 8, PHILOX_WORDS = 4 * PHILOX_BLOCKS };
+enum { PHILOX_BLOCKS = 16, PHILOX_WORDS = 4 * PHILOX_BLOCKS };
 
+/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) for PHILOX_BLOCKS consecutive
+ * counters {block, block >> 32, step, layer}: word w of block b goes to out[4 b + w]. The vectors of a round are independent
+ * and hide the latency of its multiplications. */
 static void philox(uint32_t out[PHILOX_WORDS], uint64_t first_block, uint32_t step, uint32_t layer, uint64_t seed)
 {
-    uint32_t c[4][PHILOX_BLOCKS], key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    enum { VECTORS = PHILOX_BLOCKS / UL };
+    uint32_t word[4][PHILOX_BLOCKS], key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
+    U c[VECTORS][4];
     for (int b = 0; b < PHILOX_BLOCKS; b++) {
-        c[0][b] = (uint32_t)(first_block + (uint64_t)b);
-        c[1][b] = (uint32_t)((first_block + (uint64_t)b) >> 32);
-        c[2][b] = step;
-        c[3][b] = layer;
+        word[0][b] = (uint32_t)(first_block + (uint64_t)b);
+        word[1][b] = (uint32_t)((first_block + (uint64_t)b) >> 32);
+    }
+    for (int v = 0; v < VECTORS; v++) {
+        c[v][0] = u_load(word[0] + v * UL);
+        c[v][1] = u_load(word[1] + v * UL);
+        c[v][2] = u_set1(step);
+        c[v][3] = u_set1(layer);
     }
     for (int round = 0; round < 10; round++) {
-        for (int b = 0; b < PHILOX_BLOCKS; b++) {
-            uint64_t a = (uint64_t)0xD2511F53 * c[0][b], d = (uint64_t)0xCD9E8D57 * c[2][b];
-            c[0][b] = (uint32_t)(d >> 32) ^ c[1][b] ^ key[0];
-            c[1][b] = (uint32_t)d;
-            c[2][b] = (uint32_t)(a >> 32) ^ c[3][b] ^ key[1];
-            c[3][b] = (uint32_t)a;
+        FNN_UNROLL(16)
+        for (int v = 0; v < VECTORS; v++) {
+            U high0, low0 = u_mul_wide(c[v][0], 0xD2511F53, &high0);
+            U high2, low2 = u_mul_wide(c[v][2], 0xCD9E8D57, &high2);
+            c[v][0] = u_xor(u_xor(high2, c[v][1]), u_set1(key0));
+            c[v][1] = low2;
+            c[v][2] = u_xor(u_xor(high0, c[v][3]), u_set1(key1));
+            c[v][3] = low0;
         }
-        key[0] += 0x9E3779B9;
-        key[1] += 0xBB67AE85;
+        key0 += 0x9E3779B9;
+        key1 += 0xBB67AE85;
     }
+    for (int v = 0; v < VECTORS; v++)
+        for (int w = 0; w < 4; w++) u_store(word[w] + v * UL, c[v][w]);
     for (int b = 0; b < PHILOX_BLOCKS; b++)
-        for (int w = 0; w < 4; w++) out[4 * b + w] = c[w][b];
+        for (int w = 0; w < 4; w++) out[4 * b + w] = word[w][b];
 }
 
 static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint32_t step, uint32_t layer, int64_t first,
@@ -177,13 +188,17 @@ static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint
     T *y = y_;
     const T *x = x_;
     const T scale = (T)(1 / (1 - p));
-    const uint64_t dropped = (uint64_t)ceil(p * 0x1p32); /* words below this are dropped; up to 2^32 */
+    const uint32_t all = p == 0 ? UINT32_MAX : 0; /* with p = 0 even word 0 is kept */
+    const uint32_t dropped = p == 0 ? 0 : (uint32_t)(ceil(p * 0x1p32) - 1); /* words up to this one are dropped */
     uint32_t words[PHILOX_WORDS];
     for (int64_t i = 0; i < n;) {
         int64_t element = first + i, start = element % PHILOX_WORDS, count = PHILOX_WORDS - start;
         if (count > n - i) count = n - i;
         philox(words, (uint64_t)(element - start) / 4, step, layer, seed);
-        for (int64_t j = 0; j < count; j++) y[i + j] = words[start + j] >= dropped ? x[i + j] * scale : 0;
+        for (int64_t j = 0; j < count; j++) {
+            T kept = x[i + j] * scale;
+            y[i + j] = (words[start + j] | all) > dropped ? kept : 0;
+        }
         i += count;
     }
 }

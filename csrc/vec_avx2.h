@@ -5,6 +5,7 @@
  * A. Every ISA header defines the same names for one dtype T, chosen by FNN_DTYPE (32 or 64):
  *      V  a narrow vector: VL lanes of T           v_*
  *      W  a wide vector: WL lanes of float64       w_*   where functions are evaluated before one rounding to T
+ *      U  UL lanes of uint32                       u_*
  *    V splits into V_PARTS wide vectors. With T = float64 narrow and wide are the same type.
  * B. Masks are vectors of all-ones and all-zeros lanes: VM, WM.
  * C. max(a, b) is a > b ? a : b and min(a, b) is a < b ? a : b, so an unordered or equal pair gives b.
@@ -65,6 +66,22 @@ static inline W w_split_exponent(W x, W *m)
     W e = w_sub(_mm256_castsi256_pd(_mm256_or_si256(biased, two52)), w_set1(0x1p52 + 1023));
     *m = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_sub_epi64(bits, _mm256_slli_epi64(biased, 52)), one));
     return e;
+}
+
+/* UL lanes of uint32, for random numbers. */
+typedef __m256i U;
+enum { UL = 8 };
+
+static inline U u_set1(uint32_t a) { return _mm256_set1_epi32((int)a); }
+static inline U u_load(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline void u_store(uint32_t *p, U a) { _mm256_storeu_si256((__m256i *)p, a); }
+static inline U u_xor(U a, U b) { return _mm256_xor_si256(a, b); }
+/* a * m: returns the low half of each product, *high receives the high half. */
+static inline U u_mul_wide(U a, uint32_t m, U *high)
+{
+    __m256i even = _mm256_mul_epu32(a, u_set1(m)), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), u_set1(m));
+    *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+    return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
 }
 
 #if FNN_DTYPE == 32

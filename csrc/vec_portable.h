@@ -58,6 +58,20 @@ static inline W w_split_exponent(W x, W *m)
     return (double)biased - 1023;
 }
 
+typedef uint32_t U;
+enum { UL = 1 };
+
+static inline U u_set1(uint32_t a) { return a; }
+static inline U u_load(const uint32_t *p) { return *p; }
+static inline void u_store(uint32_t *p, U a) { *p = a; }
+static inline U u_xor(U a, U b) { return a ^ b; }
+static inline U u_mul_wide(U a, uint32_t m, U *high)
+{
+    uint64_t product = (uint64_t)a * m;
+    *high = (uint32_t)(product >> 32);
+    return (uint32_t)product;
+}
+
 #if FNN_DTYPE == 32
 
 typedef float T;

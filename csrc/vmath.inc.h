@@ -31,17 +31,17 @@ static const double gauss_full[] = {
 
 #define EXP_LOW (-700.0) /* e^-700 rounds to 0 in float32, e^700 to infinity */
 #define EXP_HIGH 700.0
-#define GAUSS_LIMIT 14.5 /* x Q(x) rounds to 0 in float32 */
+#define GAUSS_LIMIT 15.0 /* x Q(x) and x phi(x) round to 0 in float32 */
 /* as exp_full: 2^-34.1 */
 static const double exp_short[] = {
     0x1.0000003a23729p-1, 0x1.555554433c112p-3,  0x1.55548dc49e727p-5,
     0x1.111270b30bbf7p-7, 0x1.6d8d06d04ec6cp-10, 0x1.9f089615c6e56p-13,
 };
-/* as gauss_full for a <= GAUSS_LIMIT: 2^-31.7 */
+/* as gauss_full for a <= GAUSS_LIMIT: 2^-31.5 */
 static const double gauss_short[] = {
-    0x1.82b4bb8ce12ddp-4,   -0x1.5cf97b19a9a6dp-3,  0x1.fd751a22deeb6p-4,  -0x1.25b6a54186b9fp-4,
-    0x1.f9b0590b0eeeap-6,   -0x1.164709d2b3d7cp-7,  0x1.0a1b848c6075cp-11, 0x1.4fada04d7f7bep-11,
-    -0x1.875c1df392b8ep-13, -0x1.9c8250f580ebdp-15, 0x1.afffa55eca1bfp-16, 0x1.04d2cb6e6789ap-17,
+    0x1.82b4bb8d22a11p-4,   -0x1.5cf97b1bcb2cap-3,  0x1.fd751a07a64cfp-4,  -0x1.25b6a4917a34cp-4,
+    0x1.f9b061426c43ep-6,   -0x1.1647417c44561p-7,  0x1.0a13700f3ee08p-11, 0x1.4fb93b2c86761p-11,
+    -0x1.86e908d88286ep-13, -0x1.9ce8cf29eb252p-15, 0x1.ab4cc8aa3a8abp-16, 0x1.0053db1da37c8p-17,
 };
 /* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 0.1716: 2^-37.6 */
 static const double log_poly[] = {

@@ -147,10 +147,20 @@ cdef inline bint _is_ready(cnp.ndarray x, int dtype) noexcept:
     return cnp.PyArray_TYPE(x) == _type_number(dtype) and cnp.PyArray_ISCARRAY_RO(x)
 
 
+cdef int64_t _copied = 0
+
+
+def _copies():
+    """How many inputs the gates have copied; for tests."""
+    return _copied
+
+
 cdef inline cnp.ndarray _ready(cnp.ndarray x, int dtype):
     """Input gate: x as a contiguous, aligned array of dtype in native byte order; x itself where it is one."""
+    global _copied
     if _is_ready(x, dtype):
         return x
+    _copied += 1
     return cnp.PyArray_FROMANY(x, _type_number(dtype), 0, 0, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST
                                | cnp.NPY_ARRAY_NOTSWAPPED)
 
@@ -640,8 +650,7 @@ def linear_backward(object grad, object x, object weight, object activation, obj
         dy = _ready(dy, dtype)
     else:
         if not from_y and z is None:
-            raise TypeError(f"{func}: {activation} needs {'z or y' if _knows_y(row, values) else 'z'}, the "
-                            f"{'' if y is None else 'pre'}activation of the forward call")
+            raise TypeError(f"{func}: {activation} needs {'z or y' if _knows_y(row, values) else 'z'} of the forward call")
         saved = _array(y if from_y else z, func, "y" if from_y else "z")
         _require_same_shape(func, "grad", dy, "y" if from_y else "z", saved)
         dtype = max(dtype, _dtype(saved, func, "y" if from_y else "z"))

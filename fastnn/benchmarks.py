@@ -97,33 +97,43 @@ def _cross_entropy(batch, classes):
 
 
 class ReferenceMLP:
-    """An MLP with ReLU, cross-entropy and Adam, trained step by step with :mod:`fastnn.reference`.
+    """An MLP with ReLU, dropout, cross-entropy and Adam, trained step by step with :mod:`fastnn.reference`.
+
+    Dropout draws from NumPy's generator, as a user of NumPy would.
 
     Parameters
     ----------
-    model : MLP
+    model : Sequential
         Its weights are copied.
-    lr : float
+    lr, dropout, label_smoothing : float
     """
 
-    def __init__(self, model, lr=1e-3):
+    def __init__(self, model, lr=1e-3, dropout=0.0, label_smoothing=0.0):
         params = list(model.state_dict().values())
         self.weights, self.biases = params[::2], params[1::2]
         self.moments = [(np.zeros_like(p), np.zeros_like(p)) for p in params]
-        self.lr, self.steps = lr, 0
+        self.lr, self.dropout, self.label_smoothing = lr, dropout, label_smoothing
+        self.rng, self.steps = np.random.default_rng(0), 0
+
+    def _mask(self, shape):
+        mask = (self.rng.random(shape, np.float32) >= self.dropout).astype(np.float32)
+        mask *= 1 / (1 - self.dropout)
+        return mask
 
     def step(self, x, y):
         """Train on one minibatch and return its loss."""
-        last, activations = len(self.weights) - 1, [x]
+        last, inputs, outputs, masks = len(self.weights) - 1, [x], [], []
         for i, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
-            activations.append(R.linear(activations[-1], w, b, activation=None if i == last else "relu"))
-        loss, grad = R.cross_entropy_with_grad(activations.pop(), y)
+            outputs.append(R.linear(inputs[-1], w, b, activation=None if i == last else "relu"))
+            masks.append(self._mask(outputs[-1].shape) if self.dropout and i < last else None)
+            inputs.append(outputs[-1] if masks[-1] is None else outputs[-1] * masks[-1])
+        loss, grad = R.cross_entropy_with_grad(outputs[-1], y, label_smoothing=self.label_smoothing)
         self.steps += 1
         for i in range(last, -1, -1):
-            need_dx, x = i > 0, activations[i]
-            grad, dw, db = R.linear_backward(grad, x, self.weights[i], need_dx=need_dx)
-            if need_dx:
-                grad = R.relu_backward(grad, y=x)
+            grad, dw, db = R.linear_backward(grad, inputs[i], self.weights[i], need_dx=i > 0)
+            if i > 0:
+                grad = grad if masks[i - 1] is None else grad * masks[i - 1]
+                grad = R.relu_backward(grad, y=outputs[i - 1])
             for param, g, state in ((self.weights[i], dw, 2 * i), (self.biases[i], db, 2 * i + 1)):
                 R.adam_update(param, g, *self.moments[state], step=self.steps, lr=self.lr)
         return loss

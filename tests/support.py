@@ -1,0 +1,85 @@
+"""What several test files share: the ISAs and dtypes to test, errors in ulp, awkward arrays."""
+
+import os
+
+import numpy as np
+
+from fastnn import _fastnn_core as core
+from fastnn import functional as F
+
+ISAS = [os.environ["FASTNN_ISA"]] if os.environ.get("FASTNN_ISA") else core.available_isas()
+DTYPES = [np.float32, np.float64]
+ROWS = list(F.activations().values())
+SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 100]  # around the lengths of vectors
+
+
+def ulps(got, true):
+    """Largest error of got in units in the last place of its dtype at the true value, which is wider; equal infinities and NaNs
+    count 0.
+    """
+    true = np.asarray(true)
+    rounded = true.astype(got.dtype)
+    spacing = np.spacing(np.maximum(np.abs(rounded), np.finfo(got.dtype).smallest_normal))
+    with np.errstate(invalid="ignore"):
+        error = np.abs(got.astype(true.dtype) - true) / spacing
+    same = (got == rounded) & ~np.isfinite(rounded) | np.isnan(got) & np.isnan(true)
+    return float(np.where(same, 0, error).max(initial=0))
+
+
+def special(dtype):
+    """Zeros, subnormals, the largest finite numbers, infinities, and all that at both signs; no NaN."""
+    info = np.finfo(dtype)
+    positive = [0, info.smallest_subnormal, info.smallest_normal / 2, info.smallest_normal, info.eps, 0.5, 1, 1.5, 20, 88, 709]
+    positive = np.array([*positive, info.max, np.inf], dtype)
+    return np.concatenate([positive, -positive])
+
+
+def floats(stride):
+    """Every stride-th of all finite float32 numbers."""
+    x = np.arange(0, 2**32, stride, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    return x[np.isfinite(x)]
+
+
+def layouts(x):
+    """Yield (name, array): equal to x, in every layout the gates must take."""
+    yield "contiguous", x.copy()
+    yield "fortran", np.asfortranarray(x)
+    wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1] + 1), x.dtype)
+    wide[..., 1::2] = x
+    yield "strided", wide[..., 1::2]
+    yield "reversed", x[..., ::-1].copy()[..., ::-1]
+    bytes_ = np.zeros(x.nbytes + 1, np.uint8)
+    unaligned = bytes_[1:].view(x.dtype).reshape(x.shape)
+    unaligned[...] = x
+    yield "misaligned", unaligned
+    yield "byteswapped", x.astype(x.dtype.newbyteorder())
+    readonly = x.copy()
+    readonly.flags.writeable = False
+    yield "read-only", readonly
+
+
+class OnlyDlpack:
+    """An array that can be read through __dlpack__ alone."""
+
+    def __init__(self, x):
+        self._x = x
+
+    def __dlpack__(self, **keywords):
+        return self._x.__dlpack__(**keywords)
+
+    def __dlpack_device__(self):
+        return self._x.__dlpack_device__()
+
+
+def central_difference(f, x, step=1e-6):
+    """Gradient of the scalar function f at x, float64."""
+    gradient = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        kept = x[i]
+        x[i] = kept + step
+        above = f(x)
+        x[i] = kept - step
+        below = f(x)
+        x[i] = kept
+        gradient[i] = (above - below) / (2 * step)
+    return gradient

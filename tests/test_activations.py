@@ -1,0 +1,315 @@
+"""Every row of the table of activations, on every ISA: accuracy, special values, layouts, gates."""
+
+import numpy as np
+import pytest
+from support import ROWS, SIZES, OnlyDlpack, central_difference, floats, layouts, special, ulps
+
+from fastnn import _fastnn_core as core
+from fastnn import functional as F
+from fastnn import reference as R
+
+rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+from_y = pytest.mark.parametrize("row", [row for row in ROWS if row.saves == "y"], ids=lambda row: row.name)
+wide_oracle = pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="long double is no wider than float64 here")
+
+
+def functions(row, module=F):
+    return getattr(module, row.name), getattr(module, f"{row.name}_backward")
+
+
+def other_params(row):
+    """Parameters that are not the defaults."""
+    return {name: 0.7 * value for name, value in row.params.items()}
+
+
+def samples32(row):
+    """A prime stride through all floats, and the neighbourhoods of special points and of a root of a derivative."""
+    centres = np.array([0, 0.5, 1, -0.75179164, -1.2784645, 20, -88, 88, -103, 14.5], np.float32)
+    near = (centres.view(np.int32)[:, None] + np.arange(-200, 201, dtype=np.int32)).astype(np.int32).ravel().view(np.float32)
+    x = np.concatenate([floats(10007), near[np.isfinite(near)]])
+    return x[(x >= row.domain[0]) & (x <= row.domain[1])]
+
+
+@rows
+def test_float32_is_within_the_bounds_of_the_row(row, isa):
+    x = samples32(row)
+    wide, one = x.astype(np.longdouble), np.ones_like(x)
+    (f, df), (rf, rdf) = functions(row), functions(row, R)
+    with np.errstate(over="ignore"):
+        assert ulps(f(x), rf(wide)) <= row.ulp
+        assert ulps(df(one, x=x), rdf(np.ones_like(wide), x=wide)) <= row.ulp_backward
+
+
+@wide_oracle
+@rows
+def test_float64_is_within_the_bounds_of_the_row(row, isa):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.standard_normal(4000) * s for s in (1e-300, 1e-8, 0.1, 1, 3, 10, 30)] + [np.linspace(-37, 37, 9999)])
+    wide, one = x.astype(np.longdouble), np.ones_like(x)
+    (f, df), (rf, rdf) = functions(row), functions(row, R)
+    assert ulps(f(x), rf(wide)) <= row.ulp_float64
+    got, true = df(one, x=x), rdf(np.ones_like(wide), x=wide)
+    assert ulps(got, true) <= row.ulp_backward_float64
+    assert np.abs(got - true).max() <= 4 * np.finfo(np.float64).eps * max(1, np.abs(true).max())
+
+
+@from_y
+def test_derivative_from_y_is_within_one_ulp_as_a_function_of_y(row, isa):
+    f, df = functions(row)
+    y = f(np.concatenate([floats(100003), np.linspace(-20, 20, 20001, dtype=np.float32)]))
+    true = functions(row, R)[1](np.ones(y.shape), y=y.astype(np.float64))
+    assert ulps(df(np.ones_like(y), y=y), true) <= 1
+
+
+@from_y
+def test_derivatives_from_x_and_from_y_agree(row, dtype, isa):
+    x = np.linspace(-4, 4, 1001, dtype=dtype)
+    f, df = functions(row)
+    grad = np.linspace(1, 2, 1001, dtype=dtype)
+    params = other_params(row)
+    a, b = df(grad, x=x, **params), df(grad, y=f(x, **params), **params)
+    np.testing.assert_allclose(a, b, rtol=0, atol=20 * np.finfo(dtype).eps)
+
+
+@rows
+def test_parameters(row, dtype, isa):
+    x = np.linspace(-5, 5, 999, dtype=dtype)
+    params = other_params(row)
+    (f, df), (rf, rdf) = functions(row), functions(row, R)
+    wide, eps = x.astype(np.float64), np.finfo(dtype).eps
+    np.testing.assert_allclose(f(x, **params), rf(wide, **params), rtol=30 * eps, atol=4 * eps)
+    np.testing.assert_allclose(df(x, x=x, **params), rdf(wide, x=wide, **params), rtol=30 * eps, atol=30 * eps)
+    np.testing.assert_array_equal(f(x, *params.values()), f(x, **params))
+    if params:
+        assert not np.array_equal(f(x, **params), f(x)), "the parameters change something"
+
+
+@rows
+def test_derivative_against_central_differences(row, isa):
+    x = np.array([-3.1, -1.3, -0.7, -0.2, 0.3, 0.8, 1.9, 4.2])
+    f, df = functions(row)
+    for params in ({}, other_params(row)):
+        numeric = central_difference(lambda a, p=params: float(f(a, **p).sum()), x)
+        np.testing.assert_allclose(df(np.ones_like(x), x=x, **params), numeric, rtol=1e-6, atol=1e-8)
+
+
+@rows
+def test_special_values(row, dtype, isa):
+    x = special(dtype)
+    (f, df), (rf, rdf) = functions(row), functions(row, R)
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.longdouble)
+        true, slope = rf(wide).astype(dtype), rdf(np.ones_like(wide), x=wide).astype(dtype)
+    tolerance = {"rtol": 32 * np.finfo(dtype).eps, "atol": float(np.finfo(dtype).smallest_subnormal)}
+    np.testing.assert_allclose(f(x), true, **tolerance)
+    np.testing.assert_allclose(df(np.ones_like(x), x=x), slope, **tolerance)
+
+
+@rows
+def test_nan_in_nan_out(row, dtype, isa):
+    f, df = functions(row)
+    x = np.zeros(21, dtype)
+    x[[0, 7, 20]] = np.nan
+    one = np.ones_like(x)
+    for result in [f(x), df(one, x=x), df(x, x=one)] + ([df(one, y=x)] if row.saves == "y" else []):
+        np.testing.assert_array_equal(np.isnan(result), np.isnan(x))
+
+
+@rows
+def test_zero_keeps_its_sign_where_the_function_passes_through_zero_with_a_slope(row, dtype, isa):
+    f, df = functions(row)
+    zeros = np.array([0.0, -0.0], dtype)
+    if f(zeros)[0] == 0 and df(np.ones_like(zeros), x=zeros + np.finfo(dtype).tiny)[0] > 0.1:
+        np.testing.assert_array_equal(np.signbit(f(zeros)), [False, True])
+
+
+@rows
+def test_lengths_and_positions_do_not_matter(row, dtype, isa):
+    f, df = functions(row)
+    x = np.linspace(-6, 6, 150, dtype=dtype)
+    y, dx = f(x), df(x, x=x)
+    for n in SIZES:
+        for start in (0, 1, 3, 8, 50 - min(n, 50)):
+            part = x[start : start + n]
+            np.testing.assert_array_equal(f(part), y[start : start + n])
+            np.testing.assert_array_equal(df(part, x=part), dx[start : start + n])
+
+
+@rows
+def test_layouts(row, dtype):
+    f, df = functions(row)
+    x = np.linspace(-3, 3, 35, dtype=dtype).reshape(5, 7)
+    y, dx = f(x), df(x, x=x)
+    for name, a in layouts(x):
+        np.testing.assert_array_equal(f(a), y, err_msg=name)
+        np.testing.assert_array_equal(df(a, x=a), dx, err_msg=name)
+    assert f(x[0, 0]).shape == ()
+    assert f(np.empty((0, 3), dtype)).shape == (0, 3)
+
+
+@rows
+def test_isas_with_fma_agree_bitwise(row, dtype):
+    x = np.linspace(-30, 30, 10001, dtype=dtype)
+    f, df = functions(row)
+    before, results = core.isa(), []
+    for name in core.available_isas():
+        if name != "portable":
+            core._use_isa(name)
+            results.append((f(x).tobytes(), df(x, x=x).tobytes()))
+    core._use_isa(before)
+    assert len(set(results)) <= 1
+
+
+def test_in_place_and_out(dtype, isa):
+    x = np.linspace(-3, 3, 40, dtype=dtype)
+    y = F.tanh(x)
+    for out in (np.empty_like(x), np.empty(80, dtype)[::2]):
+        assert F.tanh(x, out=out) is out
+        np.testing.assert_array_equal(out, y)
+    a = x.copy()
+    assert F.tanh(a, out=a) is a
+    np.testing.assert_array_equal(a, y)
+    for keep in (0, 1):  # the gradient may land on either input
+        grad, saved = x[::-1].copy(), x.copy()
+        want = F.tanh_backward(grad, x=saved)
+        F.tanh_backward(grad, x=saved, out=(grad, saved)[keep])
+        np.testing.assert_array_equal((grad, saved)[keep], want)
+
+
+@pytest.mark.parametrize("shift", [1, 3, 8])
+def test_out_that_overlaps_the_input(dtype, isa, shift):
+    base = np.linspace(-3, 3, 64, dtype=dtype)
+    want = F.tanh(base[:-shift])
+    F.tanh(base[:-shift], out=base[shift:])
+    np.testing.assert_array_equal(base[shift:], want)
+    base = np.linspace(-3, 3, 64, dtype=dtype)
+    want = F.tanh(base[::-1].copy())
+    F.tanh(base[::-1], out=base)
+    np.testing.assert_array_equal(base, want)
+
+
+def test_dtypes():
+    for given, result in [(np.float16, np.float32), (np.int8, np.float32), (np.uint16, np.float32), (bool, np.float32),
+                          (np.int32, np.float64), (np.int64, np.float64), (np.float32, np.float32)]:  # fmt: skip
+        y = F.relu(np.array([0, 1], given))
+        assert y.dtype == result
+        np.testing.assert_array_equal(y, [0, 1])
+    assert F.relu([1, 2]).dtype == np.float64
+    assert F.relu_backward(np.ones(2, np.float32), x=np.ones(2)).dtype == np.float64
+    for dtype in (complex, object, np.longdouble, "S1"):
+        with pytest.raises(TypeError, match=r"^relu: x has dtype .* but a real dtype of at most float64 was expected$"):
+            F.relu(np.zeros(2, dtype))
+
+
+def test_foreign_arrays():
+    x = np.linspace(-1, 1, 5, dtype=np.float32)
+
+    class Foreign:
+        def __array__(self, dtype=None, copy=None):
+            return x
+
+    np.testing.assert_array_equal(F.relu(Foreign()), F.relu(x))
+    np.testing.assert_array_equal(F.relu(OnlyDlpack(x)), F.relu(x))
+
+
+def test_no_numpy_warnings_and_inputs_untouched(dtype):
+    x = special(dtype)
+    kept = x.copy()
+    with np.errstate(all="raise"):
+        for row in ROWS:
+            functions(row)[0](x)
+            functions(row)[1](x, x=x)
+    np.testing.assert_array_equal(x, kept)
+
+
+X = np.zeros((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: F.relu(X, out=[1]), TypeError, "relu: out is list but an ndarray was expected"),
+        (lambda: F.relu(X, out=np.zeros((3, 2), np.float32)), ValueError, "relu: out has shape (3, 2) but (2, 3) was expected"),
+        (lambda: F.relu(X, out=np.zeros((2, 3))), TypeError, "relu: out has dtype float64 but float32 was expected"),
+        (lambda: F.relu(X, out=np.broadcast_to(X[0], (2, 3))), ValueError, "relu: out is read-only"),
+        (lambda: F.relu("x"), TypeError, "relu: x has dtype <U1 but a real dtype of at most float64 was expected"),
+        (lambda: F.leaky_relu(X, slope=1), TypeError, "leaky_relu: slope is no parameter of leaky_relu; expected: negative_slope"),
+        (lambda: F.relu(X, alpha=1), TypeError, "relu: alpha is no parameter of relu; expected: none"),
+        (lambda: F.leaky_relu(X, 1, 2), TypeError, "leaky_relu: 2 parameters came but at most 1 were expected: negative_slope"),
+        (lambda: F.elu(X, alpha="a"), TypeError, "elu: alpha is 'a' but a number was expected"),
+        (lambda: F.celu(X, 0), ValueError, "celu: alpha is 0 but must not be 0"),
+        (lambda: F.relu_backward(X), TypeError, "relu_backward: exactly one of x and y was expected but none came"),
+        (lambda: F.relu_backward(X, x=X, y=X), TypeError, "relu_backward: exactly one of x and y was expected but both came"),
+        (lambda: F.gelu_backward(X, y=X), ValueError, "gelu_backward: y came but gelu has no derivative from y; pass x"),
+        (lambda: F.elu_backward(X, y=X, alpha=-1), ValueError,
+         "elu_backward: y came but elu has no derivative from y with a negative parameter; pass x"),
+        (lambda: F.relu_backward(X, x=X.T), ValueError,
+         "relu_backward: grad has shape (2, 3) but x has shape (3, 2); equal shapes were expected"),
+    ],
+)  # fmt: skip
+def test_errors(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_prelu(dtype, isa):
+    rng = np.random.default_rng(0)
+    for n in (1, 3, 8, 17, 40):
+        for weight in (np.array([0.3], dtype), rng.standard_normal(n).astype(dtype)):
+            x, grad = rng.standard_normal((2, 4, 5, n)).astype(dtype)
+            np.testing.assert_array_equal(F.prelu(x, weight), R.prelu(x, weight))
+            dx, dweight = F.prelu_backward(grad, x, weight)
+            want_dx, _ = R.prelu_backward(grad, x, weight)
+            _, want_dweight = R.prelu_backward(grad.astype(np.float64), x.astype(np.float64), weight.astype(np.float64))
+            np.testing.assert_array_equal(dx, want_dx)
+            np.testing.assert_allclose(dweight, want_dweight, rtol=4 * np.finfo(dtype).eps, atol=1e-14)
+            a = x.copy()
+            assert F.prelu(a, weight, out=a) is a
+            np.testing.assert_array_equal(a, F.prelu(x, weight))
+    assert np.isnan(F.prelu(np.array([np.nan], dtype), [0.1])).all()
+    with pytest.raises(ValueError, match=r"prelu: weight has shape \(2,\) but \(1,\) or one value per feature of x \(4, 3\)"):
+        F.prelu(np.zeros((4, 3)), np.zeros(2))
+
+
+def test_maxout(dtype, isa):
+    rng = np.random.default_rng(0)
+    for pieces in (1, 2, 3, 5):
+        x = rng.integers(-2, 3, (6, 7, pieces)).astype(dtype)  # many equals
+        x[0, 0, pieces // 2] = np.nan
+        y, index = F.maxout(x, return_index=True)
+        want, want_index = R.maxout(x, return_index=True)
+        np.testing.assert_array_equal(y, want)
+        np.testing.assert_array_equal(index, want_index)
+        np.testing.assert_array_equal(F.maxout(x), want)
+        grad = rng.standard_normal(y.shape).astype(dtype)
+        np.testing.assert_array_equal(F.maxout_backward(grad, index, pieces), R.maxout_backward(grad, index, pieces))
+    with pytest.raises(IndexError, match=r"^maxout_backward: index has 2 but a piece in \[0, 2\) was expected$"):
+        F.maxout_backward(np.ones(1), np.array([2]), 2)
+    with pytest.raises(ValueError, match="at least one piece"):
+        F.maxout(np.zeros((3, 0)))
+
+
+def test_dropout(dtype, isa):
+    x = np.linspace(1, 2, 1003, dtype=dtype)
+    for p in (0, 1e-12, 0.1, 0.5, 0.99, 1):
+        for seed, step in ((0, 0), (7, 3), (2**40 + 5, 2**32 - 1), (2**64 - 1, 1)):
+            y = F.dropout(x, p, seed=seed, step=step)
+            np.testing.assert_array_equal(y, R.dropout(x, p, seed=seed, step=step))
+    kept = np.mean(F.dropout(np.ones(200_000, dtype), 0.3, seed=1) != 0)
+    assert abs(kept - 0.7) < 0.005
+    np.testing.assert_array_equal(F.dropout(x[:37], 0.5, seed=1), F.dropout(x, 0.5, seed=1)[:37])
+    assert not np.array_equal(F.dropout(x, 0.5, seed=1), F.dropout(x, 0.5, seed=1, step=1))
+    assert not np.array_equal(core.dropout(x, 0.5, 1, 0, None, 1), F.dropout(x, 0.5, seed=1))
+    with pytest.raises(ValueError, match=r"^dropout: p is 1.5 but a probability in \[0, 1\] was expected$"):
+        F.dropout(x, 1.5, seed=0)
+    with pytest.raises(ValueError, match="dropout: seed is -1 but"):
+        F.dropout(x, 0.5, seed=-1)
+
+
+def test_philox_gives_the_published_words():
+    # Known answers of the Random123 distribution for philox4x32-10 (kat_vectors).
+    words = R._philox(np.zeros(1, np.uint64), 0, 0, 0)[0]
+    assert [f"{w:08x}" for w in words] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
+    words = R._philox(np.array([0xFFFFFFFFFFFFFFFF], np.uint64), 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)[0]
+    assert [f"{w:08x}" for w in words] == ["408f276d", "41c83b0e", "a20bc7c6", "6d5451fd"]

@@ -1,0 +1,275 @@
+"""softmax, log_softmax, cross-entropy and the pointwise losses."""
+
+import mpmath
+import numpy as np
+import pytest
+from support import DTYPES, SIZES, central_difference, layouts, ulps
+
+from fastnn import functional as F
+from fastnn import reference as R
+
+SHAPES = [(1, 1), (3, 2), (2, 15), (4, 16), (3, 17), (5, 33), (2, 1000), (1, 20001)]
+SOFTMAX_ULP = {np.float32: 2, np.float64: 32}  # float64 has no wider lanes: x - max and the sum round in float64
+
+
+def normal(*shape, dtype=np.float32, scale=3.0, seed=0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_softmax_and_log_softmax(shape, dtype, isa):
+    x, grad = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
+    wide = x.astype(np.longdouble)
+    assert ulps(F.softmax(x), R.softmax(wide)) <= SOFTMAX_ULP[dtype]
+    assert ulps(F.log_softmax(x), R.log_softmax(wide)) <= SOFTMAX_ULP[dtype]
+    y, log_y = F.softmax(x), F.log_softmax(x)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(y.sum(-1), 1, rtol=20 * eps * np.sqrt(shape[1]))
+    want = R.softmax_backward(grad.astype(np.longdouble), y.astype(np.longdouble))
+    np.testing.assert_allclose(F.softmax_backward(grad, y), want.astype(dtype), rtol=8 * eps, atol=2 * eps)
+    want = R.log_softmax_backward(grad.astype(np.longdouble), log_y.astype(np.longdouble))
+    atol = 4 * eps * np.abs(grad).sum(-1).max()
+    np.testing.assert_allclose(F.log_softmax_backward(grad, log_y), want.astype(dtype), rtol=8 * eps, atol=atol)
+
+
+def test_softmax_against_mpmath(dtype, isa):
+    x = normal(4, 37, dtype=dtype, scale=20)
+    with mpmath.workdps(60):
+        for row, got in zip(x, F.softmax(x), strict=True):
+            terms = [mpmath.exp(mpmath.mpf(float(v))) for v in row]
+            total = mpmath.fsum(terms)
+            for value, term in zip(got, terms, strict=True):
+                true = term / total
+                spacing = np.spacing(max(dtype(float(true)), np.finfo(dtype).smallest_normal))
+                assert abs(mpmath.mpf(float(value)) - true) / mpmath.mpf(float(spacing)) <= SOFTMAX_ULP[dtype]
+
+
+@pytest.mark.parametrize("function", ["softmax", "log_softmax"])
+def test_axes_layouts_and_out(function, dtype, isa):
+    f, df = getattr(F, function), getattr(F, f"{function}_backward")
+    x = normal(3, 4, 5, dtype=dtype)
+    for axis in (0, 1, 2, -1, -2):
+        y = f(x, axis)
+        want = np.moveaxis(f(np.moveaxis(x, axis, -1).copy()), -1, axis)
+        np.testing.assert_array_equal(y, want)
+        for out in (np.empty_like(x), np.empty((3, 4, 10), dtype)[..., ::2], x.copy()):
+            assert f(x, axis, out=out) is out
+            np.testing.assert_array_equal(out, y)
+        grad = df(x, y, axis)
+        np.testing.assert_array_equal(grad, np.moveaxis(df(np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)), -1, axis))
+        kept = x.copy()
+        np.testing.assert_array_equal(df(kept, y, axis, out=kept), grad)
+    same = x.copy()
+    np.testing.assert_array_equal(f(same, out=same), f(x))
+    y = f(x[0])
+    for name, a in layouts(x[0]):
+        np.testing.assert_array_equal(f(a), y, err_msg=name)
+        np.testing.assert_array_equal(df(a, y), df(x[0], y), err_msg=name)
+
+
+def test_softmax_of_awkward_rows(dtype, isa):
+    inf, nan = np.inf, np.nan
+    x = np.array([[0, 0, 0, 0], [1e30, -1e30, 0, 1], [-inf, 0, -inf, 0], [-inf, 3, -inf, -inf], [700, 701, 0, -700]], dtype)
+    y = F.softmax(x)
+    np.testing.assert_array_equal(y[:4], [[0.25] * 4, [1, 0, 0, 0], [0, 0.5, 0, 0.5], [0, 1, 0, 0]])
+    np.testing.assert_array_equal(F.log_softmax(x)[3], [-inf, 0, -inf, -inf])
+    for row in ([nan, 1, 2], [1, 2, nan], [inf, 0, 1], [-inf, -inf, -inf]):
+        assert np.isnan(F.softmax(np.array([row], dtype))).all()
+    assert F.softmax(np.empty((0, 3), dtype)).shape == (0, 3)
+    assert F.softmax(np.empty((3, 0), dtype)).shape == (3, 0)
+    np.testing.assert_array_equal(F.softmax(np.array([7], dtype)), [1])
+    with pytest.raises(ValueError, match=r"^softmax: axis is 2 but x has shape \(1, 3\)$"):
+        F.softmax(np.zeros((1, 3)), 2)
+
+
+def test_rows_of_any_length_and_position(dtype, isa):
+    x = normal(200, dtype=dtype)
+    for n in SIZES[1:]:
+        want = F.softmax(x[:n].copy())
+        np.testing.assert_array_equal(F.softmax(np.stack([x[:n]] * 3))[2], want)
+        np.testing.assert_array_equal(F.softmax(np.concatenate([x[:1], x[:n]])[1:]), want)
+
+
+# ------------------------------------------------------------------------------------------------------- cross-entropy
+
+rng = np.random.default_rng(0)
+LABELS = rng.integers(0, 7, 12)
+IGNORED = np.where(np.arange(12) % 4 == 0, -100, LABELS)
+PROBABILITIES = rng.dirichlet(np.ones(7), 12)
+ONE_HOT = np.eye(7)[LABELS]
+CLASS_WEIGHT, SAMPLE_WEIGHT = rng.random(7) + 0.1, rng.random(12)
+TARGETS = {"labels": LABELS, "ignored": IGNORED, "probabilities": PROBABILITIES, "one-hot": ONE_HOT, "column": LABELS[:, None]}
+OPTIONS = [{}, {"label_smoothing": 0.1}, {"weight": CLASS_WEIGHT}, {"sample_weight": SAMPLE_WEIGHT}, {"label_smoothing": 1.0},
+           {"weight": CLASS_WEIGHT, "sample_weight": SAMPLE_WEIGHT, "label_smoothing": 0.3}]  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("target", TARGETS)
+def test_cross_entropy_against_the_reference(target, options, reduction, dtype, isa):
+    x = normal(12, 7, dtype=dtype)
+    loss, dx = F.cross_entropy_with_grad(x, TARGETS[target], reduction=reduction, **options)
+    want, want_dx = R.cross_entropy_with_grad(x.astype(np.float64), TARGETS[target], reduction=reduction, **options)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(loss, want, rtol=10 * eps, atol=1e-15)
+    np.testing.assert_allclose(dx, want_dx, rtol=20 * eps, atol=2 * eps)
+    again = F.cross_entropy(x, TARGETS[target], reduction=reduction, **options)
+    np.testing.assert_array_equal(again, loss)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("target", TARGETS)
+def test_cross_entropy_gradient_against_central_differences(target, options, isa):
+    x = normal(12, 7, dtype=np.float64)
+    _, dx = F.cross_entropy_with_grad(x, TARGETS[target], **options)
+    numeric = central_difference(lambda a: F.cross_entropy(a, TARGETS[target], **options), x)
+    np.testing.assert_allclose(dx, numeric, atol=1e-8)
+
+
+def test_cross_entropy_keeps_small_losses(dtype, isa):
+    x = np.array([[5, -20, -20], [5, 5, -20], [0, -90, -200]], dtype)
+    losses = F.cross_entropy(x, np.zeros(3, int), reduction="none")
+    true = [float(mpmath.log1p(2 * mpmath.exp(-25))), float(mpmath.log(2 + mpmath.exp(-25))), float(mpmath.log1p(mpmath.exp(-90)))]
+    np.testing.assert_allclose(losses, true, rtol=2 * np.finfo(dtype).eps, atol=np.finfo(dtype).smallest_subnormal)
+    gradient = F.cross_entropy_with_grad(x, np.zeros(3, int), reduction="none")[1]
+    np.testing.assert_allclose(gradient[:2, 0], np.expm1(-np.array(true[:2])), rtol=2 * np.finfo(dtype).eps)
+
+
+def test_hard_and_soft_targets_agree(dtype, isa):
+    x = normal(12, 7, dtype=dtype)
+    loss, dx = F.cross_entropy_with_grad(x, LABELS)
+    soft_loss, soft_dx = F.cross_entropy_with_grad(x, ONE_HOT.astype(dtype))
+    np.testing.assert_allclose(soft_loss, loss, rtol=1e-14 if dtype == np.float64 else 1e-7)
+    np.testing.assert_allclose(soft_dx, dx, atol=np.finfo(dtype).eps)
+
+
+def test_cross_entropy_of_awkward_rows(dtype, isa):
+    inf = np.inf
+    x = np.array([[0, -inf, 1], [inf, 0, 0], [np.nan, 0, 0], [-inf, -inf, -inf]], dtype)
+    losses = F.cross_entropy(x, np.array([1, 0, 1, 2]), reduction="none")
+    assert losses[0] == inf
+    assert np.isnan(losses[1:]).all()
+    loss, dx = F.cross_entropy_with_grad(x[:2], np.array([2, -100]))
+    np.testing.assert_allclose(loss, np.log1p(np.exp(-1)), rtol=1e-6)
+    np.testing.assert_array_equal(dx[1], 0)
+    masked = np.array([[0.5, 0, 0.5]], dtype)  # no probability where the logit is -inf
+    assert np.isfinite(F.cross_entropy(x[:1], masked))
+    assert np.isnan(F.cross_entropy(x[:1], np.array([-100])))
+    assert np.isnan(F.cross_entropy(np.empty((0, 3), dtype), np.empty(0, int)))
+    assert F.cross_entropy(np.empty((0, 3), dtype), np.empty(0, int), reduction="sum") == 0
+
+
+def test_cross_entropy_shapes_and_out(dtype):
+    x = normal(5, 4, dtype=dtype)
+    labels = np.array([0, 1, 2, 3, 0], np.uint8)
+    loss, dx = F.cross_entropy_with_grad(x, labels)
+    assert isinstance(loss, float)
+    assert F.cross_entropy(x, labels, reduction="none").shape == (5,)
+    one, done = F.cross_entropy_with_grad(x[1], 1)
+    assert done.shape == (4,)
+    np.testing.assert_allclose(one, F.cross_entropy(x[1:2], [1]))
+    out = x.copy()
+    loss_in_place, result = F.cross_entropy_with_grad(out, labels, out=out)
+    assert result is out
+    assert loss_in_place == loss
+    np.testing.assert_array_equal(out, dx)
+    for name, a in layouts(x):
+        np.testing.assert_array_equal(F.cross_entropy_with_grad(a, labels)[1], dx, err_msg=name)
+
+
+@pytest.mark.parametrize("target", ["labels", "ignored", "probabilities"])
+@pytest.mark.parametrize("options", [o for o in OPTIONS if "sample_weight" not in o], ids=str)  # torch has none
+def test_cross_entropy_against_torch(target, options):
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(normal(12, 7, dtype=np.float64), requires_grad=True)
+    given = {**options, "weight": torch.tensor(options["weight"])} if "weight" in options else options
+    for reduction in ("mean", "sum"):
+        x.grad = None
+        want = torch.nn.functional.cross_entropy(x, torch.tensor(TARGETS[target]), reduction=reduction, **given)
+        want.backward()
+        loss, dx = F.cross_entropy_with_grad(x.detach().numpy(), TARGETS[target], reduction=reduction, **options)
+        np.testing.assert_allclose(loss, want.item(), rtol=1e-13)
+        np.testing.assert_allclose(dx, x.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
+X = np.zeros((3, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: F.cross_entropy(X, [0, 2, 1]), IndexError,
+         "cross_entropy: target[1] is 2 but a label in [0, 2) or ignore_index (-100) was expected"),
+        (lambda: F.cross_entropy(X, [0, 1]), ValueError,
+         "cross_entropy: target has shape (2,) but labels (3,) or probabilities (3, 2) were expected"),
+        (lambda: F.cross_entropy(X, [0.0, 1, 0]), TypeError, "cross_entropy: target has dtype float64 but integers were expected"),
+        (lambda: F.cross_entropy(X, X.astype(int)), TypeError,
+         "cross_entropy: target has dtype int64 and the shape of logits (3, 2); probabilities must be floats"),
+        (lambda: F.cross_entropy(X[None], [0]), ValueError,
+         "cross_entropy: logits have shape (1, 3, 2) but (batch, classes) or (classes,) was expected"),
+        (lambda: F.cross_entropy(X, [0, 1, 1], weight=[1, 2, 3]), ValueError,
+         "cross_entropy: weight has shape (3,) but (2,) was expected"),
+        (lambda: F.cross_entropy(X, [0, 1, 1], sample_weight=[1, 2]), ValueError,
+         "cross_entropy: sample_weight has shape (2,) but (3,) was expected"),
+        (lambda: F.cross_entropy(X, [0, 1, 1], reduction="avg"), ValueError,
+         "cross_entropy: reduction is 'avg' but 'mean', 'sum' or 'none' was expected"),
+        (lambda: F.cross_entropy(X, [0, 1, 1], label_smoothing=2), ValueError,
+         "cross_entropy: label_smoothing is 2 but a value in [0, 1] was expected"),
+        (lambda: F.mse_loss(X, X[0]), ValueError,
+         "mse_loss: input has shape (3, 2) but target has shape (2,); equal shapes were expected"),
+    ],
+)  # fmt: skip
+def test_errors(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_a_bad_label_leaves_the_output_alone():
+    out = np.full_like(X, 7)
+    with pytest.raises(IndexError):
+        F.cross_entropy_with_grad(X, [0, 0, 5], out=out)
+    assert (out == 7).all()
+
+
+# ------------------------------------------------------------------------------------------------------- pointwise losses
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["mse_loss"])
+def test_pointwise_losses(loss, weighted, reduction, dtype, isa):
+    for shape in ((1, 1), (4, 3), (5,), (7, 16), (3, 33), (2, 3, 4)):
+        x, t = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
+        weight = {"sample_weight": np.random.default_rng(2).random(shape[0])} if weighted else {}
+        value, dx = getattr(F, f"{loss}_with_grad")(x, t, reduction=reduction, **weight)
+        wide = x.astype(np.float64), t.astype(np.float64)
+        want, want_dx = getattr(R, f"{loss}_with_grad")(*wide, reduction=reduction, **weight)
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(value, want, rtol=4 * eps)
+        np.testing.assert_allclose(dx, want_dx, rtol=4 * eps, atol=eps**2)
+        np.testing.assert_array_equal(getattr(F, loss)(x, t, reduction=reduction, **weight), value)
+        if reduction == "mean":
+            args = [a.astype(np.float64) for a in (x, t)]
+            numeric = central_difference(lambda a, t=args[1], w=weight: getattr(F, loss)(a, t, **w), args[0])
+            np.testing.assert_allclose(dx, numeric, rtol=1e-4, atol=1e-6)
+
+
+def test_a_column_is_a_vector_and_nothing_is_broadcast(dtype):
+    x, t = normal(5, dtype=dtype), normal(5, dtype=dtype, seed=1)
+    want = F.mse_loss(x, t)
+    assert F.mse_loss(x[:, None], t) == want
+    loss, dx = F.mse_loss_with_grad(x, t[:, None])
+    assert loss == want
+    assert dx.shape == (5,)
+    with pytest.raises(ValueError, match="equal shapes"):
+        F.mse_loss(x[:, None], t[None])
+    a = x.copy()
+    assert F.mse_loss_with_grad(a, t, out=a)[1] is a
+    np.testing.assert_array_equal(a, dx)
+
+
+def test_sums_over_rows_are_float64():
+    x = np.full((100_000, 1), 0.1, np.float32)
+    assert F.mse_loss(x, np.zeros_like(x)) == pytest.approx(float(np.float32(0.1)) ** 2, rel=1e-12)
+    assert DTYPES == [np.float32, np.float64]

@@ -1,0 +1,100 @@
+"""Optimizer updates: against float64, against PyTorch, in place, gates."""
+
+import numpy as np
+import pytest
+from support import SIZES
+
+from fastnn import functional as F
+from fastnn import reference as R
+
+SGD = [{"lr": 0.1}, {"lr": 0.1, "weight_decay": 0.01}, {"lr": 0.1, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+       {"lr": 0.05, "momentum": 0.5, "nesterov": True, "weight_decay": 0.1}]  # fmt: skip
+ADAM = [{"lr": 0.1}, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6}, {"lr": 0.1, "weight_decay": 0.1}]
+
+
+def run(module, name, options, param, grads):
+    """Return the parameters after one update per gradient."""
+    param = param.copy()
+    state = [np.zeros_like(param) for _ in range({"sgd": 1, "adam": 2}[name])]
+    for step, grad in enumerate(grads, 1):
+        extra = {"step": step} if name == "adam" else {}
+        getattr(module, f"{name}_update")(param, grad, *state, **options, **extra)
+    return param
+
+
+@pytest.mark.parametrize(("name", "options"), [("sgd", o) for o in SGD] + [("adam", o) for o in ADAM], ids=str)
+def test_against_the_reference_and_torch(name, options, dtype, isa):
+    rng = np.random.default_rng(0)
+    for n in SIZES:
+        param, grads = rng.standard_normal(n).astype(dtype), rng.standard_normal((5, n)).astype(dtype)
+        got = run(F, name, options, param, grads)
+        want = run(R, name, options, param.astype(np.float64), grads.astype(np.float64))
+        np.testing.assert_allclose(got, want, rtol=40 * np.finfo(dtype).eps, atol=40 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(("name", "options"), [("sgd", o) for o in SGD] + [("adam", o) for o in ADAM], ids=str)
+def test_against_torch(name, options):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    param, grads = rng.standard_normal(19), rng.standard_normal((20, 19))
+    tensor = torch.tensor(param, requires_grad=True)
+    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[name]([tensor], **options)
+    for grad in grads:
+        tensor.grad = torch.tensor(grad)
+        optimizer.step()
+    np.testing.assert_allclose(run(F, name, options, param, grads), tensor.detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_each_multiply_add_is_one_rounding(isa):
+    # 1 + 2^-13 squared has a bit that a separate product loses: lr * grad must not be rounded before it meets param.
+    small = np.float32(1 + 2.0**-13)
+    param = np.full(20, -(small * small), np.float32)
+    F.sgd_update(param, np.full(20, -small), lr=float(small))
+    np.testing.assert_array_equal(param, np.float32(2.0**-26))
+
+
+def test_layouts_of_parameters(dtype):
+    base = np.arange(24, dtype=dtype).reshape(4, 6)
+    want = base[:, ::2] - 0.5
+    view = base[:, ::2]
+    F.sgd_update(view, np.ones((4, 3)) if dtype == np.float64 else np.ones((4, 3), np.float32), lr=0.5)
+    np.testing.assert_array_equal(base[:, ::2], want)
+    np.testing.assert_array_equal(base[:, 1], np.arange(1, 24, 6))
+    turned, state = np.ones((3, 2), dtype).T, np.zeros((3, 2), dtype).T
+    F.sgd_update(turned, np.ones((2, 3), np.float32), state, lr=1.0, momentum=0.5)
+    np.testing.assert_array_equal(turned, 0)
+    np.testing.assert_array_equal(state, 1)
+
+
+P = np.zeros(3, np.float32)
+READ_ONLY = np.broadcast_to(np.float32(0), (3,))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: F.sgd_update([1.0], [1.0], lr=1), TypeError,
+         "sgd_update: param is list but an ndarray was expected: it is updated in place"),
+        (lambda: F.sgd_update(READ_ONLY, P, lr=1), ValueError, "sgd_update: param is read-only but is updated in place"),
+        (lambda: F.sgd_update(P.astype(int), P, lr=1), TypeError,
+         "sgd_update: param has dtype int64 but float32 or float64 was expected"),
+        (lambda: F.sgd_update(P, P[:2], lr=1), ValueError,
+         "sgd_update: grad has shape (2,) but param has shape (3,); equal shapes were expected"),
+        (lambda: F.sgd_update(P, P, lr=1, momentum=0.9), ValueError,
+         "sgd_update: momentum is 0.9 but velocity is None; an array shaped like param was expected"),
+        (lambda: F.sgd_update(P, P, lr=1, nesterov=True), ValueError, "sgd_update: nesterov needs a momentum other than 0"),
+        (lambda: F.sgd_update(P, P.astype(float), lr=1), TypeError,
+         "sgd_update: grad has dtype float64 but param has dtype float32"),
+        (lambda: F.adam_update(P, P, P.copy(), P.copy().astype(float), step=1, lr=1), TypeError,
+         "adam_update: exp_avg_sq has dtype float64 but param has dtype float32"),
+        (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=0, lr=1), ValueError,
+         "adam_update: step is 0 but at least 1 was expected"),
+        (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=1, lr=1, betas=(1, 0.9)), ValueError,
+         "adam_update: betas are (1.0, 0.9) but values in [0, 1) were expected"),
+    ],
+)  # fmt: skip
+def test_errors(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message
+    assert (P == 0).all()
