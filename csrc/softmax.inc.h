@@ -25,6 +25,19 @@ static double row_max(const T *x, int64_t n)
 static FNN_INLINE double scalar_exp(double x) { return w_first(w_exp(w_set1(x))); }
 static FNN_INLINE double scalar_log1p(double x) { return w_first(w_log1p(w_set1(x))); }
 
+/* e^d with d = x - m <= 0. float32 subtracts in float64, where hardly a bit is lost; for float64 the rounding error of the
+ * difference, which e^d would magnify |d| times, is put back, except where d is far below the range of e^d. */
+static FNN_INLINE W w_exp_shifted(W d, FNN_UNUSED W x, FNN_UNUSED W m)
+{
+    W e = w_exp(d);
+#if FNN_DTYPE == 64
+    W m_rounded = w_sub(x, d), x_rounded = w_add(d, m_rounded);
+    W low = w_add(w_sub(x, x_rounded), w_sub(m_rounded, m));
+    e = w_madd(w_select(w_lt(w_set1(-1000), d), low, w_set1(0)), e, e);
+#endif
+    return e;
+}
+
 /* Returns rest = sum_j e^(x_j - m) - 1; writes e^(x_j - m), rounded to T, unless e is NULL. e may be x. */
 static double exp_row(T *e, const T *x, int64_t n, double m)
 {
@@ -35,9 +48,9 @@ static double exp_row(T *e, const T *x, int64_t n, double m)
             V xv = v_load_upto(x + i + v, n - i - v, -INFINITY);
             W part[V_PARTS];
             for (int h = 0; h < V_PARTS; h++) {
-                W d = w_sub(v_widen(xv, h), w_set1(m));
+                W xw = v_widen(xv, h), d = w_sub(xw, w_set1(m));
                 WM is_max = w_eq(d, w_set1(0));
-                part[h] = w_exp(d);
+                part[h] = w_exp_shifted(d, xw, w_set1(m));
                 lanes_add(&sum, v, h, w_select(is_max, w_set1(0), part[h]));
                 lanes_add(&largest, v, h, w_select(is_max, w_set1(1), w_set1(0)));
             }
