@@ -14,7 +14,6 @@ except ImportError as _error:
 
 from fastnn import datasets, functional
 from fastnn._fastnn_core import available_isas, get_num_threads, isa, set_num_threads, threads
-from fastnn.cli import show_versions
 from fastnn.layers import *  # noqa: F403: one class per row of the table of activations
 from fastnn.losses import MSE, CrossEntropy
 from fastnn.optim import SGD, Adam
@@ -22,3 +21,10 @@ from fastnn.serialization import load, save
 from fastnn.trainer import History, Trainer
 
 __version__ = "0.1.0"
+
+
+def show_versions():
+    """Print versions, ISA and threads; for bug reports."""
+    from fastnn import cli
+
+    cli.show_versions()

@@ -160,7 +160,7 @@ def cases():
         _softmax("softmax", 256, 1000),
         _softmax("log_softmax", 256, 1000),
         *(_cross_entropy(*shape) for shape in [(64, 10), (256, 1000)]),
-        *(_training_step(*sizes) for sizes in [(32, 64, 100, 10), (128, 784, 128, 10)]),
+        *(_training_step(*sizes) for sizes in [(32, 64, 256, 10), (32, 64, 100, 10), (128, 784, 128, 10)]),
     ]
 
 

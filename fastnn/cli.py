@@ -1,5 +1,6 @@
 """The command line: ``fastnn train digits``, ``fastnn bench``, ``fastnn info``."""
 
+import errno
 import json
 import os
 import platform
@@ -85,6 +86,8 @@ def _train(options):
 
     if options.data != "digits":
         raise ValueError(f"train: data set {options.data!r} is unknown; expected: digits")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(options.out))):  # before the work, not after it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.path.dirname(options.out))
     x, y = load_digits()
     x /= 16
     kept, held_out = _stratified_split(y)
@@ -122,10 +125,11 @@ def _bench(options):
         os.execve(sys.executable, sys.orig_argv, os.environ | dict.fromkeys(ONE_THREAD, "1"))
     from fastnn.benchmarks import cases, measure
 
+    chosen = [case for case in cases() if options.only in f"{case.group} {case.name}"]
+    if not chosen:
+        raise ValueError(f"bench: no case contains {options.only!r}")
     results = []
-    for case in cases():
-        if options.only and options.only not in f"{case.group} {case.name}":
-            continue
+    for case in chosen:
         result = measure(case, options.seconds)
         results.append(result)
         if not options.json:
@@ -156,14 +160,19 @@ def _parser():
         parse.__name__ = kind.__name__
         return parse
 
+    def seed(text):
+        if int(text) < 0:
+            raise argparse.ArgumentTypeError(f"{text} is negative")
+        return int(text)
+
     def sizes(text):
         return [positive(int)(part) for part in text.split(",") if part]
 
     parser = Parser(prog="fastnn", description="Neural-network kernels for CPUs.")
-    commands = parser.add_subparsers(required=True, metavar="train | bench | info", parser_class=Parser)
+    commands = parser.add_subparsers(required=True, dest="command", metavar="train | bench | info", parser_class=Parser)
     train = commands.add_parser("train", help="train an MLP on a data set and save it")
     train.add_argument("data", help="digits: 1,797 handwritten digits that come with the package")
-    train.add_argument("--seed", type=int, default=0, help="of weights, dropout and order (%(default)s)")
+    train.add_argument("--seed", type=seed, default=0, help="of weights, dropout and order (%(default)s)")
     train.add_argument("--hidden", type=sizes, default=[256], metavar="N[,N...]", help="sizes of the hidden layers (256)")
     train.add_argument("--epochs", type=positive(int), default=100, help="(%(default)s)")
     train.add_argument("--lr", type=positive(float), default=2e-3, help="learning rate of Adam (%(default)s)")
@@ -185,8 +194,11 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError) as error:
         print(f"fastnn {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        print(f"fastnn {options.command}: {error.filename}: {error.strerror}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -25,18 +25,15 @@ def _describe(layer):
     return {"class": name, "config": layer.config}
 
 
-def _construct(description, path):
-    try:
-        name = description["class"]
-        if name == "Sequential":
-            model = layers.Sequential(*[_construct(inner, path) for inner in description["layers"]])
-            model.task = description["task"]
-            return model
-        if name not in layers.__all__ or name in ("Layer", "MLP"):
-            raise ValueError(f"layer {name!r} is unknown")
-        return getattr(layers, name)(**description["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"load: {path}: the architecture in the file is not fastnn's: {error}") from None
+def _construct(description):
+    name = description["class"]
+    if name == "Sequential":
+        model = layers.Sequential(*[_construct(inner) for inner in description["layers"]])
+        model.task = description["task"]
+        return model
+    if name not in layers.__all__ or name in ("Layer", "MLP"):
+        raise ValueError(f"layer {name!r} is unknown")
+    return getattr(layers, name)(**description["config"])
 
 
 def _write(path, tensors, metadata):
@@ -128,9 +125,9 @@ def load(path):
     tensors, metadata = _read(path)
     if "architecture" not in metadata:
         raise ValueError(f"load: {path}: the file has tensors but no fastnn architecture; use load_state_dict")
-    model = _construct(json.loads(metadata["architecture"]), path)
     try:
+        model = _construct(json.loads(metadata["architecture"]))
         model.load_state_dict(tensors)
-    except ValueError as error:
-        raise ValueError(f"load: {path}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"load: {path}: the architecture in the file is not fastnn's, or does not fit: {error}") from None
     return model

@@ -226,6 +226,8 @@ class Trainer:
             raise ValueError(f"fit: x has {len(x)} rows but y has {len(y)}")
         if len(x) == 0:
             raise ValueError("fit: x has no rows")
+        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
+            raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"fit: batch_size is {batch_size!r} but a positive integer was expected")
         if not 0 <= validation_split < 1:

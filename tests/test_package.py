@@ -1,0 +1,248 @@
+"""The package from outside: signatures, import, environment, command line, sources. Children run in a temporary folder."""
+
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import _fastnn_core as core
+from fastnn import benchmarks
+from fastnn import functional as F
+from fastnn import reference as R
+
+ROOT = Path(__file__).parents[1]
+FUNCTIONS = [name for name, f in vars(F).items() if callable(f) and not name.startswith("_")]
+
+
+def run(folder, *command, **environment):
+    """Run a command in a folder; the environment's own settings of fastnn are left out."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTNN_")}
+    return subprocess.run(command, cwd=folder, env={**kept, **environment}, capture_output=True, text=True, timeout=120)
+
+
+def python(folder, code, **environment):
+    return run(folder, sys.executable, "-c", code, **environment)
+
+
+# ------------------------------------------------------------------------------------------------------------- signatures
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functional_and_reference_have_one_signature_and_docstrings(name):
+    assert inspect.signature(getattr(F, name)) == inspect.signature(getattr(R, name))
+    doc = inspect.getdoc(getattr(F, name))
+    assert doc
+    assert name == "activations" or "_update" in name or "Returns" in doc
+
+
+def test_reference_has_nothing_else():
+    assert sorted(FUNCTIONS) == sorted(name for name, f in vars(R).items() if inspect.isfunction(f) and not name.startswith("_"))
+
+
+def test_activations_describe_themselves():
+    infos = F.activations()
+    assert infos["leaky_relu"].params == {"negative_slope": 0.01}
+    assert infos["softplus"].params == {"beta": 1.0, "threshold": 20.0}
+    assert (infos["gelu"].saves, infos["sigmoid"].saves) == ("x", "y")
+    for name, info in infos.items():
+        assert info.name == name
+        assert getattr(fnn, info.layer)().saves == info.saves
+        assert 0 <= info.ulp <= 1
+        assert 0 <= info.ulp_backward <= 1
+        assert info.domain == (-np.inf, np.inf)
+    infos.clear()
+    assert F.activations(), "a copy"
+
+
+def test_public_names():
+    for name in ("Linear Maxout PReLU ReLU GELU Dropout Softmax Sequential MLP Trainer SGD Adam save load functional datasets "
+                 "set_num_threads get_num_threads threads isa available_isas show_versions").split():  # fmt: skip
+        assert hasattr(fnn, name), name
+
+
+def test_the_stub_declares_what_the_extension_has():
+    stub = (ROOT / "fastnn" / "_fastnn_core.pyi").read_text()
+    declared = set(re.findall(r"^(?:def|class) (\w+)|^(\w+):", stub, re.M))
+    declared = {a or b for a, b in declared}
+    actual = {name for name, value in vars(core).items() if not name.startswith("__") and not inspect.ismodule(value)}
+    assert declared == actual - {"namedtuple", "_obey_environment"}
+
+
+# ------------------------------------------------------------------------------------------------ import and environment
+
+
+def test_isa_from_the_environment(tmp_path):
+    for isa in core.available_isas():
+        assert python(tmp_path, "import fastnn; print(fastnn.isa())", FASTNN_ISA=isa).stdout.strip() == isa
+    done = python(tmp_path, "import fastnn", FASTNN_ISA="bogus")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    choices = ", ".join(core.available_isas())
+    assert last == f"ImportError: FASTNN_ISA is 'bogus', unknown or unsupported by this CPU; choices: {choices}"
+    assert python(tmp_path, "import fastnn; print(fastnn.isa())").stdout.strip() == core.available_isas()[0]
+
+
+def test_importing_the_unbuilt_source_tree_says_what_to_do(tmp_path):
+    shutil.copytree(ROOT / "fastnn", tmp_path / "fastnn", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
+    done = python(tmp_path, "import fastnn")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: fastnn is imported from its source tree")
+    assert "make build" in last
+    assert "leave this folder" in last
+
+
+def test_import_is_light(tmp_path):
+    code = "import sys, numpy; before = set(sys.modules); import fastnn; print(*sorted(set(sys.modules) - before))"
+    loaded = python(tmp_path, code).stdout.split()
+    heavy = {"argparse", "fastnn.reference", "fastnn.benchmarks", "fastnn.cli", "unittest", "sklearn", "torch", "concurrent"}
+    assert heavy.isdisjoint({name.split(".")[0] for name in loaded} | set(loaded))
+
+
+def test_threads(tmp_path):
+    code = "import fastnn; print(fastnn.get_num_threads())"
+    assert python(tmp_path, code, FASTNN_NUM_THREADS="3", OMP_NUM_THREADS="2").stdout.strip() == "3"
+    assert python(tmp_path, code, OMP_NUM_THREADS="2").stdout.strip() == "2"
+    before = fnn.get_num_threads()
+    try:
+        fnn.set_num_threads(5)
+        assert fnn.get_num_threads() == 5
+        with fnn.threads(2):
+            assert fnn.get_num_threads() == 2
+            with fnn.threads(7):
+                assert fnn.get_num_threads() == 5
+            assert fnn.get_num_threads() == 2
+        assert fnn.get_num_threads() == 5
+    finally:
+        fnn.set_num_threads(before)
+    with pytest.raises(ValueError, match="^set_num_threads: n is 0 but at least 1 was expected$"):
+        fnn.set_num_threads(0)
+    with pytest.raises(TypeError, match="^set_num_threads: n is 'a' but an integer was expected$"):
+        fnn.set_num_threads("a")
+
+
+def test_use_isa_refuses_others():
+    with pytest.raises(ValueError, match="_use_isa: 'mmx' is unknown or unsupported"):
+        core._use_isa("mmx")
+
+
+# ----------------------------------------------------------------------------------------------------------- command line
+
+
+def fastnn(folder, *arguments, **environment):
+    return run(folder, sys.executable, "-m", "fastnn", *arguments, **environment)
+
+
+def test_train_digits(tmp_path):
+    done = fastnn(tmp_path, "train", "digits", "--epochs", "3", "--hidden", "32,16", "--seed", "4", "--out", "m.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for line in ("split              1438 rows to train, 359 held out, stratified", "seed               4", "held-out accuracy  0.",
+                 "rows/s", "times faster", "saved              m.safetensors"):  # fmt: skip
+        assert line in done.stdout
+    model = fnn.load(tmp_path / "m.safetensors")
+    assert [p.shape for _, p in model.named_parameters()] == [(32, 64), (32,), (16, 32), (16,), (10, 16), (10,)]
+
+
+def test_train_digits_json_and_accuracy(tmp_path):
+    done = fastnn(tmp_path, "train", "digits", "--json")
+    result = json.loads(done.stdout)
+    assert result["held_out_accuracy"] >= 0.96
+    assert result["times_faster_than_numpy"] > 0
+    assert (tmp_path / "digits.safetensors").exists()
+    again = json.loads(fastnn(tmp_path, "train", "digits", "--json").stdout)
+    assert again["held_out_accuracy"] == result["held_out_accuracy"]
+
+
+def test_the_held_out_split_is_fixed_and_stratified():
+    from fastnn.cli import _stratified_split
+
+    y = fnn.datasets.load_digits()[1]
+    kept, held_out = _stratified_split(y)
+    assert sorted([*kept, *held_out]) == list(range(1797))
+    shares = np.bincount(y[held_out]) / np.bincount(y)
+    assert (np.abs(shares - 0.2) < 0.005).all()
+    np.testing.assert_array_equal(_stratified_split(y)[1], held_out)
+
+
+def test_info(tmp_path):
+    plain, data = fastnn(tmp_path, "info"), json.loads(fastnn(tmp_path, "info", "--json").stdout)
+    assert data["fastnn"] == fnn.__version__
+    assert data["available_isas"] == core.available_isas()
+    assert fnn.__version__ in plain.stdout
+
+
+def test_bench(tmp_path):
+    done = fastnn(tmp_path, "bench", "--only", "relu", "--seconds", "0.01")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2 + 4
+    results = json.loads(fastnn(tmp_path, "bench", "--only", "training", "--seconds", "0.01", "--json").stdout)["results"]
+    assert results[0]["unit"] == "GFLOP/s"
+    assert results[0]["ratio"] == pytest.approx(results[0]["reference_seconds"] / results[0]["fastnn_seconds"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "missing.csv"], "fastnn train: data set 'missing.csv' is unknown; expected: digits"),
+        (["train", "digits", "--lr", "-1"], "fastnn train: argument --lr: -1 is not positive"),
+        (["train", "digits", "--lr", "x"], "fastnn train: argument --lr: invalid float value: 'x'"),
+        (["train", "digits", "--hidden", "8,-1"], "fastnn train: argument --hidden: -1 is not positive"),
+        (["train", "digits", "--seed", "-1"], "fastnn train: argument --seed: -1 is negative"),
+        (["train", "digits", "--epochs", "1", "--out", "no/such/folder/m"], "fastnn train: no/such/folder"),
+        (["train"], "fastnn train: the following arguments are required: data"),
+        (["info", "--x"], "fastnn: unrecognized arguments: --x"),
+        (["bench", "--only", "nothing at all"], "fastnn bench: no case contains 'nothing at all'"),
+        ([], "fastnn: the following arguments are required: train | bench | info"),
+    ],
+)
+def test_errors_of_use_are_one_line(tmp_path, arguments, message):
+    done = fastnn(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(message)
+
+
+# ------------------------------------------------------------------------------------------------------------- benchmarks
+
+
+def test_the_benchmark_list_covers_the_table():
+    names = {(case.group, case.name) for case in benchmarks.cases()}
+    assert len(names) == len(benchmarks.cases())
+    for name in F.activations():
+        assert {("forward", name), ("backward", name)} <= names
+
+
+@pytest.mark.parametrize("case", benchmarks.cases(), ids=lambda case: f"{case.group} {case.name}")
+def test_each_benchmark_case_verifies(case):
+    case.verify()
+
+
+def test_a_case_with_wrong_results_does_not_verify():
+    def build():
+        return (lambda: np.ones(3)), (lambda: np.ones(3) * 1.001)
+
+    with pytest.raises(AssertionError, match="relative difference"):
+        benchmarks.Case("group", "name", 1, "GB/s", build).verify()
+
+
+# ---------------------------------------------------------------------------------------------------------------- sources
+
+
+def test_source_files_keep_to_the_rules():
+    assert not list((ROOT / "csrc").glob("**/*Python*"))
+    for path in [*(ROOT / "csrc").iterdir(), *(ROOT / "fastnn").glob("*.py*")]:
+        text = path.read_text()
+        if path.parent.name == "csrc":
+            assert "Python.h" not in text, path
+        assert len(text.splitlines()) <= 1200, path

@@ -1,0 +1,337 @@
+"""The trainer: the digits run as literals, equality with steps by hand, options, prediction, errors."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import functional as F
+from fastnn.benchmarks import ReferenceMLP
+
+# Losses of the first ten steps on the digits, from the NumPy reference in float64 (ReferenceMLP): MLP 64-100-10, seed 0, Adam(1e-3),
+# minibatches of 32 in order, pixels divided by 16.
+FIRST_LOSSES = [2.283012617937, 2.257282806235, 2.256577873513, 2.223063741067, 2.239535896533,
+                2.218349368091, 2.226063956196, 2.206954178636, 2.205947604745, 2.185223907046]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def digits():
+    x, y = fnn.datasets.load_digits()
+    return x / 16, y
+
+
+def blobs(n=300, dtype=np.float32, seed=0):
+    """Three separable classes in 4 dimensions."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    return (rng.standard_normal((n, 4)) + 4 * np.eye(3, 4)[y]).astype(dtype), y
+
+
+def trainer(seed=0, **options):
+    return fnn.Trainer(fnn.MLP([4, 16, 3], seed=seed), "cross_entropy", **{"seed": seed, **options})
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (np.float32, 2e-6)])
+def test_first_losses_of_the_digits_run(digits, dtype, tolerance, isa):
+    x, y = digits[0][:320].astype(dtype), digits[1][:320]
+    run = fnn.Trainer(fnn.MLP([64, 100, 10], seed=0, dtype=dtype), "cross_entropy", fnn.Adam(lr=1e-3), seed=0)
+    losses = [run.step(x[i : i + 32], y[i : i + 32]) for i in range(0, 320, 32)]
+    np.testing.assert_allclose(losses, FIRST_LOSSES, rtol=tolerance)
+
+
+def test_the_literals_are_the_references(digits):
+    x, y = digits[0][:320].astype(np.float64), digits[1][:320]
+    reference = ReferenceMLP(fnn.MLP([64, 100, 10], seed=0, dtype=np.float64), lr=1e-3)
+    losses = [reference.step(x[i : i + 32], y[i : i + 32]) for i in range(0, 320, 32)]
+    np.testing.assert_allclose(losses, FIRST_LOSSES, rtol=1e-11)
+
+
+def test_step_is_forward_loss_backward_update_bitwise(isa):
+    x, y = blobs(20)
+    run = trainer(optimizer=fnn.SGD(lr=0.5, momentum=0.9))
+    model = fnn.MLP([4, 16, 3], seed=0)
+    velocity = {name: np.zeros_like(value) for name, value in model.named_parameters()}
+    for _ in range(3):
+        h, z = F.linear(x, model[0].weight, model[0].bias, activation="relu", return_preactivation=True)
+        loss, grad = F.cross_entropy_with_grad(F.linear(h, model[2].weight, model[2].bias), y)
+        dh, dw2, db2 = F.linear_backward(grad, h, model[2].weight)
+        _, dw0, db0 = F.linear_backward(dh, x, model[0].weight, activation="relu", y=h, need_dx=False)
+        for name, param in model.named_parameters():
+            gradient = {"0.weight": dw0, "0.bias": db0, "2.weight": dw2, "2.bias": db2}[name]
+            F.sgd_update(param, gradient, velocity[name], lr=0.5, momentum=0.9)
+        assert run.step(x, y) == loss
+    for name, value in run.model.state_dict().items():
+        np.testing.assert_array_equal(value, model.state_dict()[name])
+
+
+def test_fit_learns_and_records():
+    x, y = blobs()
+    run = trainer(optimizer=fnn.Adam(lr=0.01))
+    history = run.fit(x, y, epochs=12, validation_data=blobs(seed=1), verbose=False)
+    assert list(history) == ["loss", "val_loss", "val_accuracy"]
+    assert all(len(values) == 12 for values in history.values())
+    assert history["loss"][-1] < history["loss"][0] / 3
+    assert history["val_accuracy"][-1] > 0.95
+    assert history.seed == run.seed == 0
+    json.dumps(history)
+    assert run.epochs_done == 12
+    assert run.steps_done == 12 * 10
+
+
+def test_fit_in_pieces_equals_fit_at_once():
+    x, y = blobs()
+    whole, pieces = trainer(), trainer()
+    losses = whole.fit(x, y, epochs=4, verbose=False)["loss"]
+    again = [pieces.fit(x, y, epochs=1, verbose=False)["loss"][0] for _ in range(4)]
+    assert losses == again
+    other = trainer(seed=1)
+    assert other.fit(x, y, epochs=4, verbose=False)["loss"] != losses
+
+
+def test_order_of_samples():
+    x, y = blobs(64)
+    seen = []
+
+    class Spy:
+        def __call__(self, a):
+            return a
+
+        def vjp(self, a, step=0):
+            seen.append(a.copy())
+            return a, lambda dy: dy
+
+    run = fnn.Trainer(fnn.Sequential(Spy(), fnn.Linear(4, 3, rng=0)), "cross_entropy", seed=5)
+    run.fit(x, y, epochs=2, batch_size=24, verbose=False)
+    assert [len(a) for a in seen] == [24, 24, 16] * 2
+    first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, x)
+    for a in (first, second):
+        np.testing.assert_array_equal(np.sort(a, 0), np.sort(x, 0))
+    seen.clear()
+    run.fit(x, y, batch_size=64, shuffle=False, verbose=False)
+    np.testing.assert_array_equal(seen[0], x)
+
+
+def test_epoch_loss_is_the_mean_over_rows():
+    x, y = blobs(50)
+    run = trainer(optimizer=fnn.SGD(lr=1e-30))
+    loss = run.fit(x, y, batch_size=32, verbose=False)["loss"][0]
+    assert loss == pytest.approx(run.evaluate(x, y)["loss"], rel=1e-6)
+
+
+def test_validation_split_holds_out_the_last_rows():
+    x, y = blobs(50)
+    a, b = trainer(), trainer()
+    split = a.fit(x, y, validation_split=0.2, verbose=False)
+    given = b.fit(x[:40], y[:40], validation_data=(x[40:], y[40:]), verbose=False)
+    assert split == given
+
+
+def test_weights_of_samples_and_classes():
+    x, y = blobs(60)
+    weight = np.random.default_rng(0).random(60)
+    by_class = {0: 2.0, 2: 0.5}
+    loss = trainer().step(x, y, sample_weight=weight)
+    assert loss == pytest.approx(F.cross_entropy(fnn.MLP([4, 16, 3], seed=0)(x), y, sample_weight=weight))
+    kept = trainer()
+    kept.fit(x, y, sample_weight=(y != 1).astype(float), batch_size=60, shuffle=False, verbose=False)
+    dropped = trainer()
+    dropped.fit(x[y != 1], y[y != 1], batch_size=60, shuffle=False, verbose=False)
+    for name, value in kept.model.state_dict().items():
+        np.testing.assert_allclose(value, dropped.model.state_dict()[name], rtol=1e-4, atol=1e-6)
+    a = trainer().fit(x, y, class_weight=by_class, verbose=False)
+    b = trainer().fit(x, y, class_weight=[2.0, 1.0, 0.5], verbose=False)
+    c = trainer().fit(x, y, sample_weight=np.array([2.0, 1.0, 0.5])[y], verbose=False)
+    assert a == b == c != trainer().fit(x, y, verbose=False)
+
+
+def test_penalties():
+    x, y = blobs(30, np.float64)
+    plain = fnn.Trainer(fnn.MLP([4, 5, 3], seed=0, dtype=np.float64), "cross_entropy", fnn.SGD(lr=0.1), seed=0)
+    _, gradients = plain.gradients(x, y)
+    before = plain.model.state_dict()
+    run = fnn.Trainer(fnn.MLP([4, 5, 3], seed=0, dtype=np.float64), "cross_entropy", fnn.SGD(lr=0.1), l1=0.3, l2=0.2, seed=0)
+    assert run.step(x, y) == plain.evaluate(x, y)["loss"]
+    for name, value in run.model.state_dict().items():
+        penalty = 0.3 * np.sign(before[name]) + 0.4 * before[name] if "weight" in name else 0
+        np.testing.assert_allclose(value, before[name] - 0.1 * (gradients[name] + penalty), rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"clip_norm": 0.01}, {"clip_value": 0.001}, {"clip_norm": 1e9}])
+def test_clipping(options):
+    x, y = blobs(30, np.float64)
+    run = fnn.Trainer(fnn.MLP([4, 5, 3], seed=0, dtype=np.float64), "cross_entropy", fnn.SGD(lr=1.0), seed=0, **options)
+    _, gradients = run.gradients(x, y)
+    before = run.model.state_dict()
+    run.step(x, y)
+    moved = {name: before[name] - value for name, value in run.model.state_dict().items()}
+    norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
+    for name, g in gradients.items():
+        if "clip_value" in options:
+            want = np.clip(g, -0.001, 0.001)
+        else:
+            want = g * min(1, options["clip_norm"] / norm)
+        np.testing.assert_allclose(moved[name], want, rtol=1e-9, atol=1e-15)
+
+
+def test_gradients_change_nothing():
+    x, y = blobs(30)
+    run = trainer(optimizer="sgd")
+    before = run.model.state_dict()
+    loss, gradients = run.gradients(x, y)
+    assert run.steps_done == 0
+    assert loss == run.step(x, y)
+    np.testing.assert_array_equal(run.model[0].weight, F_sgd(before["0.weight"], gradients["0.weight"]))
+
+
+def F_sgd(param, grad):  # noqa: N802
+    param = param.copy()
+    F.sgd_update(param, grad, lr=1e-3)
+    return param
+
+
+def test_regression_and_default_losses():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 3)).astype(np.float32)
+    y = x @ np.array([1.0, -2, 0.5], np.float32)
+    run = fnn.Trainer(fnn.MLP([3, 1], task="regression", seed=0), optimizer=fnn.Adam(lr=0.05), seed=0)
+    history = run.fit(x, y, epochs=30, verbose=False)
+    assert history["loss"][-1] < 1e-4
+    assert run.evaluate(x, y[:, None]) == run.evaluate(x, y)
+    assert list(run.evaluate(x, y)) == ["loss"]
+    with pytest.raises(ValueError, match="gives no probabilities"):
+        run.predict_proba(x)
+    assert type(fnn.Trainer(fnn.MLP([3, 2], task="classification")).loss) is fnn.CrossEntropy
+    for target, loss in ((np.zeros(5, int), fnn.CrossEntropy), (np.zeros((5, 2), np.float32), fnn.MSE)):
+        guess = fnn.Trainer(fnn.MLP([3, 2], seed=0))
+        guess.step(x[:5], target)
+        assert type(guess.loss) is loss
+
+
+def test_losses_metrics_and_callbacks_of_the_user():
+    x, y = blobs(40)
+
+    def loss(output, target):
+        return F.cross_entropy_with_grad(output, target)
+
+    def worst(output, target):
+        return output.max()
+
+    run = trainer()
+    mine = fnn.Trainer(fnn.MLP([4, 16, 3], seed=0), loss, metrics=[worst, "accuracy"], seed=0)
+    called = []
+
+    def callback(trainer, history):
+        called.append((trainer, len(history["loss"])))
+        return len(called) == 2
+
+    losses = mine.fit(x, y, epochs=5, callbacks=[callback], verbose=False)["loss"]
+    assert losses == run.fit(x, y, epochs=2, verbose=False)["loss"]
+    assert called == [(mine, 1), (mine, 2)]
+    values = mine.evaluate(x, y)
+    assert values["worst"] == mine.predict(x).max()
+    assert values["accuracy"] == np.mean(mine.predict(x).argmax(1) == y)
+    with pytest.raises(TypeError, match="a callable loss takes no sample_weight"):
+        mine.step(x, y, sample_weight=np.ones(40))
+
+
+def test_predict(dtype):
+    x, y = blobs(100, dtype)
+    run = fnn.Trainer(fnn.MLP([4, 16, 3], seed=0, dtype=dtype), "cross_entropy", seed=0)
+    want = run.model(x)
+    for batch_size in (1, 7, 99, 100, 1024):
+        np.testing.assert_array_equal(run.predict(x, batch_size=batch_size), want)
+        out = np.empty_like(want)
+        assert run.predict(x, batch_size=batch_size, out=out) is out
+        np.testing.assert_array_equal(out, want)
+    np.testing.assert_array_equal(run.predict_proba(x), F.softmax(want))
+    assert run.predict(x[:0]).shape == (0, 3)
+    values = run.evaluate(x, y)
+    assert values == {"loss": F.cross_entropy(want, y), "accuracy": np.mean(want.argmax(1) == y)}
+
+
+def test_softmax_before_cross_entropy_warns():
+    model = fnn.Sequential(fnn.Linear(4, 3, rng=0), fnn.Softmax())
+    with pytest.warns(UserWarning, match="cross_entropy takes logits, but the model ends with Softmax"):
+        run = fnn.Trainer(model, "cross_entropy")
+    x, _ = blobs(5)
+    np.testing.assert_array_equal(run.predict_proba(x), model(x))
+
+
+def test_dropout_follows_the_steps():
+    x, y = blobs(40)
+    a, b = (fnn.Trainer(fnn.MLP([4, 32, 3], dropout=0.5, seed=0), "cross_entropy", seed=0) for _ in range(2))
+    first = [a.step(x, y) for _ in range(3)]
+    assert first == [b.step(x, y) for _ in range(3)]
+    frozen = fnn.Trainer(fnn.MLP([4, 32, 3], dropout=0.5, seed=0), "cross_entropy", fnn.SGD(lr=1e-30))
+    assert frozen.step(x, y) != frozen.step(x, y), "each step has its own mask"
+
+
+def test_progress_line(capsys):
+    x, y = blobs(40)
+    trainer().fit(x, y, epochs=2, validation_data=(x, y), verbose=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "epoch 2/2  loss " in err
+    assert "val_accuracy" in err
+    trainer().fit(x, y, epochs=2)
+    assert capsys.readouterr().err == "", "auto: no terminal, no line"
+
+
+def test_a_seed_is_drawn_and_recorded():
+    x, y = blobs(40)
+    run = fnn.Trainer(fnn.MLP([4, 3], seed=0), "cross_entropy")
+    history = run.fit(x, y, epochs=2, verbose=False)
+    assert trainer_like(history.seed).fit(x, y, epochs=2, verbose=False) == history
+    assert fnn.MLP([4, 3]).seed != fnn.MLP([4, 3]).seed
+
+
+def trainer_like(seed):
+    return fnn.Trainer(fnn.MLP([4, 3], seed=0), "cross_entropy", seed=seed)
+
+
+X, Y = blobs(10)
+
+
+def a_layer_of_two_trainers():
+    model = fnn.MLP([4, 3])
+    fnn.Trainer(model)
+    fnn.Trainer(fnn.Sequential(model[0]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: fnn.Trainer("x"), TypeError, "Trainer: model is str but a fastnn layer, such as Sequential, was expected"),
+        (lambda: trainer(optimizer="adm"), ValueError, "Trainer: optimizer is 'adm' but one of sgd, adam was expected"),
+        (lambda: trainer(optimizer=3), TypeError, "Trainer: optimizer is 3 but a name or a specification was expected"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), "mae"), ValueError, "Trainer: loss is 'mae' but one of cross_entropy, mse was expected"),
+        (lambda: trainer(metrics=["f1"]), ValueError, "Trainer: metric is 'f1' but one of accuracy was expected"),
+        (lambda: trainer().fit(X, Y[:3]), ValueError, "fit: x has 10 rows but y has 3"),
+        (lambda: trainer().fit(X[:0], Y[:0]), ValueError, "fit: x has no rows"),
+        (lambda: trainer().fit(X, Y, batch_size=0), ValueError, "fit: batch_size is 0 but a positive integer was expected"),
+        (lambda: trainer().fit(X, Y, epochs=-1), ValueError, "fit: epochs is -1 but an integer of at least 0 was expected"),
+        (lambda: trainer().fit(X, Y, validation_split=1), ValueError,
+         "fit: validation_split is 1 but a share in [0, 1) was expected"),
+        (lambda: trainer().fit(X, Y, sample_weight=[1]), ValueError, "fit: sample_weight has 1 rows but y has 10"),
+        (lambda: trainer().fit(X, Y.astype(float), class_weight={}), TypeError,
+         "fit: class_weight needs integer labels but y has dtype float64"),
+        (lambda: trainer().fit(X, Y + 1), IndexError, None),
+        (lambda: trainer().step(X[:, :2], Y), ValueError,
+         "linear: x has 2 features but weight expects 4 (x (10, 2), weight (16, 4))"),
+        (lambda: trainer().evaluate(X, Y[:3]), ValueError, "evaluate: x has 10 rows but y has 3"),
+        (lambda: trainer().predict(1.0), ValueError, "predict: x is a scalar but one row per sample was expected"),
+        (lambda: trainer().predict(X, batch_size=5, out=np.empty((10, 3))), ValueError,
+         "predict: out is float64 (10, 3) but float32 (10, 3) was expected"),
+        (a_layer_of_two_trainers, ValueError,
+         "Trainer: Linear(in_features=4, out_features=3, bias=True, dtype='float32') belongs to another trainer already"),
+    ],
+)  # fmt: skip
+def test_errors(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    if message:
+        assert str(caught.value) == message
