@@ -49,7 +49,9 @@ class BuildExtension(build_ext):
         (source,) = cythonize(ext, build_dir=os.path.join("build", "cython"), language_level=3)[0].sources
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(lambda unit: self.compile_unit(ext, *unit), units(source)))
-        self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), extra_postargs=["-lm"], target_lang="c")
+        self.compiler.link_shared_object(
+            objects, self.get_ext_fullpath(ext.name), extra_postargs=["-lm"], target_lang="c"
+        )
 
     def compile_unit(self, ext, source, flags, tag):
         folder = os.path.join(self.build_temp, tag)
@@ -57,8 +59,13 @@ class BuildExtension(build_ext):
         target.parent.mkdir(parents=True, exist_ok=True)
         command = " ".join([*self.compiler.compiler_so, *flags])
         if self.force or not is_current(target, command):
-            self.compiler.compile([source], output_dir=folder, include_dirs=ext.include_dirs, macros=ext.define_macros,
-                                  extra_postargs=[*flags, "-MMD", "-MF", str(target.with_suffix(".d"))])
+            self.compiler.compile(
+                [source],
+                output_dir=folder,
+                include_dirs=ext.include_dirs,
+                macros=ext.define_macros,
+                extra_postargs=[*flags, "-MMD", "-MF", str(target.with_suffix(".d"))],
+            )
             target.with_suffix(".cmd").write_text(command)
         return str(target)
 
@@ -69,7 +76,10 @@ setup(
             "fastnn._fastnn_core",
             ["fastnn/_fastnn_core.pyx"],
             include_dirs=["csrc", numpy.get_include()],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+            ],
         )
     ],
     cmdclass={"build_ext": BuildExtension},

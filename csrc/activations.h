@@ -1,11 +1,12 @@
 /*
- * activations.h: THE TABLE. One row per activation; beside it the vector expressions of the function and its derivative.
+ * activations.h: THE TABLE. One row per activation; beside it the vector expressions of the function and its
+ * derivative.
  *
  * Design
  * A. A row gives the enum, the loops on every ISA and dtype, the fused forms, the layer class, the tests and the
- *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py, docs.
- * B. Expressions are functions of one variable. WIDE(f) { ... } is evaluated in float64 lanes and rounded once to T;
- *    NARROW(f) { ... } in lanes of T; they define f_w (wide only) and f_v. x is the argument, p the parameters. NAME is
+ *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py,
+ * docs. B. Expressions are functions of one variable. WIDE(f) { ... } is evaluated in float64 lanes and rounded once to
+ * T; NARROW(f) { ... } in lanes of T; they define f_w (wide only) and f_v. x is the argument, p the parameters. NAME is
  *    the function, NAME_dx its derivative as a function of x, NAME_dy as a function of y (then called x); the backward
  *    loop multiplies by the incoming gradient.
  * C. NAME_dy holds for parameters >= 0 only (with a negative slope y does not tell the sign of x).
@@ -16,9 +17,8 @@
  *    layer     class name, torch.nn's where it has one
  *    saves     Y when NAME_dy exists (backward then takes y), else X
  *    ulp       bound on the error in ulp: float32 forward, backward from x; float64 forward, backward from x. Default
- *              parameters, gradient 1. INFINITY: near a root of f' float64 cancels; absolutely it is within 4 epsilon there.
- *    domain    of x, where the bounds hold
- *    params    name, default, whether 0 is refused
+ *              parameters, gradient 1. INFINITY: near a root of f' float64 cancels; absolutely it is within 4 epsilon
+ * there. domain    of x, where the bounds hold params    name, default, whether 0 is refused
  */
 #ifndef FNN_ACTIVATIONS_H
 #define FNN_ACTIVATIONS_H
@@ -81,10 +81,7 @@ NARROW(relu_dy) { return relu_dx_v(x, p); }
 
 /* leaky_relu(x) = x > 0 ? x : negative_slope x */
 NARROW(leaky_relu) { return v_select(v_lt(v_set1(0), x), x, v_mul(x, v_set1((T)p.v[0]))); }
-NARROW(leaky_relu_dx)
-{
-    return v_select(v_lt(v_set1(0), x), v_set1(1), v_select(v_eq(x, x), v_set1((T)p.v[0]), x));
-}
+NARROW(leaky_relu_dx) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_select(v_eq(x, x), v_set1((T)p.v[0]), x)); }
 NARROW(leaky_relu_dy) { return leaky_relu_dx_v(x, p); }
 
 /* elu(x) = x > 0 ? x : alpha (e^x - 1) */
@@ -184,7 +181,8 @@ WIDE(gelu)
     W q = w_mul(w_exp_gauss(a, w_exp), W_GAUSS_TAIL(a, gauss_short));
     return w_mul(c, w_select(w_lt(x, w_set1(0)), q, w_sub(w_set1(1), q)));
 }
-/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): e (R(a) - a / sqrt(2 pi)) where x < 0, 1 minus it else */
+/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): e (R(a) - a / sqrt(2 pi)) where x < 0, 1 minus it
+ * else */
 WIDE(gelu_dx)
 {
     W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));

@@ -81,7 +81,8 @@ static void prelu_row(T *y, const T *x, const T *weight, int64_t n, int shared)
     }
 }
 
-static void FNN(prelu_forward)(void *y_, const void *x_, const void *weight, int64_t batch, int64_t features, int shared)
+static void FNN(prelu_forward)(void *y_, const void *x_, const void *weight, int64_t batch, int64_t features,
+                               int shared)
 {
     T *y = y_;
     const T *x = x_;
@@ -146,8 +147,8 @@ static void FNN(maxout_backward)(void *dx_, const void *dy_, const int64_t *inde
 enum { PHILOX_BLOCKS = 16, PHILOX_WORDS = 4 * PHILOX_BLOCKS };
 
 /* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) for PHILOX_BLOCKS consecutive
- * counters {block, block >> 32, step, layer}: word w of block b goes to out[4 b + w]. The vectors of a round are independent
- * and hide the latency of its multiplications. */
+ * counters {block, block >> 32, step, layer}: word w of block b goes to out[4 b + w]. The vectors of a round are
+ * independent and hide the latency of its multiplications. */
 static void philox(uint32_t out[PHILOX_WORDS], uint64_t first_block, uint32_t step, uint32_t layer, uint64_t seed)
 {
     enum { VECTORS = PHILOX_BLOCKS / UL };
@@ -182,13 +183,13 @@ static void philox(uint32_t out[PHILOX_WORDS], uint64_t first_block, uint32_t st
         for (int w = 0; w < 4; w++) out[4 * b + w] = word[w][b];
 }
 
-static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint32_t step, uint32_t layer, int64_t first,
-                         int64_t n)
+static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint32_t step, uint32_t layer,
+                         int64_t first, int64_t n)
 {
     T *y = y_;
     const T *x = x_;
     const T scale = (T)(1 / (1 - p));
-    const uint32_t all = p == 0 ? UINT32_MAX : 0; /* with p = 0 even word 0 is kept */
+    const uint32_t all = p == 0 ? UINT32_MAX : 0;                           /* with p = 0 even word 0 is kept */
     const uint32_t dropped = p == 0 ? 0 : (uint32_t)(ceil(p * 0x1p32) - 1); /* words up to this one are dropped */
     uint32_t words[PHILOX_WORDS];
     for (int64_t i = 0; i < n;) {

@@ -76,8 +76,8 @@ typedef void (*fnn_rows_fn)(void *y, const void *x, int64_t batch, int64_t featu
 typedef void (*fnn_rows_backward_fn)(void *dx, const void *dy, const void *y, int64_t batch, int64_t features);
 
 typedef struct fnn_kernels {
-    /* c (m, n), row-major with row stride ldc, = epilogue(a (m, k) @ b (k, n)). Sums over k: chunks of FNN_K_CHUNK, each
-     * one fma chain from +0 in increasing k; chunk sums added in increasing order. FNN_NO_MEMORY. */
+    /* c (m, n), row-major with row stride ldc, = epilogue(a (m, k) @ b (k, n)). Sums over k: chunks of FNN_K_CHUNK,
+     * each one fma chain from +0 in increasing k; chunk sums added in increasing order. FNN_NO_MEMORY. */
     int (*matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
                   const fnn_epilogue *epilogue);
 
@@ -115,12 +115,10 @@ typedef struct fnn_kernels {
                     int64_t n);
 
     /* Softmax cross-entropy of each row of logits (batch, classes) and its gradient in one pass. w[i] is the product of
-     * the row's sample weight and, for labels, its class weight; l[i] = sample_weight[i] * -sum_j q_j log softmax_j, where
-     * q_j = class_weight_j * ((1 - s) * target_j + s / classes):
-     *   losses[i] = l[i]                                       unless losses is NULL
-     *   *total = sum_i l[i], divided by sum_i w[i] with `mean`
-     *   dlogits = gradient of *total                           unless dlogits is NULL; may be logits
-     * FNN_BAD_LABEL with *bad_row set. */
+     * the row's sample weight and, for labels, its class weight; l[i] = sample_weight[i] * -sum_j q_j log softmax_j,
+     * where q_j = class_weight_j * ((1 - s) * target_j + s / classes): losses[i] = l[i] unless losses is NULL *total =
+     * sum_i l[i], divided by sum_i w[i] with `mean` dlogits = gradient of *total                           unless
+     * dlogits is NULL; may be logits FNN_BAD_LABEL with *bad_row set. */
     int (*cross_entropy)(double *total, void *losses, void *dlogits, int64_t *bad_row, const void *logits,
                          const fnn_target *target, int mean, int64_t batch, int64_t classes);
 
@@ -136,14 +134,14 @@ typedef struct fnn_kernels {
 
 /* dispatch.c. The active ISA is process-wide; the first call chooses the best one the CPU supports. */
 int fnn_isa_count(void);
-const char *fnn_isa_name(int i);                 /* best first */
-int fnn_isa_supported(int i);                    /* by this CPU */
-int fnn_isa_active(void);                        /* index */
-int fnn_isa_use(const char *name);               /* 0, or -1 when unknown or unsupported */
-const fnn_kernels *fnn_active(int dtype);        /* of the active ISA */
+const char *fnn_isa_name(int i);          /* best first */
+int fnn_isa_supported(int i);             /* by this CPU */
+int fnn_isa_active(void);                 /* index */
+int fnn_isa_use(const char *name);        /* 0, or -1 when unknown or unsupported */
+const fnn_kernels *fnn_active(int dtype); /* of the active ISA */
 
-/* pool.c. A scratch buffer of at least `bytes`, aligned to 64, owned by the calling thread and valid until its next call
- * to fnn_scratch; NULL when memory is out. */
+/* pool.c. A scratch buffer of at least `bytes`, aligned to 64, owned by the calling thread and valid until its next
+ * call to fnn_scratch; NULL when memory is out. */
 void *fnn_scratch(int64_t bytes);
 
 /* pool.c. The upper bound on threads: of the process, or of the calling thread where it is > 0. */

@@ -1,6 +1,6 @@
 /*
- * kernels.inc.h: every kernel for one ISA and one dtype. An isa_*.c file includes its vector header and then this; the build
- * compiles that file once per dtype, with FNN_DTYPE = 32 or 64.
+ * kernels.inc.h: every kernel for one ISA and one dtype. An isa_*.c file includes its vector header and then this; the
+ * build compiles that file once per dtype, with FNN_DTYPE = 32 or 64.
  */
 #include <math.h>
 #include <stdint.h>

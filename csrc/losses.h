@@ -1,6 +1,6 @@
 /*
- * losses.h: the table of pointwise losses; as activations.h. NAME is the value, NAME_dx its derivative by the input x, both as
- * functions of the input x and the target t in wide lanes.
+ * losses.h: the table of pointwise losses; as activations.h. NAME is the value, NAME_dx its derivative by the input x,
+ * both as functions of the input x and the target t in wide lanes.
  */
 #ifndef FNN_LOSSES_H
 #define FNN_LOSSES_H

@@ -44,8 +44,8 @@ static FNN_INLINE void loss_rows(double *total, T *values, T *dx, const T *x, co
     double sum = 0;
     for (int64_t i = 0; i < batch; i++) {
         double w = sample_weight ? sample_weight[i] : 1;
-        sum += w * loss_row(values ? values + i * n : NULL, dx ? dx + i * n : NULL, x + i * n, t + i * n, n, w, w * scale,
-                            value, derivative);
+        sum += w * loss_row(values ? values + i * n : NULL, dx ? dx + i * n : NULL, x + i * n, t + i * n, n, w,
+                            w * scale, value, derivative);
     }
     *total = sum * scale;
 }
@@ -54,6 +54,7 @@ static FNN_INLINE void loss_rows(double *total, T *values, T *dx, const T *x, co
     static void FNN(loss_##name)(double *total, void *values, void *dx, const void *x, const void *t,                  \
                                  const void *sample_weight, double scale, int64_t batch, int64_t features)             \
     {                                                                                                                  \
-        loss_rows(total, values, dx, x, t, sample_weight, scale, batch, features, loss_##name##_w, loss_##name##_dx_w); \
+        loss_rows(total, values, dx, x, t, sample_weight, scale, batch, features, loss_##name##_w,                     \
+                  loss_##name##_dx_w);                                                                                 \
     }
 FNN_LOSSES(LOSS_LOOP)

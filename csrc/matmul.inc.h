@@ -2,14 +2,13 @@
  * matmul.inc.h: matrix products with a fused epilogue, and sums over rows.
  *
  * Design
- * A. Sums over k run in chunks of FNN_K_CHUNK; a chunk is one fma chain from +0 in a register, chunk sums are added in memory.
- *    The chunk is at the same time the cache block in k, so blocking cannot change a bit.
- * B. The tile is MR rows by NR columns: MR x NV accumulators, each step broadcasts MR elements of a and loads NV vectors of b.
- *    a is read where it lies, with any strides; b is packed into panels [n / NR][k][NR], zero-padded, and stays in L2.
- *    Padding reaches no output: each output is a chain of its own.
- * C. The register loops carry an unroll pragma; without it gcc keeps the accumulators in memory (a third of the speed).
- * D. The epilogue runs on rows of a finished strip while it is in L1, by the ordinary loops: fused and unfused have the
- *    same bits.
+ * A. Sums over k run in chunks of FNN_K_CHUNK; a chunk is one fma chain from +0 in a register, chunk sums are added in
+ * memory. The chunk is at the same time the cache block in k, so blocking cannot change a bit. B. The tile is MR rows
+ * by NR columns: MR x NV accumulators, each step broadcasts MR elements of a and loads NV vectors of b. a is read where
+ * it lies, with any strides; b is packed into panels [n / NR][k][NR], zero-padded, and stays in L2. Padding reaches no
+ * output: each output is a chain of its own. C. The register loops carry an unroll pragma; without it gcc keeps the
+ * accumulators in memory (a third of the speed). D. The epilogue runs on rows of a finished strip while it is in L1, by
+ * the ordinary loops: fused and unfused have the same bits.
  */
 
 enum { NR = NV * VL, NC = 128 / NR * NR };

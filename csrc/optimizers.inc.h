@@ -25,10 +25,10 @@ static void FNN(sgd)(void *param_, void *velocity_, const void *grad_, int64_t n
     }
 }
 
-/* Kingma and Ba, "Adam", ICLR 2015: g = grad + weight_decay param; m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2;
- * param -= lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps) */
-static void FNN(adam)(void *param_, void *exp_avg, void *exp_avg_sq, const void *grad_, int64_t n, int64_t step, double lr,
-                      double beta1, double beta2, double eps, double weight_decay)
+/* Kingma and Ba, "Adam", ICLR 2015: g = grad + weight_decay param; m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2)
+ * g^2; param -= lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps) */
+static void FNN(adam)(void *param_, void *exp_avg, void *exp_avg_sq, const void *grad_, int64_t n, int64_t step,
+                      double lr, double beta1, double beta2, double eps, double weight_decay)
 {
     T *param = param_, *first = exp_avg, *second = exp_avg_sq;
     const T *grad = grad_;

@@ -3,8 +3,8 @@
  *
  * Design
  * A. Kernels run on the calling thread; the bound on threads is kept here, where the workers that obey it will live.
- * B. Scratch grows to the largest request of its thread and is freed when the thread ends, by the destructor of a key. After
- *    fork the child's only thread keeps its own.
+ * B. Scratch grows to the largest request of its thread and is freed when the thread ends, by the destructor of a key.
+ * After fork the child's only thread keeps its own.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -3,12 +3,11 @@
  *
  * Design
  * A. Sums over a row: struct lanes (kernels.inc.h), in float64.
- * B. log sum_j e^(x_j) = m + log1p(rest): m is the row's maximum, whose own term is exactly 1, and rest the sum of the other
- *    terms. A loss near 0 keeps its digits that way.
- * C. Labels, label smoothing, class weights and probabilities are one formula: the loss of a row is
- *    sum_j q_j (m - x_j) + Q log1p(rest), with q_j = class_weight_j ((1 - s) target_j + s / classes) and Q = sum_j q_j. A label
- *    is a spike in q, added by itself; where nothing else is in q no vector of it is formed.
- * D. A row without a finite maximum, or with NaN, gives NaN, as in PyTorch.
+ * B. log sum_j e^(x_j) = m + log1p(rest): m is the row's maximum, whose own term is exactly 1, and rest the sum of the
+ * other terms. A loss near 0 keeps its digits that way. C. Labels, label smoothing, class weights and probabilities are
+ * one formula: the loss of a row is sum_j q_j (m - x_j) + Q log1p(rest), with q_j = class_weight_j ((1 - s) target_j +
+ * s / classes) and Q = sum_j q_j. A label is a spike in q, added by itself; where nothing else is in q no vector of it
+ * is formed. D. A row without a finite maximum, or with NaN, gives NaN, as in PyTorch.
  */
 
 static double row_max(const T *x, int64_t n)
@@ -25,8 +24,8 @@ static double row_max(const T *x, int64_t n)
 static FNN_INLINE double scalar_exp(double x) { return w_first(w_exp(w_set1(x))); }
 static FNN_INLINE double scalar_log1p(double x) { return w_first(w_log1p(w_set1(x))); }
 
-/* e^d with d = x - m <= 0. float32 subtracts in float64, where hardly a bit is lost; for float64 the rounding error of the
- * difference, which e^d would magnify |d| times, is put back, except where d is far below the range of e^d. */
+/* e^d with d = x - m <= 0. float32 subtracts in float64, where hardly a bit is lost; for float64 the rounding error of
+ * the difference, which e^d would magnify |d| times, is put back, except where d is far below the range of e^d. */
 static FNN_INLINE W w_exp_shifted(W d, FNN_UNUSED W x, FNN_UNUSED W m)
 {
     W e = w_exp(d);
@@ -92,8 +91,7 @@ static void FNN(log_softmax_forward)(void *y_, const void *x_, int64_t batch, in
         for (int64_t j = 0; j < classes; j += VL) {
             V xv = v_load_upto(x + j, classes - j, 0);
             W part[V_PARTS];
-            for (int h = 0; h < V_PARTS; h++)
-                part[h] = w_sub(w_sub(v_widen(xv, h), w_set1(m)), w_set1(log_sum));
+            for (int h = 0; h < V_PARTS; h++) part[h] = w_sub(w_sub(v_widen(xv, h), w_set1(m)), w_set1(log_sum));
             v_store_upto(y + j, v_narrow(part), classes - j);
         }
     }
@@ -146,7 +144,8 @@ static void FNN(log_softmax_backward)(void *dx_, const void *dy_, const void *y_
     }
 }
 
-/* The smooth part of q (Design C): class_weight_j ((1 - s) probability_j + s / classes); a label's spike comes on top. */
+/* The smooth part of q (Design C): class_weight_j ((1 - s) probability_j + s / classes); a label's spike comes on top.
+ */
 typedef struct {
     const T *class_weight, *probabilities; /* of this row; or NULL */
     double keep, floor;                    /* 1 - s and s / classes */
@@ -204,7 +203,8 @@ static double cross_entropy_row(T *dlogits, const T *x, int64_t n, const soft_ta
     const int smooth = t->floor != 0 || t->probabilities;
     const double below = label < 0 ? 0 : m - x[label]; /* read before dlogits, which may be x, is written */
     const double spike = label < 0 ? 0 : t->keep * (t->class_weight ? t->class_weight[label] : 1);
-    const double q_label = label < 0 || !smooth ? spike : spike + t->floor * (t->class_weight ? t->class_weight[label] : 1);
+    const double q_label =
+        label < 0 || !smooth ? spike : spike + t->floor * (t->class_weight ? t->class_weight[label] : 1);
     const double total = spike + (smooth ? soft_total(t, n) : 0);
     double cost = spike == 0 ? 0 : spike * below;
     if (smooth) cost += soft_cost(t, x, n, m);
@@ -255,7 +255,8 @@ static int FNN(cross_entropy)(double *total, void *losses_, void *dlogits_, int6
         if (labels && labels[i] == target->ignore_index) {
             for (int64_t j = 0; gradient && j < classes; j++) gradient[j] = 0;
         } else {
-            loss = w * cross_entropy_row(gradient, logits + i * classes, classes, &t, labels ? labels[i] : -1, w * scale);
+            loss =
+                w * cross_entropy_row(gradient, logits + i * classes, classes, &t, labels ? labels[i] : -1, w * scale);
         }
         if (losses) losses[i] = (T)loss;
         sum += loss;

@@ -3,8 +3,8 @@
  *
  * Design
  * A. One lane keeps the code trivially right and lets any compiler vectorise the simple loops by itself.
- * B. madd is a plain multiply and add: on a machine without FMA an exact fma costs a library call an element. Sums over k
- *    therefore differ here from the ISAs with FMA.
+ * B. madd is a plain multiply and add: on a machine without FMA an exact fma costs a library call an element. Sums over
+ * k therefore differ here from the ISAs with FMA.
  */
 #ifndef FNN_VEC_H
 #define FNN_VEC_H

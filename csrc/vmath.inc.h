@@ -2,19 +2,18 @@
  * vmath.inc.h: exp, expm1, log1p and the Gaussian tail in wide lanes.
  *
  * Design
- * A. float32 evaluates here in float64 lanes and rounds once, so short polynomials, to about 2^-32, are enough for it; float64
- *    uses the full ones. Same expressions, other lists of coefficients. The _full functions take the full lists in float32
- *    too: a derivative needs them near its root, where terms cancel.
- * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation.
- * C. Arguments are clamped so that every scale factor is a normal number; NaN passes through the clamps and the polynomial,
- *    and a factor made from its bits cannot undo it.
+ * A. float32 evaluates here in float64 lanes and rounds once, so short polynomials, to about 2^-32, are enough for it;
+ * float64 uses the full ones. Same expressions, other lists of coefficients. The _full functions take the full lists in
+ * float32 too: a derivative needs them near its root, where terms cancel. B. Coefficients and bounds:
+ * docs/numerics/coefficients.sollya. A bound is the relative error of the approximation. C. Arguments are clamped so
+ * that every scale factor is a normal number; NaN passes through the clamps and the polynomial, and a factor made from
+ * its bits cannot undo it.
  */
 
 /* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8 */
 static const double exp_full[] = {
-    0x1.000000000000ap-1,  0x1.55555555554fep-3,  0x1.55555555506bap-5,  0x1.1111111126b3p-7,
-    0x1.6c16c18477aefp-10, 0x1.a01a012ff2942p-13, 0x1.a019995cdc802p-16, 0x1.71df18e254781p-19,
-    0x1.28adfefa69a53p-22, 0x1.ad9303ff16be2p-26,
+    0x1.000000000000ap-1,  0x1.55555555554fep-3,  0x1.55555555506bap-5,  0x1.1111111126b3p-7,   0x1.6c16c18477aefp-10,
+    0x1.a01a012ff2942p-13, 0x1.a019995cdc802p-16, 0x1.71df18e254781p-19, 0x1.28adfefa69a53p-22, 0x1.ad9303ff16be2p-26,
 };
 /* R(a) in t = (a - 4) / (a + 4), 0 <= a <= 38.7: 2^-54.9 */
 static const double gauss_full[] = {
@@ -45,7 +44,10 @@ static const double gauss_short[] = {
 };
 /* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 0.1716: 2^-37.6 */
 static const double log_poly[] = {
-    0x1.555554fdd09e2p-1, 0x1.999a7a3d64612p-2, 0x1.2438e7f6c02d8p-2, 0x1.e2f450420037p-3,
+    0x1.555554fdd09e2p-1,
+    0x1.999a7a3d64612p-2,
+    0x1.2438e7f6c02d8p-2,
+    0x1.e2f450420037p-3,
 };
 
 #else
@@ -73,7 +75,8 @@ static FNN_INLINE W w_poly(W x, const double *c, int n)
 }
 #define W_POLY(x, c) w_poly(x, c, (int)(sizeof(c) / sizeof *(c)))
 
-/* x = n ln(2) + r with |r| <= ln(2) / 2, for |x| < 2^20. ln(2) in two parts, the first with 32 bits: n times it is exact. */
+/* x = n ln(2) + r with |r| <= ln(2) / 2, for |x| < 2^20. ln(2) in two parts, the first with 32 bits: n times it is
+ * exact. */
 static FNN_INLINE W w_reduce_ln2(W x, W *r)
 {
     const W shift = w_set1(0x1.8p52); /* adding it rounds to an integer */
@@ -134,8 +137,8 @@ static FNN_INLINE W w_log1p(W u)
 /* R(a) = Q(a) e^(a^2 / 2) with Q(a) = Phi(-a), for 0 <= a <= GAUSS_LIMIT; POLY is gauss_short or gauss_full */
 #define W_GAUSS_TAIL(a, POLY) W_POLY(w_div(w_sub(a, w_set1(4)), w_add(a, w_set1(4))), POLY)
 
-/* e^(-a^2 / 2), by w_exp or w_exp_full. The square of a float32 is exact in float64; for float64 its rounding error is put
- * back. */
+/* e^(-a^2 / 2), by w_exp or w_exp_full. The square of a float32 is exact in float64; for float64 its rounding error is
+ * put back. */
 static FNN_INLINE W w_exp_gauss(W a, W (*exponential)(W))
 {
     W h = w_mul(a, a), e = exponential(w_mul(w_set1(-0.5), h));

@@ -14,7 +14,7 @@ except ImportError as _error:
 
 from fastnn import datasets, functional
 from fastnn._fastnn_core import available_isas, get_num_threads, isa, set_num_threads, threads
-from fastnn.layers import *  # noqa: F403: one class per row of the table of activations
+from fastnn.layers import *
 from fastnn.losses import MSE, CrossEntropy
 from fastnn.optim import SGD, Adam
 from fastnn.serialization import load, save

@@ -26,7 +26,13 @@ def maxout_backward(grad: Any, index: Any, pieces: int, out: Any) -> Any: ...
 def dropout(x: Any, p: float, seed: int, step: int, out: Any, layer: int = 0) -> Any: ...
 def matmul(a: Any, b: Any, out: Any) -> Any: ...
 def linear(
-    x: Any, weight: Any, bias: Any, activation: str | None, out: Any, return_preactivation: bool, params: dict[str, float]
+    x: Any,
+    weight: Any,
+    bias: Any,
+    activation: str | None,
+    out: Any,
+    return_preactivation: bool,
+    params: dict[str, float],
 ) -> Any: ...
 def linear_backward(
     grad: Any, x: Any, weight: Any, activation: str | None, z: Any, y: Any, need_dx: bool, params: dict[str, float]

@@ -134,7 +134,9 @@ def _bench(options):
         results.append(result)
         if not options.json:
             if len(results) == 1:
-                print(f"isa {_fastnn_core.isa()}, 1 thread, float32; median of interleaved runs, each case verified first")
+                print(
+                    f"isa {_fastnn_core.isa()}, 1 thread, float32; median of interleaved runs, each case verified first"
+                )
                 print(f"{'case':36} {'fastnn':>12} {'NumPy':>12} {'faster':>8} {'rate':>16}")
             print(f"{result['group'] + ' ' + result['name']:36} {result['fastnn_seconds'] * 1e6:9.1f} us "
                   f"{result['reference_seconds'] * 1e6:9.1f} us {result['ratio']:7.2f}x {result['rate']:8.1f} {result['unit']}",
@@ -173,7 +175,9 @@ def _parser():
     train = commands.add_parser("train", help="train an MLP on a data set and save it")
     train.add_argument("data", help="digits: 1,797 handwritten digits that come with the package")
     train.add_argument("--seed", type=seed, default=0, help="of weights, dropout and order (%(default)s)")
-    train.add_argument("--hidden", type=sizes, default=[256], metavar="N[,N...]", help="sizes of the hidden layers (256)")
+    train.add_argument(
+        "--hidden", type=sizes, default=[256], metavar="N[,N...]", help="sizes of the hidden layers (256)"
+    )
     train.add_argument("--epochs", type=positive(int), default=100, help="(%(default)s)")
     train.add_argument("--lr", type=positive(float), default=2e-3, help="learning rate of Adam (%(default)s)")
     train.add_argument("--out", default="digits.safetensors", help="where to save the model (%(default)s)")

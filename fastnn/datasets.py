@@ -80,7 +80,10 @@ def load_mnist(folder):
     """
     sets = []
     for part in ("train", "t10k"):
-        x, y = load_idx(_find(folder, f"{part}-images", "idx3-ubyte")), load_idx(_find(folder, f"{part}-labels", "idx1-ubyte"))
+        x, y = (
+            load_idx(_find(folder, f"{part}-images", "idx3-ubyte")),
+            load_idx(_find(folder, f"{part}-labels", "idx1-ubyte")),
+        )
         if len(x) != len(y):
             raise ValueError(f"load_mnist: {folder}: {part} has {len(x)} images but {len(y)} labels")
         sets.append((x, y.astype(np.int64)))

@@ -48,7 +48,9 @@ def _activation(name, formula, derivative):
         def forward(x, *args, out=None, **params):
             if args:
                 if len(args) > len(names):
-                    raise TypeError(f"{name}: {len(args)} parameters came but at most {len(names)} were expected: {', '.join(names)}")
+                    raise TypeError(
+                        f"{name}: {len(args)} parameters came but at most {len(names)} were expected: {', '.join(names)}"
+                    )
                 for key, value in zip(names, args, strict=False):
                     if key in params:
                         raise TypeError(f"{name}: {key} came twice")
@@ -414,7 +416,15 @@ def cross_entropy(
 
 
 def cross_entropy_with_grad(
-    logits, target, *, weight=None, sample_weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean", out=None
+    logits,
+    target,
+    *,
+    weight=None,
+    sample_weight=None,
+    ignore_index=-100,
+    label_smoothing=0.0,
+    reduction="mean",
+    out=None,
 ):
     """``cross_entropy`` and its gradient in one pass.
 
@@ -427,7 +437,16 @@ def cross_entropy_with_grad(
         Gradient of the loss; for "none" of the sum of the losses.
     """
     return _core.cross_entropy(
-        "cross_entropy_with_grad", logits, target, weight, sample_weight, ignore_index, label_smoothing, reduction, True, out
+        "cross_entropy_with_grad",
+        logits,
+        target,
+        weight,
+        sample_weight,
+        ignore_index,
+        label_smoothing,
+        reduction,
+        True,
+        out,
     )
 
 

@@ -11,7 +11,16 @@ import numpy as np
 from fastnn import functional as F
 from fastnn import init as initialisers
 
-__all__ = ["Dropout", "Layer", "Linear", "MLP", "Maxout", "PReLU", "Sequential", "Softmax"]  # and the activations, below
+__all__ = [
+    "Dropout",
+    "Layer",
+    "Linear",
+    "MLP",
+    "Maxout",
+    "PReLU",
+    "Sequential",
+    "Softmax",
+]  # and the activations, below
 
 
 class Layer:
@@ -239,7 +248,9 @@ class Activation(Layer):
     def __init__(self, *args, **params):
         names = F.activations()[self.name].params
         if len(args) > len(names):
-            raise TypeError(f"{type(self).__name__}: {len(args)} parameters came but at most {len(names)} were expected")
+            raise TypeError(
+                f"{type(self).__name__}: {len(args)} parameters came but at most {len(names)} were expected"
+            )
         params = dict(zip(names, args, strict=False)) | params
         self.saves = F._core.saves(self.name, params)  # also checks them
         super().__init__(**params)
@@ -260,7 +271,9 @@ class Activation(Layer):
 
 for _info in F.activations().values():
     _doc = f"Activation ``functional.{_info.name}``; parameters: {', '.join(_info.params) or 'none'}."
-    globals()[_info.layer] = type(_info.layer, (Activation,), {"name": _info.name, "__doc__": _doc, "__module__": __name__})
+    globals()[_info.layer] = type(
+        _info.layer, (Activation,), {"name": _info.name, "__doc__": _doc, "__module__": __name__}
+    )
     __all__.append(_info.layer)
 
 

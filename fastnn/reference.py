@@ -162,7 +162,7 @@ def tanh_backward(grad, *, x=None, y=None, out=None):
 
 
 def _log1p_exp(z, out=None):
-    """log(1 + e^z) = max(z, 0) + log1p(e^-|z|)"""
+    """Return log(1 + e^z) = max(z, 0) + log1p(e^-|z|)."""
     y = np.abs(z, out=out) if out is not z else np.abs(z)
     np.negative(y, out=y)
     np.exp(y, out=y)
@@ -272,7 +272,9 @@ def prelu_backward(grad, x, weight):
     grad, x, weight = _real(grad, x, weight)
     positive = x > 0
     dx = grad * np.where(positive, grad.dtype.type(1), weight)
-    dweight = np.where(positive, 0, grad * x).sum(axis=None if weight.size == 1 else tuple(range(x.ndim - 1)), dtype=np.float64)
+    dweight = np.where(positive, 0, grad * x).sum(
+        axis=None if weight.size == 1 else tuple(range(x.ndim - 1)), dtype=np.float64
+    )
     return dx, np.reshape(dweight, weight.shape).astype(x.dtype)
 
 
@@ -366,7 +368,15 @@ def cross_entropy(
 
 
 def cross_entropy_with_grad(
-    logits, target, *, weight=None, sample_weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean", out=None
+    logits,
+    target,
+    *,
+    weight=None,
+    sample_weight=None,
+    ignore_index=-100,
+    label_smoothing=0.0,
+    reduction="mean",
+    out=None,
 ):
     logits, target = _real(logits), np.asarray(target)
     x = np.atleast_2d(logits)

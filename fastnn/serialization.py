@@ -129,5 +129,7 @@ def load(path):
         model = _construct(json.loads(metadata["architecture"]))
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"load: {path}: the architecture in the file is not fastnn's, or does not fit: {error}") from None
+        raise ValueError(
+            f"load: {path}: the architecture in the file is not fastnn's, or does not fit: {error}"
+        ) from None
     return model

@@ -77,7 +77,9 @@ class Trainer:
         seed=None,
     ):
         if not isinstance(model, Layer):
-            raise TypeError(f"Trainer: model is {type(model).__name__} but a fastnn layer, such as Sequential, was expected")
+            raise TypeError(
+                f"Trainer: model is {type(model).__name__} but a fastnn layer, such as Sequential, was expected"
+            )
         self.model = model if isinstance(model, Sequential) else Sequential(model)
         if loss is None and self.model.task is not None:
             loss = {"classification": "cross_entropy", "regression": "mse"}[self.model.task]
@@ -250,7 +252,12 @@ class Trainer:
             if verbose:
                 shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
                 end = "\n" if i == epochs - 1 else ""
-                print(f"\repoch {i + 1}/{epochs}  {shown}  {len(x) / seconds:,.0f} rows/s ", end=end, file=sys.stderr, flush=True)
+                print(
+                    f"\repoch {i + 1}/{epochs}  {shown}  {len(x) / seconds:,.0f} rows/s ",
+                    end=end,
+                    file=sys.stderr,
+                    flush=True,
+                )
             if any([callback(self, history) for callback in callbacks]):
                 break
         return history
@@ -274,7 +281,9 @@ class Trainer:
         """Train on every row once and return the mean of the minibatches' losses, weighted by their rows."""
         order = np.arange(len(x))
         if shuffle:
-            order = np.random.Generator(np.random.Philox(key=self.seed, counter=self.epochs_done << 128)).permutation(len(x))
+            order = np.random.Generator(np.random.Philox(key=self.seed, counter=self.epochs_done << 128)).permutation(
+                len(x)
+            )
         total = 0.0
         for start in range(0, len(x), batch_size):
             rows = order[start : start + batch_size]
@@ -335,7 +344,9 @@ class Trainer:
         if len(self.model) and isinstance(self.model[-1], Softmax):
             return output
         if not hasattr(self.loss, "probabilities"):
-            raise ValueError(f"predict_proba: the loss ({self.loss!r}) gives no probabilities; cross_entropy was expected")
+            raise ValueError(
+                f"predict_proba: the loss ({self.loss!r}) gives no probabilities; cross_entropy was expected"
+            )
         return self.loss.probabilities(output)
 
     def evaluate(self, x, y):

@@ -1,5 +1,5 @@
-/* The rule for sums over k, as plain loops: chunks of 512, each one chain of fused (or, for `portable`, separate) multiply-adds
- * from +0 in increasing k; chunk sums added in increasing order. */
+/* The rule for sums over k, as plain loops: chunks of 512, each one chain of fused (or, for `portable`, separate)
+ * multiply-adds from +0 in increasing k; chunk sums added in increasing order. */
 #include <math.h>
 #include <stdint.h>
 

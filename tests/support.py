@@ -29,7 +29,19 @@ def ulps(got, true):
 def special(dtype):
     """Zeros, subnormals, the largest finite numbers, infinities, and all that at both signs; no NaN."""
     info = np.finfo(dtype)
-    positive = [0, info.smallest_subnormal, info.smallest_normal / 2, info.smallest_normal, info.eps, 0.5, 1, 1.5, 20, 88, 709]
+    positive = [
+        0,
+        info.smallest_subnormal,
+        info.smallest_normal / 2,
+        info.smallest_normal,
+        info.eps,
+        0.5,
+        1,
+        1.5,
+        20,
+        88,
+        709,
+    ]
     positive = np.array([*positive, info.max, np.inf], dtype)
     return np.concatenate([positive, -positive])
 

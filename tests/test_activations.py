@@ -25,7 +25,12 @@ def other_params(row):
 def samples32(row):
     """A prime stride through all floats, and the neighbourhoods of special points and of a root of a derivative."""
     centres = np.array([0, 0.5, 1, -0.75179164, -1.2784645, 20, -88, 88, -103, 14.5], np.float32)
-    near = (centres.view(np.int32)[:, None] + np.arange(-200, 201, dtype=np.int32)).astype(np.int32).ravel().view(np.float32)
+    near = (
+        (centres.view(np.int32)[:, None] + np.arange(-200, 201, dtype=np.int32))
+        .astype(np.int32)
+        .ravel()
+        .view(np.float32)
+    )
     x = np.concatenate([floats(10007), near[np.isfinite(near)]])
     return x[(x >= row.domain[0]) & (x <= row.domain[1])]
 
@@ -44,7 +49,9 @@ def test_float32_is_within_the_bounds_of_the_row(row, isa):
 @rows
 def test_float64_is_within_the_bounds_of_the_row(row, isa):
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.standard_normal(4000) * s for s in (1e-300, 1e-8, 0.1, 1, 3, 10, 30)] + [np.linspace(-37, 37, 9999)])
+    x = np.concatenate(
+        [rng.standard_normal(4000) * s for s in (1e-300, 1e-8, 0.1, 1, 3, 10, 30)] + [np.linspace(-37, 37, 9999)]
+    )
     wide, one = x.astype(np.longdouble), np.ones_like(x)
     (f, df), (rf, rdf) = functions(row), functions(row, R)
     assert ulps(f(x), rf(wide)) <= row.ulp_float64
@@ -268,7 +275,9 @@ def test_prelu(dtype, isa):
             assert F.prelu(a, weight, out=a) is a
             np.testing.assert_array_equal(a, F.prelu(x, weight))
     assert np.isnan(F.prelu(np.array([np.nan], dtype), [0.1])).all()
-    with pytest.raises(ValueError, match=r"prelu: weight has shape \(2,\) but \(1,\) or one value per feature of x \(4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"prelu: weight has shape \(2,\) but \(1,\) or one value per feature of x \(4, 3\)"
+    ):
         F.prelu(np.zeros((4, 3)), np.zeros(2))
 
 

@@ -64,7 +64,9 @@ def test_foreign_layers_are_not_saved(tmp_path):
     class Mine(fnn.Linear):
         pass
 
-    with pytest.raises(TypeError, match=r"^save: Mine is no layer of fastnn; its state_dict\(\) can be saved by other means$"):
+    with pytest.raises(
+        TypeError, match=r"^save: Mine is no layer of fastnn; its state_dict\(\) can be saved by other means$"
+    ):
         fnn.save(fnn.Sequential(Mine(2, 3)), tmp_path / "m")
     assert os.listdir(tmp_path) == []
 
@@ -150,7 +152,16 @@ def test_load_idx(tmp_path, zipped):
 def test_load_idx_refuses_other_files(tmp_path):
     path = tmp_path / "x"
     good = idx_bytes(np.zeros((2, 3), np.uint8))
-    for data in (b"", b"\0\0", b"PNG file", b"\0\0\x07\1\0\0\0\0", good[:-1], good + b"\0", good[:6], gzip.compress(good)[:-9]):
+    for data in (
+        b"",
+        b"\0\0",
+        b"PNG file",
+        b"\0\0\x07\1\0\0\0\0",
+        good[:-1],
+        good + b"\0",
+        good[:6],
+        gzip.compress(good)[:-9],
+    ):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"^load_idx: ") as caught:
             datasets.load_idx(path)

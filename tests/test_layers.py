@@ -26,11 +26,15 @@ def layers(dtype):
     yield fnn.LeakyReLU(0.2)
     yield fnn.LeakyReLU(-0.2)
     yield fnn.Softplus(beta=2.0, threshold=3.0)
-    yield fnn.Sequential(fnn.Linear(6, 5, rng=rng, dtype=dtype), fnn.Tanh(), fnn.Sequential(fnn.Linear(5, 2, rng=rng, dtype=dtype)))
+    yield fnn.Sequential(
+        fnn.Linear(6, 5, rng=rng, dtype=dtype), fnn.Tanh(), fnn.Sequential(fnn.Linear(5, 2, rng=rng, dtype=dtype))
+    )
     yield fnn.MLP([6, 5, 4, 3], "gelu", dropout=0.2, seed=0, dtype=dtype)
 
 
-every_layer = pytest.mark.parametrize("index", range(len(list(layers(np.float32)))), ids=[repr(x)[:60] for x in layers(np.float32)])
+every_layer = pytest.mark.parametrize(
+    "index", range(len(list(layers(np.float32)))), ids=[repr(x)[:60] for x in layers(np.float32)]
+)
 
 
 def layer_of(index, dtype=np.float64):
@@ -104,7 +108,9 @@ def test_names_and_shapes_are_pytorchs():
 
 def test_against_torch(dtype):
     torch = pytest.importorskip("torch")
-    ours = fnn.Sequential(fnn.Linear(5, 7), fnn.GELU(), fnn.Linear(7, 7), fnn.PReLU(7), fnn.Linear(7, 3), fnn.LogSigmoid()).astype(dtype)
+    ours = fnn.Sequential(
+        fnn.Linear(5, 7), fnn.GELU(), fnn.Linear(7, 7), fnn.PReLU(7), fnn.Linear(7, 3), fnn.LogSigmoid()
+    ).astype(dtype)
     nn = torch.nn
     theirs = nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 7), nn.PReLU(7), nn.Linear(7, 3), nn.LogSigmoid())
     theirs = theirs.to(torch.float64 if dtype == np.float64 else torch.float32)
@@ -127,7 +133,9 @@ def test_default_initialisation_is_pytorchs():
         assert 0.097 < np.abs(value).max() <= 0.1
         assert abs(value.std() - 0.1 / np.sqrt(3)) < 0.006
     np.testing.assert_array_equal(layer.weight, fnn.Linear(100, 200, rng=0).weight)
-    np.testing.assert_array_equal(fnn.Linear(9, 2, rng=0, dtype=np.float64).weight.astype(np.float32), fnn.Linear(9, 2, rng=0).weight)
+    np.testing.assert_array_equal(
+        fnn.Linear(9, 2, rng=0, dtype=np.float64).weight.astype(np.float32), fnn.Linear(9, 2, rng=0).weight
+    )
     ones = fnn.Linear(3, 2, init=lambda shape, rng: np.ones(shape))
     np.testing.assert_array_equal(ones.weight, 1)
 

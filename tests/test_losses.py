@@ -56,7 +56,9 @@ def test_axes_layouts_and_out(function, dtype, isa):
             assert f(x, axis, out=out) is out
             np.testing.assert_array_equal(out, y)
         grad = df(x, y, axis)
-        np.testing.assert_array_equal(grad, np.moveaxis(df(np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)), -1, axis))
+        np.testing.assert_array_equal(
+            grad, np.moveaxis(df(np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)), -1, axis)
+        )
         kept = x.copy()
         np.testing.assert_array_equal(df(kept, y, axis, out=kept), grad)
     same = x.copy()
@@ -69,7 +71,9 @@ def test_axes_layouts_and_out(function, dtype, isa):
 
 def test_softmax_of_awkward_rows(dtype, isa):
     inf, nan = np.inf, np.nan
-    x = np.array([[0, 0, 0, 0], [1e30, -1e30, 0, 1], [-inf, 0, -inf, 0], [-inf, 3, -inf, -inf], [700, 701, 0, -700]], dtype)
+    x = np.array(
+        [[0, 0, 0, 0], [1e30, -1e30, 0, 1], [-inf, 0, -inf, 0], [-inf, 3, -inf, -inf], [700, 701, 0, -700]], dtype
+    )
     y = F.softmax(x)
     np.testing.assert_array_equal(y[:4], [[0.25] * 4, [1, 0, 0, 0], [0, 0.5, 0, 0.5], [0, 1, 0, 0]])
     np.testing.assert_array_equal(F.log_softmax(x)[3], [-inf, 0, -inf, -inf])
@@ -98,7 +102,13 @@ IGNORED = np.where(np.arange(12) % 4 == 0, -100, LABELS)
 PROBABILITIES = rng.dirichlet(np.ones(7), 12)
 ONE_HOT = np.eye(7)[LABELS]
 CLASS_WEIGHT, SAMPLE_WEIGHT = rng.random(7) + 0.1, rng.random(12)
-TARGETS = {"labels": LABELS, "ignored": IGNORED, "probabilities": PROBABILITIES, "one-hot": ONE_HOT, "column": LABELS[:, None]}
+TARGETS = {
+    "labels": LABELS,
+    "ignored": IGNORED,
+    "probabilities": PROBABILITIES,
+    "one-hot": ONE_HOT,
+    "column": LABELS[:, None],
+}
 OPTIONS = [{}, {"label_smoothing": 0.1}, {"weight": CLASS_WEIGHT}, {"sample_weight": SAMPLE_WEIGHT}, {"label_smoothing": 1.0},
            {"weight": CLASS_WEIGHT, "sample_weight": SAMPLE_WEIGHT, "label_smoothing": 0.3}]  # fmt: skip
 
@@ -129,7 +139,11 @@ def test_cross_entropy_gradient_against_central_differences(target, options, isa
 def test_cross_entropy_keeps_small_losses(dtype, isa):
     x = np.array([[5, -20, -20], [5, 5, -20], [0, -90, -200]], dtype)
     losses = F.cross_entropy(x, np.zeros(3, int), reduction="none")
-    true = [float(mpmath.log1p(2 * mpmath.exp(-25))), float(mpmath.log(2 + mpmath.exp(-25))), float(mpmath.log1p(mpmath.exp(-90)))]
+    true = [
+        float(mpmath.log1p(2 * mpmath.exp(-25))),
+        float(mpmath.log(2 + mpmath.exp(-25))),
+        float(mpmath.log1p(mpmath.exp(-90))),
+    ]
     np.testing.assert_allclose(losses, true, rtol=2 * np.finfo(dtype).eps, atol=np.finfo(dtype).smallest_subnormal)
     gradient = F.cross_entropy_with_grad(x, np.zeros(3, int), reduction="none")[1]
     np.testing.assert_allclose(gradient[:2, 0], np.expm1(-np.array(true[:2])), rtol=2 * np.finfo(dtype).eps)
@@ -272,4 +286,4 @@ def test_a_column_is_a_vector_and_nothing_is_broadcast(dtype):
 def test_sums_over_rows_are_float64():
     x = np.full((100_000, 1), 0.1, np.float32)
     assert F.mse_loss(x, np.zeros_like(x)) == pytest.approx(float(np.float32(0.1)) ** 2, rel=1e-12)
-    assert DTYPES == [np.float32, np.float64]
+    assert [np.float32, np.float64] == DTYPES

@@ -27,7 +27,9 @@ def oracle(tmp_path_factory):
         pytest.skip("no C compiler for the oracle")
     library = tmp_path_factory.mktemp("oracle") / "oracle.so"
     source = Path(__file__).with_name("oracle.c")
-    subprocess.run([compiler, "-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared", source, "-o", library, "-lm"], check=True)
+    subprocess.run(
+        [compiler, "-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared", source, "-o", library, "-lm"], check=True
+    )
     loaded = ctypes.CDLL(str(library))
 
     def matmul(a, b, isa):
@@ -51,7 +53,11 @@ def test_bits_of_the_plain_loop(oracle, m, n, k, dtype, isa):
     a, b = normal(rng, m, k, dtype=dtype), normal(rng, k, n, dtype=dtype)
     want = oracle(a, b, isa)
     np.testing.assert_array_equal(F.matmul(a, b), want)
-    for left, right in [(np.asfortranarray(a), b), (a, np.asfortranarray(b)), (np.asfortranarray(a), np.asfortranarray(b))]:
+    for left, right in [
+        (np.asfortranarray(a), b),
+        (a, np.asfortranarray(b)),
+        (np.asfortranarray(a), np.asfortranarray(b)),
+    ]:
         np.testing.assert_array_equal(F.matmul(left, right), want)
     np.testing.assert_array_equal(F.linear(a, np.ascontiguousarray(b.T)), want)
     np.testing.assert_array_equal(F.linear(a, b.T), want)
@@ -149,7 +155,11 @@ def test_shapes_are_those_of_numpy(dtype):
 
 def test_leading_dimensions(dtype):
     rng = np.random.default_rng(0)
-    x, weight, grad = normal(rng, 2, 3, 4, 5, dtype=dtype), normal(rng, 6, 5, dtype=dtype), normal(rng, 2, 3, 4, 6, dtype=dtype)
+    x, weight, grad = (
+        normal(rng, 2, 3, 4, 5, dtype=dtype),
+        normal(rng, 6, 5, dtype=dtype),
+        normal(rng, 2, 3, 4, 6, dtype=dtype),
+    )
     flat = F.linear(x.reshape(24, 5), weight)
     np.testing.assert_array_equal(F.linear(x, weight), flat.reshape(2, 3, 4, 6))
     dx, dweight, dbias = F.linear_backward(grad, x, weight)

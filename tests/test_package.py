@@ -44,7 +44,9 @@ def test_functional_and_reference_have_one_signature_and_docstrings(name):
 
 
 def test_reference_has_nothing_else():
-    assert sorted(FUNCTIONS) == sorted(name for name, f in vars(R).items() if inspect.isfunction(f) and not name.startswith("_"))
+    assert sorted(FUNCTIONS) == sorted(
+        name for name, f in vars(R).items() if inspect.isfunction(f) and not name.startswith("_")
+    )
 
 
 def test_activations_describe_themselves():
@@ -63,8 +65,7 @@ def test_activations_describe_themselves():
 
 
 def test_public_names():
-    for name in ("Linear Maxout PReLU ReLU GELU Dropout Softmax Sequential MLP Trainer SGD Adam save load functional datasets "
-                 "set_num_threads get_num_threads threads isa available_isas show_versions").split():  # fmt: skip
+    for name in ["Linear", "Maxout", "PReLU", "ReLU", "GELU", "Dropout", "Softmax", "Sequential", "MLP", "Trainer", "SGD", "Adam", "save", "load", "functional", "datasets", "set_num_threads", "get_num_threads", "threads", "isa", "available_isas", "show_versions"]:  # fmt: skip
         assert hasattr(fnn, name), name
 
 
@@ -104,7 +105,16 @@ def test_importing_the_unbuilt_source_tree_says_what_to_do(tmp_path):
 def test_import_is_light(tmp_path):
     code = "import sys, numpy; before = set(sys.modules); import fastnn; print(*sorted(set(sys.modules) - before))"
     loaded = python(tmp_path, code).stdout.split()
-    heavy = {"argparse", "fastnn.reference", "fastnn.benchmarks", "fastnn.cli", "unittest", "sklearn", "torch", "concurrent"}
+    heavy = {
+        "argparse",
+        "fastnn.reference",
+        "fastnn.benchmarks",
+        "fastnn.cli",
+        "unittest",
+        "sklearn",
+        "torch",
+        "concurrent",
+    }
     assert heavy.isdisjoint({name.split(".")[0] for name in loaded} | set(loaded))
 
 
@@ -143,7 +153,9 @@ def fastnn(folder, *arguments, **environment):
 
 
 def test_train_digits(tmp_path):
-    done = fastnn(tmp_path, "train", "digits", "--epochs", "3", "--hidden", "32,16", "--seed", "4", "--out", "m.safetensors")
+    done = fastnn(
+        tmp_path, "train", "digits", "--epochs", "3", "--hidden", "32,16", "--seed", "4", "--out", "m.safetensors"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for line in ("split              1438 rows to train, 359 held out, stratified", "seed               4", "held-out accuracy  0.",
@@ -185,7 +197,9 @@ def test_bench(tmp_path):
     done = fastnn(tmp_path, "bench", "--only", "relu", "--seconds", "0.01")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2 + 4
-    results = json.loads(fastnn(tmp_path, "bench", "--only", "training", "--seconds", "0.01", "--json").stdout)["results"]
+    results = json.loads(fastnn(tmp_path, "bench", "--only", "training", "--seconds", "0.01", "--json").stdout)[
+        "results"
+    ]
     assert results[0]["unit"] == "GFLOP/s"
     assert results[0]["ratio"] == pytest.approx(results[0]["reference_seconds"] / results[0]["fastnn_seconds"])
 

@@ -152,7 +152,9 @@ def test_penalties():
     plain = fnn.Trainer(fnn.MLP([4, 5, 3], seed=0, dtype=np.float64), "cross_entropy", fnn.SGD(lr=0.1), seed=0)
     _, gradients = plain.gradients(x, y)
     before = plain.model.state_dict()
-    run = fnn.Trainer(fnn.MLP([4, 5, 3], seed=0, dtype=np.float64), "cross_entropy", fnn.SGD(lr=0.1), l1=0.3, l2=0.2, seed=0)
+    run = fnn.Trainer(
+        fnn.MLP([4, 5, 3], seed=0, dtype=np.float64), "cross_entropy", fnn.SGD(lr=0.1), l1=0.3, l2=0.2, seed=0
+    )
     assert run.step(x, y) == plain.evaluate(x, y)["loss"]
     for name, value in run.model.state_dict().items():
         penalty = 0.3 * np.sign(before[name]) + 0.4 * before[name] if "weight" in name else 0
@@ -169,10 +171,7 @@ def test_clipping(options):
     moved = {name: before[name] - value for name, value in run.model.state_dict().items()}
     norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
     for name, g in gradients.items():
-        if "clip_value" in options:
-            want = np.clip(g, -0.001, 0.001)
-        else:
-            want = g * min(1, options["clip_norm"] / norm)
+        want = np.clip(g, -0.001, 0.001) if "clip_value" in options else g * min(1, options["clip_norm"] / norm)
         np.testing.assert_allclose(moved[name], want, rtol=1e-9, atol=1e-15)
 
 

@@ -1,0 +1,42 @@
+# Development tasks. `make` alone builds in place, so that `PYTHONPATH=. pytest` runs against this tree.
+
+PYTHON ?= python
+
+.PHONY: build test bench lint format sanitize mutate clean
+
+build:
+	$(PYTHON) setup.py build_ext --inplace
+
+test: build
+	PYTHONPATH=. $(PYTHON) -m pytest
+
+bench: build
+	OPENBLAS_NUM_THREADS=1 PYTHONPATH=. $(PYTHON) -m pytest bench
+
+lint:
+	ruff check .
+	ruff format --check .
+	clang-format --dry-run --Werror csrc/*.c csrc/*.h tests/*.c
+
+format:
+	ruff check --fix .
+	ruff format .
+	clang-format -i csrc/*.c csrc/*.h tests/*.c
+
+# The suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own. Python itself leaks by design.
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+sanitize:
+	rm -rf build/sanitize
+	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(PYTHON) setup.py build_ext --build-lib build/sanitize --build-temp build/sanitize/temp
+	cp -r fastnn/*.py fastnn/data build/sanitize/fastnn/
+	cp fastnn/_fastnn_core.pyi build/sanitize/fastnn/
+	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		PYTHONPATH=build/sanitize $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_activations.py tests/test_matmul.py \
+		tests/test_losses.py tests/test_optimizers.py tests/test_layers.py
+
+# Breaks every kernel and every row in a copy of the tree and expects the suite to turn red; long.
+mutate:
+	$(PYTHON) tests/mutate.py
+
+clean:
+	rm -rf build dist *.egg-info fastnn/*.so .pytest_cache .ruff_cache .hypothesis .benchmarks
