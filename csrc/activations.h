@@ -71,8 +71,8 @@ extern const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT]; /* di
 #ifdef NARROW /* the expressions, inside elementwise.inc.h */
 
 NARROW(identity) { return x; }
-NARROW(identity_dx) { return v_select(v_eq(x, x), v_set1(1), x); }
-NARROW(identity_dy) { return identity_dx_v(x, p); }
+NARROW(identity_dx) { return v_set1(1); } /* even where x is NaN: x is never read */
+NARROW(identity_dy) { return v_set1(1); }
 
 /* relu(x) = x < 0 ? 0 : x, which keeps -0 and NaN */
 NARROW(relu) { return v_max(v_set1(0), x); }
@@ -84,16 +84,16 @@ NARROW(leaky_relu) { return v_select(v_lt(v_set1(0), x), x, v_mul(x, v_set1((T)p
 NARROW(leaky_relu_dx) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_select(v_eq(x, x), v_set1((T)p.v[0]), x)); }
 NARROW(leaky_relu_dy) { return leaky_relu_dx_v(x, p); }
 
-/* elu(x) = x > 0 ? x : alpha (e^x - 1) */
-WIDE(elu) { return w_select(w_lt(w_set1(0), x), x, w_mul(w_set1(p.v[0]), w_expm1(x))); }
+/* elu(x) = x < 0 ? alpha (e^x - 1) : x, which keeps -0 */
+WIDE(elu) { return w_select(w_lt(x, w_set1(0)), w_mul(w_set1(p.v[0]), w_expm1(x)), x); }
 WIDE(elu_dx) { return w_select(w_lt(w_set1(0), x), w_set1(1), w_mul(w_set1(p.v[0]), w_exp(x))); }
 NARROW(elu_dy) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_add(x, v_set1((T)p.v[0]))); }
 
-/* celu(x) = x > 0 ? x : alpha (e^(x / alpha) - 1) */
+/* celu(x) = x < 0 ? alpha (e^(x / alpha) - 1) : x */
 WIDE(celu)
 {
     W alpha = w_set1(p.v[0]);
-    return w_select(w_lt(w_set1(0), x), x, w_mul(alpha, w_expm1(w_div(x, alpha))));
+    return w_select(w_lt(x, w_set1(0)), w_mul(alpha, w_expm1(w_div(x, alpha))), x);
 }
 WIDE(celu_dx) { return w_select(w_lt(w_set1(0), x), w_set1(1), w_exp(w_div(x, w_set1(p.v[0])))); }
 WIDE(celu_dy)
@@ -105,13 +105,13 @@ WIDE(celu_dy)
 /* sigmoid(x) = 1 / (1 + e^-x), as e / (1 + e) with e = e^x where x < 0: no overflow, and the tail keeps its digits */
 WIDE(sigmoid)
 {
-    W e = w_exp(w_neg(w_abs(x)));
+    W e = w_exp(w_neg_abs(x));
     return w_div(w_select(w_lt(x, w_set1(0)), e, w_set1(1)), w_add(w_set1(1), e));
 }
 /* sigmoid'(x) = e / (1 + e)^2 with e = e^-|x| */
 WIDE(sigmoid_dx)
 {
-    W e = w_exp(w_neg(w_abs(x))), d = w_add(w_set1(1), e);
+    W e = w_exp(w_neg_abs(x)), d = w_add(w_set1(1), e);
     return w_div(e, w_mul(d, d));
 }
 /* y (1 - y) = y - y^2, rounded once */
@@ -120,13 +120,13 @@ NARROW(sigmoid_dy) { return v_fma(v_neg(x), x, x); }
 /* tanh(x) = -m / (2 + m) with m = e^(-2|x|) - 1, odd */
 WIDE(tanh)
 {
-    W m = w_expm1(w_mul(w_set1(-2), w_abs(x)));
+    W m = w_expm1(w_mul(w_set1(2), w_neg_abs(x)));
     return w_copysign(w_div(m, w_add(w_set1(2), m)), x);
 }
 /* tanh'(x) = 1 - tanh(x)^2 = 4 e / (1 + e)^2 with e = e^(-2|x|) */
 WIDE(tanh_dx)
 {
-    W e = w_exp(w_mul(w_set1(-2), w_abs(x))), d = w_add(w_set1(1), e);
+    W e = w_exp(w_mul(w_set1(2), w_neg_abs(x))), d = w_add(w_set1(1), e);
     return w_div(w_mul(w_set1(4), e), w_mul(d, d));
 }
 NARROW(tanh_dy) { return v_fma(v_neg(x), x, v_set1(1)); }
@@ -135,7 +135,7 @@ NARROW(tanh_dy) { return v_fma(v_neg(x), x, v_set1(1)); }
 WIDE(softplus)
 {
     W beta = w_set1(p.v[0]), z = w_mul(beta, x);
-    W soft = w_add(w_max(w_set1(0), z), w_log1p(w_exp(w_neg(w_abs(z)))));
+    W soft = w_add(w_max(w_set1(0), z), w_log1p_unit(w_exp(w_neg_abs(z))));
     return w_select(w_lt(w_set1(p.v[1]), z), x, w_div(soft, beta));
 }
 /* softplus'(x) = sigmoid(beta x), and 1 where beta x > threshold */
@@ -146,7 +146,7 @@ WIDE(softplus_dx)
 }
 
 /* logsigmoid(x) = log(sigmoid(x)) = min(x, 0) - log(1 + e^-|x|) */
-WIDE(logsigmoid) { return w_sub(w_min(w_set1(0), x), w_log1p(w_exp(w_neg(w_abs(x))))); }
+WIDE(logsigmoid) { return w_sub(w_min(w_set1(0), x), w_log1p_unit(w_exp(w_neg_abs(x)))); }
 /* logsigmoid'(x) = 1 - sigmoid(x) = sigmoid(-x) */
 WIDE(logsigmoid_dx) { return sigmoid_w(w_neg(x), p); }
 
@@ -167,7 +167,7 @@ WIDE(silu) { return w_mul(w_max(w_set1(-760), x), sigmoid_w(x, p)); }
  * (1 + e + x e) / (1 + e)^2 else */
 WIDE(silu_dx)
 {
-    W c = w_min(w_set1(760), w_max(w_set1(-760), x)), e = w_exp_full(w_neg(w_abs(c)));
+    W c = w_min(w_set1(760), w_max(w_set1(-760), x)), e = w_exp_full(w_neg_abs(c));
     WM negative = w_lt(x, w_set1(0));
     W d = w_add(w_set1(1), e), n = w_add(d, w_mul(c, w_select(negative, w_set1(1), e)));
     return w_div(w_mul(n, w_select(negative, e, w_set1(1))), w_mul(d, d));
@@ -178,7 +178,7 @@ WIDE(silu_dx)
 WIDE(gelu)
 {
     W c = w_max(w_set1(-GAUSS_LIMIT), x), a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
-    W q = w_mul(w_exp_gauss(a, w_exp), W_GAUSS_TAIL(a, gauss_short));
+    W q = w_mul(w_exp_gauss(a, w_exp), w_gauss_tail(a));
     return w_mul(c, w_select(w_lt(x, w_set1(0)), q, w_sub(w_set1(1), q)));
 }
 /* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): e (R(a) - a / sqrt(2 pi)) where x < 0, 1 minus it
@@ -186,7 +186,7 @@ WIDE(gelu)
 WIDE(gelu_dx)
 {
     W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
-    W bracket = w_madd(a, w_set1(-0x1.9884533d43651p-2), W_GAUSS_TAIL(a, gauss_full));
+    W bracket = w_madd(a, w_set1(-0x1.9884533d43651p-2), w_gauss_tail_full(a));
     W d = w_mul(w_exp_gauss(a, w_exp_full), bracket);
     return w_select(w_lt(x, w_set1(0)), d, w_sub(w_set1(1), d));
 }

@@ -25,7 +25,7 @@ static FNN_INLINE V v_wide(W (*f)(W, P), V x, P p)
     return v_narrow(part);
 }
 
-#define NARROW(name) static FNN_INLINE V name##_v(V x, FNN_UNUSED P p)
+#define NARROW(name) static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED P p)
 #define WIDE(name)                                                                                                     \
     static FNN_INLINE W name##_w(W x, FNN_UNUSED P p);                                                                 \
     static FNN_INLINE V name##_v(V x, P p) { return v_wide(name##_w, x, p); }                                          \

@@ -38,6 +38,7 @@ static inline W w_max(W a, W b) { return _mm256_max_pd(a, b); }
 static inline W w_min(W a, W b) { return _mm256_min_pd(a, b); }
 static inline W w_neg(W a) { return _mm256_xor_pd(a, w_set1(-0.0)); }
 static inline W w_abs(W a) { return _mm256_andnot_pd(w_set1(-0.0), a); }
+static inline W w_neg_abs(W a) { return _mm256_or_pd(w_set1(-0.0), a); }
 static inline W w_copysign(W a, W sign) { return _mm256_or_pd(w_abs(a), _mm256_and_pd(w_set1(-0.0), sign)); }
 static inline WM w_lt(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
 static inline WM w_le(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }

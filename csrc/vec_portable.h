@@ -31,6 +31,7 @@ static inline W w_max(W a, W b) { return a > b ? a : b; }
 static inline W w_min(W a, W b) { return a < b ? a : b; }
 static inline W w_neg(W a) { return -a; }
 static inline W w_abs(W a) { return fabs(a); }
+static inline W w_neg_abs(W a) { return -fabs(a); }
 static inline W w_copysign(W a, W sign) { return copysign(a, sign); }
 static inline WM w_lt(W a, W b) { return a < b; }
 static inline WM w_le(W a, W b) { return a <= b; }

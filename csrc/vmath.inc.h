@@ -28,8 +28,7 @@ static const double gauss_full[] = {
 
 #if FNN_DTYPE == 32
 
-#define EXP_LOW (-700.0) /* e^-700 rounds to 0 in float32, e^700 to infinity */
-#define EXP_HIGH 700.0
+#define EXP_LOW (-700.0) /* e^-700 rounds to 0 in float32 */
 #define GAUSS_LIMIT 15.0 /* x Q(x) and x phi(x) round to 0 in float32 */
 /* as exp_full: 2^-34.1 */
 static const double exp_short[] = {
@@ -42,50 +41,51 @@ static const double gauss_short[] = {
     0x1.f9b061426c43ep-6,   -0x1.1647417c44561p-7,  0x1.0a13700f3ee08p-11, 0x1.4fb93b2c86761p-11,
     -0x1.86e908d88286ep-13, -0x1.9ce8cf29eb252p-15, 0x1.ab4cc8aa3a8abp-16, 0x1.0053db1da37c8p-17,
 };
-/* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 0.1716: 2^-37.6 */
+/* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 1 / 3: 2^-33.0 */
 static const double log_poly[] = {
-    0x1.555554fdd09e2p-1,
-    0x1.999a7a3d64612p-2,
-    0x1.2438e7f6c02d8p-2,
-    0x1.e2f450420037p-3,
+    0x1.5555584c24141p-1, 0x1.9996af969d707p-2, 0x1.2508b0f868861p-2, 0x1.b6e6cdab387c4p-3, 0x1.f1733bcf0ccbdp-3,
 };
 
 #else
 
 #define EXP_LOW (-746.0) /* below half the smallest subnormal */
-#define EXP_HIGH 710.0   /* above the largest finite number */
 #define GAUSS_LIMIT 38.7
 #define exp_short exp_full
 #define gauss_short gauss_full
-/* as above: 2^-59.4 */
+/* as above: 2^-64.5 */
 static const double log_poly[] = {
-    0x1.5555555555592p-1, 0x1.999999997ff41p-2, 0x1.24924941de7bap-2, 0x1.c71c5216a7e96p-3,
-    0x1.74663c7d6ef07p-3, 0x1.39a1f25dee41dp-3, 0x1.2f036e03f92d5p-3,
+    0x1.5555555555556p-1, 0x1.999999999965fp-2, 0x1.24924924b9d4ap-2, 0x1.c71c71aa00c55p-3,
+    0x1.745d1d6175358p-3, 0x1.3b12e56989628p-3, 0x1.11224cf76e132p-3, 0x1.dff6c1a8cccep-4,
+    0x1.c0edbcb60d72ep-4, 0x1.2058f04afcecfp-4, 0x1.4fc6686f407f2p-3,
 };
 
 #endif
 
-/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1); n is a constant where it is called. */
+/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1); n is a constant where it is called. Horner's scheme in x^2 over pairs of
+ * terms: half the latency of the one in x, which is what limits the loops. */
 static FNN_INLINE W w_poly(W x, const double *c, int n)
 {
-    W sum = w_set1(c[n - 1]);
-    FNN_UNROLL(32)
-    for (int i = n - 2; i >= 0; i--) sum = w_madd(sum, x, w_set1(c[i]));
+    W x2 = w_mul(x, x), sum = n % 2 ? w_set1(c[n - 1]) : w_madd(w_set1(c[n - 1]), x, w_set1(c[n - 2]));
+    FNN_UNROLL(16)
+    for (int i = (n - n % 2) - (n % 2 ? 2 : 4); i >= 0; i -= 2)
+        sum = w_madd(sum, x2, w_madd(w_set1(c[i + 1]), x, w_set1(c[i])));
     return sum;
 }
 #define W_POLY(x, c) w_poly(x, c, (int)(sizeof(c) / sizeof *(c)))
 
-/* x = n ln(2) + r with |r| <= ln(2) / 2, for |x| < 2^20. ln(2) in two parts, the first with 32 bits: n times it is
- * exact. */
+/* x = n ln(2) + r with |r| <= ln(2) / 2, for |x| < 2^20. For float32 the rounding of ln(2) to float64 does no harm; for
+ * float64 it is taken in two parts, the first with 32 bits: n times it is exact. */
 static FNN_INLINE W w_reduce_ln2(W x, W *r)
 {
     const W shift = w_set1(0x1.8p52); /* adding it rounds to an integer */
     W n = w_sub(w_madd(x, w_set1(0x1.71547652b82fep0), shift), shift);
+#if FNN_DTYPE == 32
+    *r = w_madd(n, w_set1(-0x1.62e42fefa39efp-1), x);
+#else
     *r = w_madd(n, w_set1(-0x1.a39ef35793c76p-33), w_madd(n, w_set1(-0x1.62e42feep-1), x));
+#endif
     return n;
 }
-
-static FNN_INLINE W w_clamp(W x, double low, double high) { return w_min(w_set1(high), w_max(w_set1(low), x)); }
 
 /* e^r - 1 for |r| <= ln(2) / 2; POLY is exp_short or exp_full */
 #define W_EXPM1_REDUCED(r, POLY) w_madd(w_mul(r, r), W_POLY(r, POLY), r)
@@ -97,45 +97,59 @@ static FNN_INLINE W w_scale_exp(W expm1, W n)
 #if FNN_DTYPE == 32
     return w_mul(e, w_pow2(n));
 #else
-    /* Two steps: the first keeps e normal, the second rounds once to a subnormal or to infinity. */
+    /* Two steps: the first keeps e normal, the second rounds once to a subnormal. */
     W shift = w_set1(0x1.8p52), half = w_sub(w_madd(n, w_set1(0.5), shift), shift);
     return w_mul(w_mul(e, w_pow2(half)), w_pow2(w_sub(n, half)));
 #endif
 }
 
+/* e^x for x <= 0; what comes of a positive x is unspecified, and no caller uses it. */
 static FNN_INLINE W w_exp(W x)
 {
-    W r, n = w_reduce_ln2(w_clamp(x, EXP_LOW, EXP_HIGH), &r);
+    W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r);
     return w_scale_exp(W_EXPM1_REDUCED(r, exp_short), n);
 }
 
 static FNN_INLINE W w_exp_full(W x)
 {
-    W r, n = w_reduce_ln2(w_clamp(x, EXP_LOW, EXP_HIGH), &r);
+    W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r);
     return w_scale_exp(W_EXPM1_REDUCED(r, exp_full), n);
 }
 
-/* e^x - 1 for x <= 0; a positive x counts as 0. Below -50 the result is -1. */
+/* e^x - 1 for x <= 0, likewise; -0 may become 0. Below -50 the result is -1. */
 static FNN_INLINE W w_expm1(W x)
 {
-    W r, n = w_reduce_ln2(w_clamp(x, -50, 0), &r), scale = w_pow2(n);
-    W y = w_madd(scale, W_EXPM1_REDUCED(r, exp_short), w_sub(scale, w_set1(1)));
-    return w_copysign(y, x); /* keeps -0 */
+    W r, n = w_reduce_ln2(w_max(w_set1(-50), x), &r), scale = w_pow2(n);
+    return w_madd(scale, W_EXPM1_REDUCED(r, exp_short), w_sub(scale, w_set1(1)));
 }
 
-/* log(1 + u) for u >= 0. c is what 1 + u lost to rounding. */
+/* log((1 + s) / (1 - s)) = 2 artanh(s) for |s| <= 1 / 3 */
+static FNN_INLINE W w_log_ratio(W s)
+{
+    W z = w_mul(s, s);
+    return w_madd(w_mul(s, z), W_POLY(z, log_poly), w_add(s, s));
+}
+
+/* log(1 + u) for 0 <= u <= 1, with s = u / (2 + u) */
+static FNN_INLINE W w_log1p_unit(W u) { return w_log_ratio(w_div(u, w_add(w_set1(2), u))); }
+
+/* log(1 + u) = log(f) + c / f for u >= 0, where c is what f = 1 + u lost to rounding, and f = 2^e m, s = (m - 1) / (m +
+ * 1). */
 static FNN_INLINE W w_log1p(W u)
 {
     W f = w_add(w_set1(1), u), c = w_sub(u, w_sub(f, w_set1(1)));
     W m, e = w_split_exponent(f, &m);
-    W s = w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))), z = w_mul(s, s);
-    W log_m = w_madd(w_mul(s, z), W_POLY(z, log_poly), w_add(s, s));
+    W log_m = w_log_ratio(w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))));
     W low = w_madd(e, w_set1(0x1.a39ef35793c76p-33), w_add(log_m, w_div(c, f)));
     return w_madd(e, w_set1(0x1.62e42feep-1), low);
 }
 
-/* R(a) = Q(a) e^(a^2 / 2) with Q(a) = Phi(-a), for 0 <= a <= GAUSS_LIMIT; POLY is gauss_short or gauss_full */
-#define W_GAUSS_TAIL(a, POLY) W_POLY(w_div(w_sub(a, w_set1(4)), w_add(a, w_set1(4))), POLY)
+/* R(a) = Q(a) e^(a^2 / 2) with Q(a) = Phi(-a), for 0 <= a <= GAUSS_LIMIT; by gauss_short or gauss_full */
+static FNN_INLINE W w_gauss_tail(W a) { return W_POLY(w_div(w_sub(a, w_set1(4)), w_add(a, w_set1(4))), gauss_short); }
+static FNN_INLINE W w_gauss_tail_full(W a)
+{
+    return W_POLY(w_div(w_sub(a, w_set1(4)), w_add(a, w_set1(4))), gauss_full);
+}
 
 /* e^(-a^2 / 2), by w_exp or w_exp_full. The square of a float32 is exact in float64; for float64 its rounding error is
  * put back. */
