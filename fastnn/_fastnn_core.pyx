@@ -14,6 +14,8 @@ from collections import namedtuple
 import numpy as np
 
 cimport numpy as cnp
+from numpy cimport NPY_FLOAT32, NPY_FLOAT64, ndarray, npy_intp
+from numpy cimport PyArray_DATA as data, PyArray_SIZE as size, PyArray_TYPE as typenum
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cnp.import_array()
@@ -104,13 +106,9 @@ cdef extern from "fastnn.h" nogil:
 
 # ---------------------------------------------------------------------------------------------------------------- gates
 
-cdef str _name_of(object x):
-    return type(x).__name__
-
-
-cdef cnp.ndarray _array(object x, str func, str arg):
+cdef ndarray _array(object x, str func, str arg):
     """Anything NumPy can read as an array."""
-    if isinstance(x, cnp.ndarray):
+    if type(x) is ndarray:
         return x
     if not hasattr(x, "__array__") and hasattr(x, "__dlpack__"):
         x = np.from_dlpack(x)
@@ -122,12 +120,12 @@ cdef cnp.ndarray _array(object x, str func, str arg):
     return x
 
 
-cdef int _dtype(cnp.ndarray x, str func, str arg) except -1:
+cdef int _dtype(ndarray x, str func, str arg) except -1:
     """The dtype x is computed in: np.result_type(x, np.float32), refused beyond float64."""
-    cdef int number = cnp.PyArray_TYPE(x)
-    if number == cnp.NPY_FLOAT32:
+    cdef int number = typenum(x)
+    if number == NPY_FLOAT32:
         return FNN_F32
-    if number == cnp.NPY_FLOAT64:
+    if number == NPY_FLOAT64:
         return FNN_F64
     kind = x.dtype.kind
     if kind in "biu" or (kind == "f" and x.dtype.itemsize <= 8):
@@ -136,15 +134,11 @@ cdef int _dtype(cnp.ndarray x, str func, str arg) except -1:
 
 
 cdef inline int _type_number(int dtype) noexcept:
-    return cnp.NPY_FLOAT32 if dtype == FNN_F32 else cnp.NPY_FLOAT64
+    return NPY_FLOAT32 if dtype == FNN_F32 else NPY_FLOAT64
 
 
 cdef inline int64_t _itemsize(int dtype) noexcept:
     return 4 if dtype == FNN_F32 else 8
-
-
-cdef inline bint _is_ready(cnp.ndarray x, int dtype) noexcept:
-    return cnp.PyArray_TYPE(x) == _type_number(dtype) and cnp.PyArray_ISCARRAY_RO(x)
 
 
 cdef int64_t _copied = 0
@@ -155,43 +149,43 @@ def _copies():
     return _copied
 
 
-cdef inline cnp.ndarray _ready(cnp.ndarray x, int dtype):
+cdef inline ndarray _ready(ndarray x, int dtype):
     """Input gate: x as a contiguous, aligned array of dtype in native byte order; x itself where it is one."""
     global _copied
-    if _is_ready(x, dtype):
+    if typenum(x) == _type_number(dtype) and cnp.PyArray_ISCARRAY_RO(x):
         return x
     _copied += 1
     return cnp.PyArray_FROMANY(x, _type_number(dtype), 0, 0, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST
                                | cnp.NPY_ARRAY_NOTSWAPPED)
 
 
-cdef inline cnp.ndarray _new(int ndim, cnp.npy_intp *shape, int dtype):
+cdef inline ndarray _new(int ndim, npy_intp *shape, int dtype):
     return cnp.PyArray_EMPTY(ndim, shape, _type_number(dtype), 0)
 
 
-cdef tuple _shape(cnp.ndarray x):
+cdef tuple _shape(ndarray x):
     return tuple([x.shape[i] for i in range(x.ndim)])
 
 
-cdef cnp.ndarray _output(object out, int ndim, cnp.npy_intp *shape, int dtype, str func):
+cdef ndarray _output(object out, int ndim, npy_intp *shape, int dtype, str func):
     """Output gate: the array a kernel writes. That is `out` where it is contiguous, else a new array; see _deliver."""
-    cdef cnp.ndarray a
+    cdef ndarray a
     cdef int i
     if out is None:
         return _new(ndim, shape, dtype)
-    if not isinstance(out, cnp.ndarray):
-        raise TypeError(f"{func}: out is {_name_of(out)} but an ndarray was expected")
+    if not isinstance(out, ndarray):
+        raise TypeError(f"{func}: out is {type(out).__name__} but an ndarray was expected")
     a = out
     if cnp.PyArray_NDIM(a) != ndim or not cnp.PyArray_CompareLists(a.shape, shape, ndim):
         raise ValueError(f"{func}: out has shape {_shape(a)} but {tuple([shape[i] for i in range(ndim)])} was expected")
-    if cnp.PyArray_TYPE(a) != _type_number(dtype):
+    if typenum(a) != _type_number(dtype):
         raise TypeError(f"{func}: out has dtype {a.dtype} but {'float32' if dtype == FNN_F32 else 'float64'} was expected")
     if not cnp.PyArray_ISWRITEABLE(a):
         raise ValueError(f"{func}: out is read-only")
     return a if cnp.PyArray_ISCARRAY(a) else _new(ndim, shape, dtype)
 
 
-cdef cnp.ndarray _apart(cnp.ndarray written, object out, cnp.ndarray source, bint elementwise):
+cdef ndarray _apart(ndarray written, object out, ndarray source, bint elementwise):
     """`written`, or a new array if it shares memory with an input that the kernel would still read. An elementwise kernel
     may write exactly onto an input; `source` has passed its own gate."""
     if written is not out:
@@ -212,39 +206,38 @@ cdef cnp.ndarray _apart(cnp.ndarray written, object out, cnp.ndarray source, bin
             low += source.strides[i] * (source.shape[i] - 1)
     if end <= low or high <= start:
         return written
-    return cnp.PyArray_EMPTY(written.ndim, written.shape, cnp.PyArray_TYPE(written), 0)
+    return cnp.PyArray_EMPTY(written.ndim, written.shape, typenum(written), 0)
 
 
-cdef inline object _deliver(object out, cnp.ndarray written):
+cdef inline object _deliver(object out, ndarray written):
     if out is None or out is written:
         return written
     np.copyto(out, written)
     return out
 
 
-cdef fnn_matrix _matrix(cnp.ndarray x, int64_t row, int64_t col) noexcept:
+cdef fnn_matrix _matrix(ndarray x, int64_t row, int64_t col) noexcept:
     cdef fnn_matrix m
-    m.data = cnp.PyArray_DATA(x)
+    m.data = data(x)
     m.row = row
     m.col = col
     return m
 
 
-cdef fnn_matrix _strided(cnp.ndarray x, int dtype) noexcept:
+cdef fnn_matrix _strided(ndarray x, int dtype) noexcept:
     """A 2-D array that passed _strided_ready, with its own strides."""
     return _matrix(x, x.strides[0] // _itemsize(dtype), x.strides[1] // _itemsize(dtype))
 
 
-cdef cnp.ndarray _strided_ready(cnp.ndarray x, int dtype):
+cdef ndarray _strided_ready(ndarray x, int dtype):
     """Matrix gate: x itself where a kernel can walk it by strides of whole elements, else a contiguous copy."""
-    cdef int64_t size = _itemsize(dtype)
-    if (cnp.PyArray_TYPE(x) == _type_number(dtype) and cnp.PyArray_ISBEHAVED_RO(x)
-            and x.strides[0] % size == 0 and x.strides[1] % size == 0):
+    if (typenum(x) == _type_number(dtype) and cnp.PyArray_ISBEHAVED_RO(x)
+            and x.strides[0] % _itemsize(dtype) == 0 and x.strides[1] % _itemsize(dtype) == 0):
         return x
     return _ready(x, dtype)
 
 
-cdef inline int64_t _rows(cnp.ndarray x) noexcept:
+cdef inline int64_t _rows(ndarray x) noexcept:
     """The product of all dimensions but the last."""
     cdef int64_t n = 1
     cdef int i
@@ -253,18 +246,27 @@ cdef inline int64_t _rows(cnp.ndarray x) noexcept:
     return n
 
 
-cdef inline int64_t _last(cnp.ndarray x) noexcept:
+cdef inline int64_t _last(ndarray x) noexcept:
     return x.shape[x.ndim - 1] if x.ndim else 1
 
 
-cdef cnp.ndarray _as_matrix(cnp.ndarray x, int dtype):
+cdef int _shape_like(npy_intp *shape, ndarray x, int64_t last) noexcept:
+    """shape = x.shape with another last dimension; returns its length."""
+    cdef int i
+    for i in range(x.ndim - 1):
+        shape[i] = x.shape[i]
+    shape[x.ndim - 1] = last
+    return x.ndim
+
+
+cdef ndarray _as_matrix(ndarray x, int dtype):
     """x (..., k) as a matrix (rows, k); a view where possible."""
     return _strided_ready(x, dtype) if x.ndim == 2 else _ready(x, dtype).reshape(_rows(x), _last(x))
 
 
-cdef cnp.ndarray _in_place(object x, str func, str arg):
-    if not isinstance(x, cnp.ndarray):
-        raise TypeError(f"{func}: {arg} is {_name_of(x)} but an ndarray was expected: it is updated in place")
+cdef ndarray _in_place(object x, str func, str arg):
+    if not isinstance(x, ndarray):
+        raise TypeError(f"{func}: {arg} is {type(x).__name__} but an ndarray was expected: it is updated in place")
     if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"{func}: {arg} has dtype {x.dtype} but float32 or float64 was expected")
     if not x.flags.writeable:
@@ -272,23 +274,22 @@ cdef cnp.ndarray _in_place(object x, str func, str arg):
     return x
 
 
-cdef object _require_same_shape(str func, str a_name, cnp.ndarray a, str b_name, cnp.ndarray b):
+cdef object _require_same_shape(str func, str a_name, ndarray a, str b_name, ndarray b):
     if not cnp.PyArray_SAMESHAPE(a, b):
         raise ValueError(f"{func}: {a_name} has shape {_shape(a)} but {b_name} has shape {_shape(b)}; equal shapes were expected")
 
 
-cdef int64_t _integer(object x, str func, str arg, int64_t least) except? -1:
-    cdef int64_t n
+cdef object _integer(object x, str func, str arg, object least, object most):
     try:
         n = operator.index(x)
     except TypeError:
         raise TypeError(f"{func}: {arg} is {x!r} but an integer was expected") from None
-    if n < least:
-        raise ValueError(f"{func}: {arg} is {n} but at least {least} was expected")
+    if not least <= n <= most:
+        raise ValueError(f"{func}: {arg} is {n} but an integer from {least} to {most} was expected")
     return n
 
 
-cdef cnp.ndarray _labels(cnp.ndarray x, str func, str arg):
+cdef ndarray _labels(ndarray x, str func, str arg):
     """Label gate: a contiguous int64 array."""
     if x.dtype.kind not in "iu":
         raise TypeError(f"{func}: {arg} has dtype {x.dtype} but integers were expected")
@@ -373,30 +374,23 @@ def activation_forward(str name, object x, dict params, object out):
     cdef double values[2]
     cdef int row = _row(name, name)
     _params(values, row, params, name)
-    cdef cnp.ndarray source = _array(x, name, "x")
+    cdef ndarray source = _array(x, name, "x")
     cdef int dtype = _dtype(source, name, "x")
     source = _ready(source, dtype)
-    cdef cnp.ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, name), out, source, True)
+    cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, name), out, source, True)
     cdef fnn_forward_fn kernel = fnn_active(dtype).forward[row]
-    cdef void *to = cnp.PyArray_DATA(y)
-    cdef const void *given = cnp.PyArray_DATA(source)
-    cdef int64_t n = cnp.PyArray_SIZE(source)
     with nogil:
-        kernel(to, given, n, values)
+        kernel(data(y), data(source), size(source), values)
     return _deliver(out, y)
 
 
-cdef object _differentiate(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray saved, int row, bint from_y, const double *params,
+cdef object _differentiate(ndarray dx, ndarray dy, ndarray saved, int row, bint from_y, const double *params,
                            int dtype):
     """dx = dy * f'(saved); contiguous arrays."""
     cdef const fnn_kernels *kernels = fnn_active(dtype)
     cdef fnn_backward_fn kernel = kernels.backward_y[row] if from_y else kernels.backward_x[row]
-    cdef void *to = cnp.PyArray_DATA(dx)
-    cdef const void *g = cnp.PyArray_DATA(dy)
-    cdef const void *s = cnp.PyArray_DATA(saved)
-    cdef int64_t n = cnp.PyArray_SIZE(dy)
     with nogil:
-        kernel(to, g, s, n, params)
+        kernel(data(dx), data(dy), data(saved), size(dy), params)
 
 
 def activation_backward(str name, object grad, object x, object y, dict params, object out):
@@ -411,37 +405,34 @@ def activation_backward(str name, object grad, object x, object y, dict params, 
         raise ValueError(f"{func}: y came but {name} has no derivative from y"
                          f"{' with a negative parameter' if fnn_activation_rows[row].saves == b'y' else ''}; pass x")
     cdef str arg = "y" if from_y else "x"
-    cdef cnp.ndarray dy = _array(grad, func, "grad"), saved = _array(y if from_y else x, func, arg)
+    cdef ndarray dy = _array(grad, func, "grad"), saved = _array(y if from_y else x, func, arg)
     _require_same_shape(func, "grad", dy, arg, saved)
     cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(saved, func, arg))
     dy = _ready(dy, dtype)
     saved = _ready(saved, dtype)
-    cdef cnp.ndarray dx = _apart(_output(out, dy.ndim, dy.shape, dtype, func), out, dy, True)
+    cdef ndarray dx = _apart(_output(out, dy.ndim, dy.shape, dtype, func), out, dy, True)
     dx = _apart(dx, out, saved, True)
     _differentiate(dx, dy, saved, row, from_y, values, dtype)
     return _deliver(out, dx)
 
 
 def prelu(object x, object weight, object out):
-    cdef cnp.ndarray source = _array(x, "prelu", "x"), w = _array(weight, "prelu", "weight")
+    cdef ndarray source = _array(x, "prelu", "x"), w = _array(weight, "prelu", "weight")
     cdef int dtype = max(_dtype(source, "prelu", "x"), _dtype(w, "prelu", "weight"))
     source = _ready(source, dtype)
     w = _prelu_weight(source, w, dtype, "prelu")
-    cdef cnp.ndarray y = _apart(_apart(_output(out, source.ndim, source.shape, dtype, "prelu"), out, source, True), out, w,
-                                False)
+    cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "prelu"), out, source, True)
+    y = _apart(y, out, w, False)
     cdef const fnn_kernels *kernels = fnn_active(dtype)
-    cdef int shared = cnp.PyArray_SIZE(w) == 1
+    cdef int shared = size(w) == 1
     cdef int64_t batch = _rows(source), features = _last(source)
-    cdef void *to = cnp.PyArray_DATA(y)
-    cdef const void *given = cnp.PyArray_DATA(source)
-    cdef const void *slope = cnp.PyArray_DATA(w)
     with nogil:
-        kernels.prelu_forward(to, given, slope, batch, features, shared)
+        kernels.prelu_forward(data(y), data(source), data(w), batch, features, shared)
     return _deliver(out, y)
 
 
-cdef cnp.ndarray _prelu_weight(cnp.ndarray x, cnp.ndarray weight, int dtype, str func):
-    cdef int64_t n = cnp.PyArray_SIZE(weight)
+cdef ndarray _prelu_weight(ndarray x, ndarray weight, int dtype, str func):
+    cdef int64_t n = size(weight)
     if weight.ndim > 1 or (n != 1 and n != _last(x)):
         raise ValueError(f"{func}: weight has shape {_shape(weight)} but (1,) or one value per feature of x {_shape(x)} was "
                          "expected")
@@ -450,99 +441,87 @@ cdef cnp.ndarray _prelu_weight(cnp.ndarray x, cnp.ndarray weight, int dtype, str
 
 def prelu_backward(object grad, object x, object weight):
     cdef str func = "prelu_backward"
-    cdef cnp.ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w = _array(weight, func, "weight")
+    cdef ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w = _array(weight, func, "weight")
     _require_same_shape(func, "grad", dy, "x", source)
     cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(source, func, "x"), _dtype(w, func, "weight"))
     dy = _ready(dy, dtype)
     source = _ready(source, dtype)
     w = _prelu_weight(source, w, dtype, func)
     cdef int64_t batch = _rows(source), features = _last(source)
-    cdef cnp.npy_intp padded = (features + FNN_ROW_LANES) // FNN_ROW_LANES * FNN_ROW_LANES
-    cdef cnp.ndarray dx = _new(source.ndim, source.shape, dtype), dweight = _new(w.ndim, w.shape, dtype)
-    cdef cnp.ndarray sums = _new(1, &padded, FNN_F64)
+    cdef npy_intp padded = (features + FNN_ROW_LANES) // FNN_ROW_LANES * FNN_ROW_LANES
+    cdef ndarray dx = _new(source.ndim, source.shape, dtype), dweight = _new(w.ndim, w.shape, dtype)
+    cdef ndarray sums = _new(1, &padded, FNN_F64)
     cdef const fnn_kernels *kernels = fnn_active(dtype)
-    cdef int shared = cnp.PyArray_SIZE(w) == 1
-    cdef void *to = cnp.PyArray_DATA(dx)
-    cdef void *to_weight = cnp.PyArray_DATA(dweight)
-    cdef double *scratch = <double *>cnp.PyArray_DATA(sums)
-    cdef const void *g = cnp.PyArray_DATA(dy)
-    cdef const void *given = cnp.PyArray_DATA(source)
-    cdef const void *slope = cnp.PyArray_DATA(w)
+    cdef int shared = size(w) == 1
     with nogil:
-        kernels.prelu_backward(to, to_weight, scratch, g, given, slope, batch, features, shared)
+        kernels.prelu_backward(data(dx), data(dweight), <double *>data(sums), data(dy), data(source), data(w), batch,
+                               features, shared)
     return dx, dweight
 
 
 def maxout(object x, bint return_index, object out):
-    cdef cnp.ndarray source = _array(x, "maxout", "x"), index = None
+    cdef ndarray source = _array(x, "maxout", "x"), index = None
     cdef int dtype = _dtype(source, "maxout", "x")
     if source.ndim == 0 or _last(source) == 0:
         raise ValueError(f"maxout: x has shape {_shape(source)} but (..., units, pieces) with at least one piece was expected")
     source = _ready(source, dtype)
-    cdef cnp.ndarray y = _apart(_output(out, source.ndim - 1, source.shape, dtype, "maxout"), out, source, False)
+    cdef ndarray y = _apart(_output(out, source.ndim - 1, source.shape, dtype, "maxout"), out, source, False)
     cdef int64_t n = _rows(source), pieces = _last(source)
     cdef int64_t *winners = NULL
     if return_index:
         index = cnp.PyArray_EMPTY(source.ndim - 1, source.shape, cnp.NPY_INT64, 0)
-        winners = <int64_t *>cnp.PyArray_DATA(index)
+        winners = <int64_t *>data(index)
     cdef const fnn_kernels *kernels = fnn_active(dtype)
-    cdef void *to = cnp.PyArray_DATA(y)
-    cdef const void *given = cnp.PyArray_DATA(source)
     with nogil:
-        kernels.maxout_forward(to, winners, given, n, pieces)
+        kernels.maxout_forward(data(y), winners, data(source), n, pieces)
     return (_deliver(out, y), index) if return_index else _deliver(out, y)
 
 
 def maxout_backward(object grad, object index, object pieces, object out):
     cdef str func = "maxout_backward"
-    cdef cnp.ndarray dy = _array(grad, func, "grad"), chosen = _labels(_array(index, func, "index"), func, "index")
+    cdef ndarray dy = _array(grad, func, "grad"), chosen = _labels(_array(index, func, "index"), func, "index")
     _require_same_shape(func, "grad", dy, "index", chosen)
     cdef int dtype = _dtype(dy, func, "grad"), i
-    cdef int64_t count = _integer(pieces, func, "pieces", 1), n = cnp.PyArray_SIZE(dy), u
+    cdef int64_t count = _integer(pieces, func, "pieces", 1, 2 ** 31), n = size(dy), u
     dy = _ready(dy, dtype)
-    cdef const int64_t *winners = <const int64_t *>cnp.PyArray_DATA(chosen)
+    cdef const int64_t *winners = <const int64_t *>data(chosen)
     for u in range(n):
         if winners[u] < 0 or winners[u] >= count:
             raise IndexError(f"{func}: index has {winners[u]} but a piece in [0, {count}) was expected")
-    cdef cnp.npy_intp shape[64]
+    cdef npy_intp shape[64]
     for i in range(dy.ndim):
         shape[i] = dy.shape[i]
     shape[dy.ndim] = count
-    cdef cnp.ndarray dx = _apart(_output(out, dy.ndim + 1, shape, dtype, func), out, dy, False)
+    cdef ndarray dx = _apart(_output(out, dy.ndim + 1, shape, dtype, func), out, dy, False)
     cdef const fnn_kernels *kernels = fnn_active(dtype)
-    cdef void *to = cnp.PyArray_DATA(dx)
-    cdef const void *g = cnp.PyArray_DATA(dy)
     with nogil:
-        kernels.maxout_backward(to, g, winners, n, count)
+        kernels.maxout_backward(data(dx), data(dy), winners, n, count)
     return _deliver(out, dx)
 
 
 def dropout(object x, object p, object seed, object step, object out, object layer=0):
-    cdef cnp.ndarray source = _array(x, "dropout", "x")
+    cdef ndarray source = _array(x, "dropout", "x")
     cdef int dtype = _dtype(source, "dropout", "x")
     cdef double probability = p
     if not 0 <= probability <= 1:
         raise ValueError(f"dropout: p is {p} but a probability in [0, 1] was expected")
-    cdef uint64_t key = _integer(seed, "dropout", "seed", 0) if seed < 2 ** 63 else seed
-    cdef uint32_t at = _integer(step, "dropout", "step", 0), stream = _integer(layer, "dropout", "layer", 0)
+    cdef uint64_t key = _integer(seed, "dropout", "seed", 0, 2 ** 64 - 1)
+    cdef uint32_t at = _integer(step, "dropout", "step", 0, 2 ** 32 - 1)
+    cdef uint32_t stream = _integer(layer, "dropout", "layer", 0, 2 ** 32 - 1)
     source = _ready(source, dtype)
-    cdef cnp.ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "dropout"), out, source, True)
+    cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "dropout"), out, source, True)
     cdef const fnn_kernels *kernels = fnn_active(dtype)
-    cdef void *to = cnp.PyArray_DATA(y)
-    cdef const void *given = cnp.PyArray_DATA(source)
-    cdef int64_t n = cnp.PyArray_SIZE(source)
     with nogil:
-        kernels.dropout(to, given, probability, key, at, stream, 0, n)
+        kernels.dropout(data(y), data(source), probability, key, at, stream, 0, size(source))
     return _deliver(out, y)
 
 
 # ------------------------------------------------------------------------------------------------------ matrix products
 
-cdef object _multiply(cnp.ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k, int dtype,
+cdef object _multiply(ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k, int dtype,
                       const fnn_epilogue *epilogue):
     """c (m, n), contiguous, = epilogue(a (m, k) @ b (k, n)); epilogue may be NULL."""
     cdef const fnn_kernels *kernels = fnn_active(dtype)
-    cdef void *to = cnp.PyArray_DATA(c)
     cdef fnn_epilogue nothing
     cdef int code
     if epilogue == NULL:
@@ -552,13 +531,13 @@ cdef object _multiply(cnp.ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int6
         nothing.params = NULL
         epilogue = &nothing
     with nogil:
-        code = kernels.matmul(to, n, a, b, m, n, k, epilogue)
+        code = kernels.matmul(data(c), n, a, b, m, n, k, epilogue)
     if code == FNN_NO_MEMORY:
         raise MemoryError("fastnn: no memory for scratch space")
 
 
 def matmul(object a, object b, object out):
-    cdef cnp.ndarray left = _array(a, "matmul", "a"), right = _array(b, "matmul", "b"), c
+    cdef ndarray left = _array(a, "matmul", "a"), right = _array(b, "matmul", "b"), c
     cdef int dtype = max(_dtype(left, "matmul", "a"), _dtype(right, "matmul", "b"))
     if left.ndim == 0 or right.ndim == 0:
         raise ValueError(f"matmul: a {_shape(left)} and b {_shape(right)} need at least one dimension each")
@@ -567,13 +546,8 @@ def matmul(object a, object b, object out):
     cdef int64_t k = _last(left), m = _rows(left), n = right.shape[1] if right.ndim == 2 else 1
     if right.shape[0] != k:
         raise ValueError(f"matmul: a has {k} columns but b has {right.shape[0]} rows (a {_shape(left)}, b {_shape(right)})")
-    cdef cnp.npy_intp shape[64]
-    cdef int i, ndim = left.ndim - 1
-    for i in range(ndim):
-        shape[i] = left.shape[i]
-    if right.ndim == 2:
-        shape[ndim] = n
-        ndim += 1
+    cdef npy_intp shape[64]
+    cdef int ndim = _shape_like(shape, left, n) - (right.ndim == 1)
     left = _as_matrix(left, dtype)
     right = _strided_ready(right if right.ndim == 2 else right.reshape(-1, 1), dtype)
     c = _apart(_apart(_output(out, ndim, shape, dtype, "matmul"), out, left, False), out, right, False)
@@ -581,7 +555,7 @@ def matmul(object a, object b, object out):
     return _deliver(out, c)
 
 
-cdef object _check_weight(cnp.ndarray x, cnp.ndarray weight, str func):
+cdef object _check_weight(ndarray x, ndarray weight, str func):
     if weight.ndim != 2:
         raise ValueError(f"{func}: weight has shape {_shape(weight)} but (out_features, in_features) was expected")
     if x.ndim == 0 or _last(x) != weight.shape[1]:
@@ -591,9 +565,9 @@ cdef object _check_weight(cnp.ndarray x, cnp.ndarray weight, str func):
 
 def linear(object x, object weight, object bias, object activation, object out, bint return_preactivation, dict params):
     cdef double values[2]
-    cdef int row = _row(activation, "linear"), i
+    cdef int row = _row(activation, "linear")
     _params(values, row, params, "linear")
-    cdef cnp.ndarray source = _array(x, "linear", "x"), w = _array(weight, "linear", "weight"), b = None, y, z = None
+    cdef ndarray source = _array(x, "linear", "x"), w = _array(weight, "linear", "weight"), b = None, y, z = None
     cdef int dtype = max(_dtype(source, "linear", "x"), _dtype(w, "linear", "weight"))
     _check_weight(source, w, "linear")
     cdef int64_t m = _rows(source), n = w.shape[0], k = w.shape[1]
@@ -603,27 +577,22 @@ def linear(object x, object weight, object bias, object activation, object out, 
             raise ValueError(f"linear: bias has shape {_shape(b)} but ({n},) was expected (weight {_shape(w)})")
         dtype = max(dtype, _dtype(b, "linear", "bias"))
         b = _ready(b, dtype)
-    cdef cnp.npy_intp shape[64]
-    for i in range(source.ndim - 1):
-        shape[i] = source.shape[i]
-    shape[source.ndim - 1] = n
-    y = _output(out, source.ndim, shape, dtype, "linear")
+    cdef npy_intp shape[64]
+    y = _output(out, _shape_like(shape, source, n), shape, dtype, "linear")
     source = _as_matrix(source, dtype)
     w = _strided_ready(w, dtype)
     y = _apart(_apart(y, out, source, False), out, w, False)
     if b is not None:
         y = _apart(y, out, b, False)
     cdef fnn_epilogue epilogue
-    epilogue.bias = NULL if b is None else cnp.PyArray_DATA(b)
+    epilogue.bias = NULL if b is None else data(b)
     epilogue.z = NULL
     epilogue.activation = row
     epilogue.params = values
     if return_preactivation and row != FNN_identity:
-        z = cnp.PyArray_EMPTY(y.ndim, y.shape, cnp.PyArray_TYPE(y), 0)
-        epilogue.z = cnp.PyArray_DATA(z)
-    cdef fnn_matrix transposed = _strided(w, dtype)
-    transposed.row, transposed.col = transposed.col, transposed.row
-    _multiply(y, _strided(source, dtype), transposed, m, n, k, dtype, &epilogue)
+        z = cnp.PyArray_EMPTY(y.ndim, y.shape, typenum(y), 0)
+        epilogue.z = data(z)
+    _multiply(y, _strided(source, dtype), _strided(w.T, dtype), m, n, k, dtype, &epilogue)
     if return_preactivation:
         return _deliver(out, y), y.copy() if z is None else z
     return _deliver(out, y)
@@ -632,17 +601,14 @@ def linear(object x, object weight, object bias, object activation, object out, 
 def linear_backward(object grad, object x, object weight, object activation, object z, object y, bint need_dx, dict params):
     cdef str func = "linear_backward"
     cdef double values[2]
-    cdef int row = _row(activation, func), i
+    cdef int row = _row(activation, func)
     _params(values, row, params, func)
-    cdef cnp.ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w = _array(weight, func, "weight"), saved
+    cdef ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w = _array(weight, func, "weight"), saved
     cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(source, func, "x"), _dtype(w, func, "weight"))
     _check_weight(source, w, func)
     cdef int64_t batch = _rows(source), features = w.shape[1], outputs = w.shape[0]
-    cdef cnp.npy_intp shape[64]
-    for i in range(source.ndim):
-        shape[i] = source.shape[i]
-    shape[source.ndim - 1] = outputs
-    if dy.ndim != source.ndim or not cnp.PyArray_CompareLists(dy.shape, shape, dy.ndim):
+    cdef npy_intp shape[64]
+    if dy.ndim != _shape_like(shape, source, outputs) or not cnp.PyArray_CompareLists(dy.shape, shape, dy.ndim):
         raise ValueError(f"{func}: grad has shape {_shape(dy)} but {tuple([shape[i] for i in range(source.ndim)])} was expected "
                          f"(x {_shape(source)}, weight {_shape(w)})")
     cdef bint from_y = y is not None and _knows_y(row, values)
@@ -658,38 +624,33 @@ def linear_backward(object grad, object x, object weight, object activation, obj
         dz = _new(dy.ndim, dy.shape, dtype)
         _differentiate(dz, dy, _ready(saved, dtype), row, from_y, values, dtype)
         dy = dz
-    cdef cnp.ndarray dx = None, rows = _as_matrix(source, dtype), dz2 = dy.reshape(batch, outputs)
-    cdef cnp.ndarray dweight = _new(2, w.shape, dtype), dbias = _new(1, w.shape, dtype)
+    cdef ndarray dx = None, rows = _as_matrix(source, dtype), dz2 = dy.reshape(batch, outputs)
+    cdef ndarray dweight = _new(2, w.shape, dtype), dbias = _new(1, w.shape, dtype)
     w = _strided_ready(w, dtype)
-    cdef fnn_matrix by_unit = _matrix(dz2, 1, outputs) # dz transposed
     if need_dx:
         dx = _new(source.ndim, source.shape, dtype)
         _multiply(dx, _strided(dz2, dtype), _strided(w, dtype), batch, features, outputs, dtype, NULL)
-    _multiply(dweight, by_unit, _strided(rows, dtype), outputs, features, batch, dtype, NULL)
+    _multiply(dweight, _matrix(dz2, 1, outputs), _strided(rows, dtype), outputs, features, batch, dtype, NULL)
     cdef fnn_rows_fn kernel = fnn_active(dtype).sum_rows
-    cdef void *to = cnp.PyArray_DATA(dbias)
-    cdef const void *g = cnp.PyArray_DATA(dz2)
     with nogil:
-        kernel(to, g, batch, outputs)
+        kernel(data(dbias), data(dz2), batch, outputs)
     return dx, dweight, dbias
 
 
 # -------------------------------------------------------------------------------------------------- softmax and the losses
 
-cdef cnp.ndarray _axis_last(cnp.ndarray x, int axis, int dtype):
+cdef ndarray _axis_last(ndarray x, int axis, int dtype):
     return _ready(x if axis == x.ndim - 1 else np.moveaxis(x, axis, -1), dtype)
 
 
-cdef int _axis(object axis, cnp.ndarray x, str func) except -1:
-    cdef int64_t a = _integer(axis, func, "axis", -x.ndim)
-    if a >= x.ndim:
-        raise ValueError(f"{func}: axis is {a} but x has shape {_shape(x)}")
+cdef int _axis(object axis, ndarray x, str func) except -1:
+    cdef int a = _integer(axis, func, "axis", -x.ndim, x.ndim - 1)
     return a if a >= 0 else a + x.ndim
 
 
 def softmax(str func, object x, object axis, object out):
     """softmax or log_softmax."""
-    cdef cnp.ndarray source = _array(x, func, "x"), y
+    cdef ndarray source = _array(x, func, "x"), y
     cdef int dtype = _dtype(source, func, "x"), last = _axis(axis, source, func)
     cdef bint moved = last != source.ndim - 1
     y = _output(out, source.ndim, source.shape, dtype, func)
@@ -698,14 +659,12 @@ def softmax(str func, object x, object axis, object out):
     cdef const fnn_kernels *kernels = fnn_active(dtype)
     cdef fnn_rows_fn kernel = kernels.softmax_forward if func == "softmax" else kernels.log_softmax_forward
     cdef int64_t batch = _rows(source), classes = _last(source)
-    cdef void *to = cnp.PyArray_DATA(y)
-    cdef const void *given = cnp.PyArray_DATA(source)
     with nogil:
-        kernel(to, given, batch, classes)
+        kernel(data(y), data(source), batch, classes)
     return _deliver_moved(out, y, moved, last)
 
 
-cdef object _deliver_moved(object out, cnp.ndarray y, bint moved, int axis):
+cdef object _deliver_moved(object out, ndarray y, bint moved, int axis):
     if moved:
         y = np.moveaxis(y, -1, axis)
         if out is None:
@@ -715,7 +674,7 @@ cdef object _deliver_moved(object out, cnp.ndarray y, bint moved, int axis):
 
 def softmax_backward(str func, object grad, object y, object axis, object out):
     """softmax_backward or log_softmax_backward."""
-    cdef cnp.ndarray dy = _array(grad, func, "grad"), result = _array(y, func, "y"), dx
+    cdef ndarray dy = _array(grad, func, "grad"), result = _array(y, func, "y"), dx
     _require_same_shape(func, "grad", dy, "y", result)
     cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(result, func, "y")), last = _axis(axis, dy, func)
     cdef bint moved = last != dy.ndim - 1
@@ -727,18 +686,14 @@ def softmax_backward(str func, object grad, object y, object axis, object out):
     cdef fnn_rows_backward_fn kernel = kernels.softmax_backward if func == "softmax_backward" \
         else kernels.log_softmax_backward
     cdef int64_t batch = _rows(dy), classes = _last(dy)
-    cdef void *to = cnp.PyArray_DATA(dx)
-    cdef const void *g = cnp.PyArray_DATA(dy)
-    cdef const void *given = cnp.PyArray_DATA(result)
     with nogil:
-        kernel(to, g, given, batch, classes)
+        kernel(data(dx), data(dy), data(result), batch, classes)
     return _deliver_moved(out, dx, moved, last)
 
 
-cdef cnp.ndarray _weights(object weight, int64_t n, int dtype, str func, str arg):
+cdef ndarray _weights(object weight, int64_t n, int dtype, str func, str arg):
     """A weight per class or per sample."""
-    cdef cnp.ndarray w = _array(weight, func, arg)
-    _dtype(w, func, arg)
+    cdef ndarray w = _array(weight, func, arg)
     if w.ndim == 2 and w.shape[1] == 1:
         w = w.reshape(-1)
     if w.ndim != 1 or w.shape[0] != n:
@@ -755,8 +710,8 @@ cdef int _reduction(object reduction, str func) except -1:
 def cross_entropy(str func, object logits, object target, object weight, object sample_weight, object ignore_index,
                   object label_smoothing, object reduction, bint with_grad, object out):
     """cross_entropy or cross_entropy_with_grad."""
-    cdef cnp.ndarray x = _array(logits, func, "logits"), t = _array(target, func, "target"), dlogits = None, losses = None
-    cdef cnp.ndarray class_weights = None, sample_weights = None
+    cdef ndarray x = _array(logits, func, "logits"), t = _array(target, func, "target"), dlogits = None, losses = None
+    cdef ndarray class_weights = None, sample_weights = None
     cdef int dtype = _dtype(x, func, "logits"), kind = _reduction(reduction, func)
     if not 1 <= x.ndim <= 2:
         raise ValueError(f"{func}: logits have shape {_shape(x)} but (batch, classes) or (classes,) was expected")
@@ -770,25 +725,24 @@ def cross_entropy(str func, object logits, object target, object weight, object 
     spec.label_smoothing = label_smoothing
     if not 0 <= spec.label_smoothing <= 1:
         raise ValueError(f"{func}: label_smoothing is {label_smoothing} but a value in [0, 1] was expected")
-    if cnp.PyArray_SIZE(t) == batch and (t.ndim == x.ndim - 1 or (t.ndim == x.ndim and _last(t) == 1 and classes != 1)
+    if size(t) == batch and (t.ndim == x.ndim - 1 or (t.ndim == x.ndim and _last(t) == 1 and classes != 1)
                                          or (t.ndim == x.ndim and t.dtype.kind in "iu")):
         t = _labels(t, func, "target")
-        spec.labels = <const int64_t *>cnp.PyArray_DATA(t)
+        spec.labels = <const int64_t *>data(t)
     elif cnp.PyArray_SAMESHAPE(t, x):
         if t.dtype.kind in "biu":
             raise TypeError(f"{func}: target has dtype {t.dtype} and the shape of logits {_shape(x)}; probabilities must be floats")
-        _dtype(t, func, "target")
         t = _ready(t, dtype) if _dtype(t, func, "target") <= dtype else t.astype(np.float32)
-        spec.probabilities = cnp.PyArray_DATA(t)
+        spec.probabilities = data(t)
     else:
         raise ValueError(f"{func}: target has shape {_shape(t)} but labels {_shape(x)[:-1]} or probabilities {_shape(x)} "
                          "were expected")
     if weight is not None:
         class_weights = _weights(weight, classes, dtype, func, "weight")
-        spec.class_weight = cnp.PyArray_DATA(class_weights)
+        spec.class_weight = data(class_weights)
     if sample_weight is not None:
         sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
-        spec.sample_weight = cnp.PyArray_DATA(sample_weights)
+        spec.sample_weight = data(sample_weights)
     if with_grad:
         dlogits = _output(out, x.ndim, x.shape, dtype, func)
     x = _ready(x, dtype)
@@ -800,13 +754,12 @@ def cross_entropy(str func, object logits, object target, object weight, object 
     if kind == 2:
         losses = _new(x.ndim - 1, x.shape, dtype)
     cdef const fnn_kernels *kernels = fnn_active(dtype)
-    cdef void *to = NULL if dlogits is None else cnp.PyArray_DATA(dlogits)
-    cdef void *each = NULL if losses is None else cnp.PyArray_DATA(losses)
-    cdef const void *given = cnp.PyArray_DATA(x)
+    cdef void *to = NULL if dlogits is None else data(dlogits)
+    cdef void *each = NULL if losses is None else data(losses)
     cdef int mean = kind == 0, code
     cdef double total = 0
     with nogil:
-        code = kernels.cross_entropy(&total, each, to, &bad_row, given, &spec, mean, batch, classes)
+        code = kernels.cross_entropy(&total, each, to, &bad_row, data(x), &spec, mean, batch, classes)
     if code == FNN_BAD_LABEL:
         raise IndexError(f"{func}: target[{bad_row}] is {spec.labels[bad_row]} but a label in [0, {classes}) or "
                          f"ignore_index ({ignore_index}) was expected")
@@ -817,8 +770,8 @@ def cross_entropy(str func, object logits, object target, object weight, object 
 def pointwise_loss(str func, int row, object input, object target, object sample_weight, object reduction, bint with_grad,
                    object out):
     """NAME_loss or NAME_loss_with_grad of a row of the table of losses."""
-    cdef cnp.ndarray x = _array(input, func, "input"), t = _array(target, func, "target"), dx = None, losses = None
-    cdef cnp.ndarray sample_weights = None
+    cdef ndarray x = _array(input, func, "input"), t = _array(target, func, "target"), dx = None, losses = None
+    cdef ndarray sample_weights = None
     cdef int dtype = max(_dtype(x, func, "input"), _dtype(t, func, "target")), kind = _reduction(reduction, func)
     if not cnp.PyArray_SAMESHAPE(x, t):
         if _shape(x) == _shape(t) + (1,) or _shape(t) == _shape(x) + (1,):
@@ -826,12 +779,12 @@ def pointwise_loss(str func, int row, object input, object target, object sample
         else:
             raise ValueError(f"{func}: input has shape {_shape(x)} but target has shape {_shape(t)}; equal shapes were expected")
     cdef int64_t batch = x.shape[0] if x.ndim else 1, i
-    cdef int64_t features = cnp.PyArray_SIZE(x) // batch if batch else 0
+    cdef int64_t features = size(x) // batch if batch else 0
     cdef const void *weights = NULL
     cdef double scale = 1, total = 0
     if sample_weight is not None:
         sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
-        weights = cnp.PyArray_DATA(sample_weights)
+        weights = data(sample_weights)
     if kind == 0:
         scale = batch if weights == NULL else 0
         for i in range(batch if weights != NULL else 0):
@@ -848,12 +801,10 @@ def pointwise_loss(str func, int row, object input, object target, object sample
     if kind == 2:
         losses = _new(x.ndim, x.shape, dtype)
     cdef fnn_loss_fn kernel = fnn_active(dtype).losses[row]
-    cdef void *to = NULL if dx is None else cnp.PyArray_DATA(dx)
-    cdef void *each = NULL if losses is None else cnp.PyArray_DATA(losses)
-    cdef const void *given = cnp.PyArray_DATA(x)
-    cdef const void *wanted = cnp.PyArray_DATA(t)
+    cdef void *to = NULL if dx is None else data(dx)
+    cdef void *each = NULL if losses is None else data(losses)
     with nogil:
-        kernel(&total, each, to, given, wanted, weights, scale, batch, features)
+        kernel(&total, each, to, data(x), data(t), weights, scale, batch, features)
     loss = total if losses is None else losses
     return (loss, _deliver(out, dx)) if with_grad else loss
 
@@ -865,7 +816,7 @@ MSE = FNN_LOSS_mse
 
 cdef int _state(list arrays, str func, tuple names) except -1:
     """In-place gate: param and its state arrays as the kernel wants them, and grad (index 1) read-only."""
-    cdef cnp.ndarray param = _in_place(arrays[0], func, "param"), a
+    cdef ndarray param = _in_place(arrays[0], func, "param"), a
     cdef int dtype = FNN_F32 if param.dtype == np.float32 else FNN_F64
     for i, name in enumerate(names):
         if arrays[i] is None:
@@ -879,7 +830,7 @@ cdef int _state(list arrays, str func, tuple names) except -1:
 
 
 cdef void *_data(object x) noexcept:
-    return NULL if x is None else cnp.PyArray_DATA(<cnp.ndarray>x)
+    return NULL if x is None else data(<ndarray>x)
 
 
 cdef object _write_back(tuple given, list worked):
@@ -900,7 +851,7 @@ def sgd_update(object param, object grad, object velocity, double lr, double mom
     cdef void *p = _data(arrays[0])
     cdef const void *g = _data(arrays[1])
     cdef void *v = _data(arrays[2])
-    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>arrays[0])
+    cdef int64_t n = size(arrays[0])
     with nogil:
         kernels.sgd(p, v, g, n, lr, momentum, nesterov, weight_decay)
     _write_back((param, None, velocity), arrays[:2] + [arrays[2] if momentum != 0 else velocity])
@@ -909,7 +860,7 @@ def sgd_update(object param, object grad, object velocity, double lr, double mom
 def adam_update(object param, object grad, object exp_avg, object exp_avg_sq, object step, double lr, double beta1,
                 double beta2, double eps, double weight_decay):
     cdef str func = "adam_update"
-    cdef int64_t t = _integer(step, func, "step", 1)
+    cdef int64_t t = _integer(step, func, "step", 1, 2 ** 62)
     if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
         raise ValueError(f"{func}: betas are {(beta1, beta2)} but values in [0, 1) were expected")
     cdef list arrays = [param, grad, exp_avg, exp_avg_sq]
@@ -919,7 +870,7 @@ def adam_update(object param, object grad, object exp_avg, object exp_avg_sq, ob
     cdef const void *g = _data(arrays[1])
     cdef void *m = _data(arrays[2])
     cdef void *v = _data(arrays[3])
-    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>arrays[0])
+    cdef int64_t n = size(arrays[0])
     with nogil:
         kernels.adam(p, m, v, g, n, t, lr, beta1, beta2, eps, weight_decay)
     _write_back((param, None, exp_avg, exp_avg_sq), arrays)
@@ -941,6 +892,9 @@ def _use_isa(name):
         raise ValueError(f"_use_isa: {name!r} is unknown or unsupported by this CPU; available: {', '.join(available_isas())}")
 
 
+cdef int MAX_THREADS = 1024
+
+
 def _obey_environment():
     """FASTNN_ISA, FASTNN_NUM_THREADS and OMP_NUM_THREADS, read once at import."""
     wanted = os.environ.get("FASTNN_ISA")
@@ -949,7 +903,7 @@ def _obey_environment():
     cdef int n = fnn_threads_available()
     for variable in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable, "")
-        if value.isdigit() and 0 < int(value) < 2 ** 16:
+        if value.isdigit() and 0 < int(value) <= MAX_THREADS:
             n = int(value)
             break
     fnn_set_num_threads(n)
@@ -959,7 +913,7 @@ _obey_environment()
 
 
 def set_num_threads(n):
-    fnn_set_num_threads(<int>min(_integer(n, "set_num_threads", "n", 1), 2 ** 16))
+    fnn_set_num_threads(_integer(n, "set_num_threads", "n", 1, MAX_THREADS))
 
 
 def get_num_threads():
@@ -976,7 +930,7 @@ class threads:
     """
 
     def __init__(self, n):
-        self._n = min(_integer(n, "threads", "n", 1), 2 ** 16)
+        self._n = _integer(n, "threads", "n", 1, MAX_THREADS)
 
     def __enter__(self):
         self._previous = fnn_set_thread_bound(self._n)

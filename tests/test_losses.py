@@ -82,7 +82,7 @@ def test_softmax_of_awkward_rows(dtype, isa):
     assert F.softmax(np.empty((0, 3), dtype)).shape == (0, 3)
     assert F.softmax(np.empty((3, 0), dtype)).shape == (3, 0)
     np.testing.assert_array_equal(F.softmax(np.array([7], dtype)), [1])
-    with pytest.raises(ValueError, match=r"^softmax: axis is 2 but x has shape \(1, 3\)$"):
+    with pytest.raises(ValueError, match="^softmax: axis is 2 but an integer from -2 to 1 was expected$"):
         F.softmax(np.zeros((1, 3)), 2)
 
 

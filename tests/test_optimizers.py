@@ -88,7 +88,7 @@ READ_ONLY = np.broadcast_to(np.float32(0), (3,))
         (lambda: F.adam_update(P, P, P.copy(), P.copy().astype(float), step=1, lr=1), TypeError,
          "adam_update: exp_avg_sq has dtype float64 but param has dtype float32"),
         (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=0, lr=1), ValueError,
-         "adam_update: step is 0 but at least 1 was expected"),
+         f"adam_update: step is 0 but an integer from 1 to {2**62} was expected"),
         (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=1, lr=1, betas=(1, 0.9)), ValueError,
          "adam_update: betas are (1.0, 0.9) but values in [0, 1) were expected"),
     ],

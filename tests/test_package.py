@@ -134,7 +134,7 @@ def test_threads(tmp_path):
         assert fnn.get_num_threads() == 5
     finally:
         fnn.set_num_threads(before)
-    with pytest.raises(ValueError, match="^set_num_threads: n is 0 but at least 1 was expected$"):
+    with pytest.raises(ValueError, match="^set_num_threads: n is 0 but an integer from 1 to 1024 was expected$"):
         fnn.set_num_threads(0)
     with pytest.raises(TypeError, match="^set_num_threads: n is 'a' but an integer was expected$"):
         fnn.set_num_threads("a")
