@@ -28,25 +28,26 @@
 
 /* clang-format off */
 enum { FNN_MAX_PARAMS = 2 };
+enum fnn_accepted { ANY, NONZERO, POSITIVE };
 
 #define ULP(...) {__VA_ARGS__}
 #define REALS {-INFINITY, INFINITY}
-#define NO_PARAMS {NULL, 0, 0}
+#define NO_PARAMS {NULL, 0, ANY}
 
-#define FNN_ACTIVATIONS(ROW)                                                                                          \
-    /*  name        layer         saves  ulp                             domain  params */                            \
-    ROW(identity,    "Identity",   Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                          \
-    ROW(relu,        "ReLU",       Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                          \
-    ROW(leaky_relu,  "LeakyReLU",  Y,     ULP(0.9, 0.25, 0.5, 0),         REALS,  {"negative_slope", 0.01, 0})        \
-    ROW(elu,         "ELU",        Y,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, 0})                  \
-    ROW(celu,        "CELU",       Y,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, 1})                  \
-    ROW(sigmoid,     "Sigmoid",    Y,     ULP(0.51, 0.51, 3, 5),          REALS,  NO_PARAMS)                          \
-    ROW(tanh,        "Tanh",       Y,     ULP(0.51, 0.51, 3, 5),          REALS,  NO_PARAMS)                          \
-    ROW(softplus,    "Softplus",   X,     ULP(0.51, 0.51, 4, 3),          REALS,  {"beta", 1.0, 1}, {"threshold", 20.0, 0})\
-    ROW(logsigmoid,  "LogSigmoid", X,     ULP(0.51, 0.51, 4, 3),          REALS,  NO_PARAMS)                          \
-    ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, 0})                  \
-    ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                          \
-    ROW(silu,        "SiLU",       X,     ULP(0.51, 0.51, 4, INFINITY),   REALS,  NO_PARAMS)                          \
+#define FNN_ACTIVATIONS(ROW)                                                                                                        \
+    /*  name        layer         saves  ulp                             domain  params */                                          \
+    ROW(identity,    "Identity",   Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
+    ROW(relu,        "ReLU",       Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
+    ROW(leaky_relu,  "LeakyReLU",  Y,     ULP(0.9, 0.25, 0.5, 0),         REALS,  {"negative_slope", 0.01, ANY})                    \
+    ROW(elu,         "ELU",        Y,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, ANY})                              \
+    ROW(celu,        "CELU",       Y,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, POSITIVE})                         \
+    ROW(sigmoid,     "Sigmoid",    Y,     ULP(0.51, 0.51, 3, 5),          REALS,  NO_PARAMS)                                        \
+    ROW(tanh,        "Tanh",       Y,     ULP(0.51, 0.51, 3, 5),          REALS,  NO_PARAMS)                                        \
+    ROW(softplus,    "Softplus",   X,     ULP(0.51, 0.51, 4, 3),          REALS,  {"beta", 1.0, NONZERO}, {"threshold", 20.0, ANY}) \
+    ROW(logsigmoid,  "LogSigmoid", X,     ULP(0.51, 0.51, 4, 3),          REALS,  NO_PARAMS)                                        \
+    ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, ANY})                              \
+    ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                                        \
+    ROW(silu,        "SiLU",       X,     ULP(0.51, 0.51, 4, INFINITY),   REALS,  NO_PARAMS)                                        \
     ROW(gelu,        "GELU",       X,     ULP(0.51, 0.6, 32, INFINITY),   REALS,  NO_PARAMS)
 /* clang-format on */
 
@@ -60,7 +61,7 @@ typedef struct {
     struct {
         const char *name; /* NULL after the last */
         double value;
-        int nonzero;
+        int accepted; /* enum fnn_accepted */
     } params[FNN_MAX_PARAMS];
 } fnn_activation_row;
 

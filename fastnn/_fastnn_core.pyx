@@ -27,6 +27,7 @@ cdef extern from "fastnn.h" nogil:
         FNN_ROW_LANES, FNN_MAX_PARAMS
         FNN_ACTIVATION_COUNT, FNN_identity
         FNN_LOSS_mse
+        NONZERO, POSITIVE
 
     ctypedef struct fnn_matrix:
         const void *data
@@ -79,7 +80,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_param:
         const char *name
         double value
-        int nonzero
+        int accepted
 
     ctypedef struct fnn_activation_row:
         const char *name
@@ -352,8 +353,9 @@ cdef int _params(double *values, int row, dict given, str func) except -1:
             values[i] = float(value)
         except (TypeError, ValueError):
             raise TypeError(f"{func}: {name} is {value!r} but a number was expected") from None
-        if values[i] == 0 and r.params[i].nonzero:
-            raise ValueError(f"{func}: {name} is 0 but must not be 0")
+        if r.params[i].accepted == NONZERO and values[i] == 0 or r.params[i].accepted == POSITIVE and not values[i] > 0:
+            wanted = "a number other than 0" if r.params[i].accepted == NONZERO else "a positive number"
+            raise ValueError(f"{func}: {name} is {value} but {wanted} was expected")
     return 0
 
 

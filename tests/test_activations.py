@@ -91,6 +91,14 @@ def test_parameters(row, dtype, isa):
         assert not np.array_equal(f(x, **params), f(x)), "the parameters change something"
 
 
+def test_negative_beta_of_softplus(dtype, isa):
+    x = np.linspace(-30, 30, 61, dtype=dtype)
+    np.testing.assert_allclose(F.softplus(x, -1.0), R.softplus(x.astype(np.float64), -1.0), rtol=1e-6)
+    np.testing.assert_allclose(
+        F.softplus_backward(x, x=x, beta=-1.0), R.softplus_backward(x.astype(float), x=x, beta=-1.0), rtol=1e-5
+    )
+
+
 @rows
 def test_derivative_against_central_differences(row, isa):
     x = np.array([-3.1, -1.3, -0.7, -0.2, 0.3, 0.8, 1.9, 4.2])
@@ -249,7 +257,8 @@ X = np.zeros((2, 3), np.float32)
         (lambda: F.relu(X, alpha=1), TypeError, "relu: alpha is no parameter of relu; expected: none"),
         (lambda: F.leaky_relu(X, 1, 2), TypeError, "leaky_relu: 2 parameters came but at most 1 were expected: negative_slope"),
         (lambda: F.elu(X, alpha="a"), TypeError, "elu: alpha is 'a' but a number was expected"),
-        (lambda: F.celu(X, 0), ValueError, "celu: alpha is 0 but must not be 0"),
+        (lambda: F.celu(X, -1), ValueError, "celu: alpha is -1 but a positive number was expected"),
+        (lambda: F.softplus(X, 0), ValueError, "softplus: beta is 0 but a number other than 0 was expected"),
         (lambda: F.relu_backward(X), TypeError, "relu_backward: exactly one of x and y was expected but none came"),
         (lambda: F.relu_backward(X, x=X, y=X), TypeError, "relu_backward: exactly one of x and y was expected but both came"),
         (lambda: F.gelu_backward(X, y=X), ValueError, "gelu_backward: y came but gelu has no derivative from y; pass x"),
