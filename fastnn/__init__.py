@@ -1,15 +1,16 @@
 """Neural-network kernels for CPUs: C behind one Cython extension, a thin layer API and a trainer on top."""
 
-from pathlib import Path as _Path
+import os as _os
 
 try:
     from fastnn import _fastnn_core
 except ImportError as _error:
-    if "FASTNN_ISA" in str(_error) or not (_Path(__file__).parents[1] / "csrc" / "fastnn.h").exists():
+    _tree = _os.path.dirname(_os.path.dirname(_os.path.abspath(__file__)))
+    if "FASTNN_ISA" in str(_error) or not _os.path.exists(_os.path.join(_tree, "csrc", "fastnn.h")):
         raise
     raise ImportError(
-        f"fastnn is imported from its source tree ({_Path(__file__).parents[1]}), where the extension is not built: run "
-        "`make build` there, or leave this folder to import the installed package"
+        f"fastnn is imported from its source tree ({_tree}), where the extension is not built: run `make build` there, or "
+        "leave this folder to import the installed package"
     ) from _error
 
 from fastnn import datasets, functional

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +18,7 @@ def load_digits():
     y : ndarray of int64, shape (1797,)
         The digits 0 to 9.
     """
-    with np.load(Path(__file__).parent / "data" / "digits.npz", allow_pickle=False) as file:
+    with np.load(os.path.join(os.path.dirname(__file__), "data", "digits.npz"), allow_pickle=False) as file:
         return file["x"].astype(np.float32), file["y"].astype(np.int64)
 
 
@@ -40,7 +39,6 @@ def load_idx(path):
     ValueError
         For a file that is not IDX, or whose length does not fit its header.
     """
-    path = Path(path)
     with open(path, "rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     try:

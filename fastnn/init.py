@@ -1,6 +1,13 @@
-"""Initial weights. An initialiser is a function (shape, rng) -> float64 array; shape is (out_features, in_features)."""
+"""Initial weights and seeds. An initialiser is a function (shape, rng) -> float64 array, shape (out_features, in_features)."""
+
+import os
 
 import numpy as np
+
+
+def draw_seed():
+    """Return a seed of 32 bits from the operating system, for whoever gave none."""
+    return int.from_bytes(os.urandom(4), "little")
 
 
 def uniform_fan_in(shape, rng):

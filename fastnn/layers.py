@@ -4,8 +4,6 @@
 backward function, and ``Sequential`` chains them.
 """
 
-import secrets
-
 import numpy as np
 
 from fastnn import functional as F
@@ -34,6 +32,7 @@ class Layer:
         self.config = config  # what the constructor needs to make this layer again
         self.params = {}
         self.grads = {}
+        self.owner = None  # weak reference to the trainer this layer belongs to
 
     def __getattr__(self, name):
         params = self.__dict__.get("params", {})
@@ -94,6 +93,7 @@ class Layer:
         copy.config = dict(self.config)
         copy.params = {name: value.copy() for name, value in self.params.items()}
         copy.grads = {}
+        copy.owner = None
         return copy
 
     def _leaves(self):
@@ -314,7 +314,7 @@ class Dropout(Layer):
     def __init__(self, p=0.5, *, seed=None, layer=0):
         if not 0 <= p <= 1:
             raise ValueError(f"Dropout: p is {p} but a probability in [0, 1] was expected")
-        super().__init__(p=p, seed=secrets.randbits(32) if seed is None else seed, layer=layer)
+        super().__init__(p=p, seed=initialisers.draw_seed() if seed is None else seed, layer=layer)
 
     def __call__(self, x, out=None):
         return F.identity(x, out=out)
@@ -346,6 +346,11 @@ class Sequential(Layer):
                 raise TypeError(f"Sequential: layer {i} is {type(layer).__name__} but a layer (with vjp) was expected")
         super().__init__()
         self.layers = tuple(layers)
+        leaves = [id(layer) for layer in self._leaves() if layer.params]
+        if len(set(leaves)) < len(leaves):
+            raise ValueError(
+                "Sequential: a layer with parameters appears twice; its gradients would overwrite each other"
+            )
 
     def __len__(self):
         return len(self.layers)
@@ -446,7 +451,7 @@ class MLP(Sequential):
             raise ValueError(f"MLP: task is {task!r} but 'classification' or 'regression' was expected")
         if activation not in F.activations():
             raise ValueError(f"MLP: activation is {activation!r} but one of {', '.join(F.activations())} was expected")
-        self.seed = secrets.randbits(32) if seed is None else seed
+        self.seed = initialisers.draw_seed() if seed is None else seed
         rng = np.random.default_rng(self.seed)
         layers = []
         for i in range(len(sizes) - 1):

@@ -1,12 +1,13 @@
 """The trainer: minibatches, loss, gradients, optimizer, history."""
 
-import secrets
 import sys
 import time
 import warnings
+import weakref
 
 import numpy as np
 
+from fastnn.init import draw_seed
 from fastnn.layers import Layer, Sequential, Softmax
 from fastnn.losses import LOSSES
 from fastnn.metrics import METRICS
@@ -90,7 +91,7 @@ class Trainer:
             raise TypeError(f"Trainer: optimizer is {optimizer!r} but a name or a specification was expected")
         self.metrics = {getattr(m, "__name__", m): _named(m, METRICS, "metric") for m in metrics}
         self.l1, self.l2, self.clip_norm, self.clip_value = l1, l2, clip_norm, clip_value
-        self.seed = secrets.randbits(32) if seed is None else seed
+        self.seed = draw_seed() if seed is None else seed
         self.epochs_done = self.steps_done = 0
         self._claim_layers()
         self._state = {
@@ -100,10 +101,11 @@ class Trainer:
     def _claim_layers(self):
         leaves = list(self.model._leaves())
         for layer in leaves:
-            if layer.__dict__.get("_trainer", self) is not self:
+            owner = layer.owner and layer.owner()
+            if owner is not None:
                 raise ValueError(f"Trainer: {layer!r} belongs to another trainer already")
         for layer in leaves:
-            layer._trainer = self
+            layer.owner = weakref.ref(self)
 
     def _checked_loss(self, loss):
         if loss is None:
@@ -118,7 +120,7 @@ class Trainer:
 
     def _loss_of(self, output, y, sample_weight=None):
         if self.loss is None:
-            self.loss = self._checked_loss("cross_entropy" if y.dtype.kind in "iub" else "mse")
+            self.loss = self._checked_loss("cross_entropy" if y.dtype.kind in "iu" else "mse")
         if type(self.loss) in LOSSES.values():
             return self.loss(output, y, sample_weight)
         if sample_weight is not None:

@@ -197,6 +197,8 @@ def test_inputs_are_computed_in_the_models_dtype():
         (lambda: fnn.ReLU(1), TypeError, "ReLU: 1 parameters came but at most 0 were expected"),
         (lambda: fnn.ELU(slope=1), TypeError, "elu: slope is no parameter of elu; expected: alpha"),
         (lambda: fnn.Sequential(3), TypeError, "Sequential: layer 0 is int but a layer (with vjp) was expected"),
+        (lambda: fnn.Sequential(*[fnn.Linear(2, 2)] * 2), ValueError,
+         "Sequential: a layer with parameters appears twice; its gradients would overwrite each other"),
         (lambda: fnn.MLP([3]), ValueError, "MLP: sizes is [3] but at least an input and an output size were expected"),
         (lambda: fnn.MLP([3, 2], "rlu"), ValueError, f"MLP: activation is 'rlu' but one of {', '.join(F.activations())} was expected"),
         (lambda: fnn.MLP([3, 2], task="x"), ValueError, "MLP: task is 'x' but 'classification' or 'regression' was expected"),

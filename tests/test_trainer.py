@@ -1,5 +1,6 @@
 """The trainer: the digits run as literals, equality with steps by hand, options, prediction, errors."""
 
+import gc
 import json
 
 import numpy as np
@@ -297,8 +298,17 @@ X, Y = blobs(10)
 
 def a_layer_of_two_trainers():
     model = fnn.MLP([4, 3])
+    first = fnn.Trainer(model)
+    fnn.Trainer(fnn.Sequential(first.model[0]))
+
+
+def test_a_layer_is_free_again_when_its_trainer_is_gone_and_copies_are_free():
+    model = fnn.MLP([4, 3])
+    first = fnn.Trainer(model)
+    fnn.Trainer(model.astype(np.float64))
+    del first
+    gc.collect()
     fnn.Trainer(model)
-    fnn.Trainer(fnn.Sequential(model[0]))
 
 
 @pytest.mark.parametrize(
