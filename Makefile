@@ -28,11 +28,10 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omi
 sanitize:
 	rm -rf build/sanitize
 	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(PYTHON) setup.py build_ext --build-lib build/sanitize --build-temp build/sanitize/temp
-	cp -r fastnn/*.py fastnn/data build/sanitize/fastnn/
-	cp fastnn/_fastnn_core.pyi build/sanitize/fastnn/
-	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-		PYTHONPATH=build/sanitize $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_activations.py tests/test_matmul.py \
-		tests/test_losses.py tests/test_optimizers.py tests/test_layers.py
+	cp -r fastnn/*.py fastnn/*.pyi fastnn/data build/sanitize/fastnn/
+	cd build/sanitize && LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest -q -p no:cacheprovider -c ../../pyproject.toml --rootdir ../.. \
+		$(addprefix ../../tests/test_,activations.py matmul.py losses.py optimizers.py layers.py trainer.py)
 
 # Breaks every kernel and every row in a copy of the tree and expects the suite to turn red; long.
 mutate:
