@@ -727,15 +727,14 @@ def cross_entropy(str func, object logits, object target, object weight, object 
     spec.label_smoothing = label_smoothing
     if not 0 <= spec.label_smoothing <= 1:
         raise ValueError(f"{func}: label_smoothing is {label_smoothing} but a value in [0, 1] was expected")
-    if size(t) == batch and (t.ndim == x.ndim - 1 or (t.ndim == x.ndim and _last(t) == 1 and classes != 1)
-                                         or (t.ndim == x.ndim and t.dtype.kind in "iu")):
+    if cnp.PyArray_SAMESHAPE(t, x) and t.dtype.kind not in "iu":
+        t = _ready(t, dtype) if _dtype(t, func, "target") <= dtype else t.astype(np.float32)
+        spec.probabilities = data(t)
+    elif size(t) == batch and (t.ndim == x.ndim - 1 or t.ndim == x.ndim and _last(t) == 1):
         t = _labels(t, func, "target")
         spec.labels = <const int64_t *>data(t)
     elif cnp.PyArray_SAMESHAPE(t, x):
-        if t.dtype.kind in "biu":
-            raise TypeError(f"{func}: target has dtype {t.dtype} and the shape of logits {_shape(x)}; probabilities must be floats")
-        t = _ready(t, dtype) if _dtype(t, func, "target") <= dtype else t.astype(np.float32)
-        spec.probabilities = data(t)
+        raise TypeError(f"{func}: target has dtype {t.dtype} and the shape of logits {_shape(x)}; probabilities must be floats")
     else:
         raise ValueError(f"{func}: target has shape {_shape(t)} but labels {_shape(x)[:-1]} or probabilities {_shape(x)} "
                          "were expected")
