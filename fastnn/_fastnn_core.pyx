@@ -501,7 +501,8 @@ def maxout_backward(object grad, object index, object pieces, object out):
     return _deliver(out, dx)
 
 
-def dropout(object x, object p, object seed, object step, object out, object layer=0):
+def dropout(object x, object p, object seed, object step, object out, object layer=0, object first=0):
+    """functional.dropout for one of several layers, or for a part of an array that starts at element `first` of it."""
     cdef ndarray source = _array(x, "dropout", "x")
     cdef int dtype = _dtype(source, "dropout", "x")
     cdef double probability = p
@@ -510,11 +511,12 @@ def dropout(object x, object p, object seed, object step, object out, object lay
     cdef uint64_t key = _integer(seed, "dropout", "seed", 0, 2 ** 64 - 1)
     cdef uint32_t at = _integer(step, "dropout", "step", 0, 2 ** 32 - 1)
     cdef uint32_t stream = _integer(layer, "dropout", "layer", 0, 2 ** 32 - 1)
+    cdef int64_t start = _integer(first, "dropout", "first", 0, 2 ** 62)
     source = _ready(source, dtype)
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "dropout"), out, source, True)
     cdef const fnn_kernels *kernels = fnn_active(dtype)
     with nogil:
-        kernels.dropout(data(y), data(source), probability, key, at, stream, 0, size(source))
+        kernels.dropout(data(y), data(source), probability, key, at, stream, start, size(source))
     return _deliver(out, y)
 
 

@@ -323,11 +323,19 @@ def test_dropout(dtype, isa):
     assert abs(kept - 0.7) < 0.005
     np.testing.assert_array_equal(F.dropout(x[:37], 0.5, seed=1), F.dropout(x, 0.5, seed=1)[:37])
     assert not np.array_equal(F.dropout(x, 0.5, seed=1), F.dropout(x, 0.5, seed=1, step=1))
-    assert not np.array_equal(core.dropout(x, 0.5, 1, 0, None, 1), F.dropout(x, 0.5, seed=1))
     with pytest.raises(ValueError, match=r"^dropout: p is 1.5 but a probability in \[0, 1\] was expected$"):
         F.dropout(x, 1.5, seed=0)
     with pytest.raises(ValueError, match="dropout: seed is -1 but"):
         F.dropout(x, 0.5, seed=-1)
+
+
+def test_dropout_of_a_layer_and_of_a_part(dtype, isa):
+    x, seed, step, layer = np.ones(100, dtype), 2**50 + 9, 3, 5
+    for first in (0, 1, 37, 64, 2**34 + 3, 2**40 + 62):  # from 2^34 on the block number needs its upper word
+        blocks = np.arange(first // 4, (first + 99) // 4 + 1, dtype=np.uint64)
+        words = R._philox(blocks, step, layer, seed).ravel()[first % 4 :][:100]
+        got = core.dropout(x, 0.5, seed, step, None, layer, first)
+        np.testing.assert_array_equal(got, np.where(words >= 2**31, 2, 0))
 
 
 def test_philox_gives_the_published_words():
