@@ -113,19 +113,22 @@ static int FNN(matmul)(void *c_, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_
     return FNN_OK;
 }
 
+/* One chunk of rows, added in increasing order from +0; `left` columns. */
+static FNN_INLINE V sum_chunk(const T *x, int64_t rows, int64_t features, int64_t left)
+{
+    V sum = v_set1(0);
+    for (int64_t r = 0; r < rows && r < FNN_K_CHUNK; r++) sum = v_add(sum, v_load_upto(x + r * features, left, 0));
+    return sum;
+}
+
 static void FNN(sum_rows)(void *y_, const void *x_, int64_t batch, int64_t features)
 {
     T *y = y_;
     const T *x = x_;
     for (int64_t j = 0; j < features; j += VL) {
-        int64_t left = features - j;
-        V total = v_set1(0);
-        for (int64_t i = 0; i < batch; i += FNN_K_CHUNK) {
-            V sum = v_set1(0);
-            for (int64_t r = i; r < batch && r < i + FNN_K_CHUNK; r++)
-                sum = v_add(sum, v_load_upto(x + r * features + j, left, 0));
-            total = i == 0 ? sum : v_add(total, sum);
-        }
-        v_store_upto(y + j, total, left);
+        V total = sum_chunk(x + j, batch, features, features - j);
+        for (int64_t i = FNN_K_CHUNK; i < batch; i += FNN_K_CHUNK)
+            total = v_add(total, sum_chunk(x + i * features + j, batch - i, features, features - j));
+        v_store_upto(y + j, total, features - j);
     }
 }

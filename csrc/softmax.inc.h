@@ -59,13 +59,13 @@ static double exp_row(T *e, const T *x, int64_t n, double m)
     return lanes_total(&sum) + (lanes_total(&largest) - 1);
 }
 
-/* y = narrow(a x + b) for a row, in wide lanes. */
-static void scale_row(T *y, const T *x, int64_t n, double a, double b)
+/* y = a x for a row, in wide lanes. */
+static void scale_row(T *y, const T *x, int64_t n, double a)
 {
     for (int64_t i = 0; i < n; i += VL) {
         V xv = v_load_upto(x + i, n - i, 0);
         W part[V_PARTS];
-        for (int h = 0; h < V_PARTS; h++) part[h] = w_madd(v_widen(xv, h), w_set1(a), w_set1(b));
+        for (int h = 0; h < V_PARTS; h++) part[h] = w_mul(v_widen(xv, h), w_set1(a));
         v_store_upto(y + i, v_narrow(part), n - i);
     }
 }
@@ -77,7 +77,7 @@ static void FNN(softmax_forward)(void *y_, const void *x_, int64_t batch, int64_
     const T *x = x_;
     for (int64_t i = 0; i < batch; i++, x += classes, y += classes) {
         double rest = exp_row(y, x, classes, row_max(x, classes));
-        scale_row(y, y, classes, 1 / (1 + rest), 0);
+        scale_row(y, y, classes, 1 / (1 + rest));
     }
 }
 
@@ -214,7 +214,7 @@ static double cross_entropy_row(T *dlogits, const T *x, int64_t n, const soft_ta
         if (smooth)
             soft_gradient(dlogits, t, n, total / sum * scale, scale);
         else
-            scale_row(dlogits, dlogits, n, total / sum * scale, 0);
+            scale_row(dlogits, dlogits, n, total / sum * scale);
         if (label >= 0) { /* Q e / S - q = ((Q - q) e + q (e - S)) / S, and e - S = (e - 1) - rest does not cancel */
             double e = scalar_exp(-below);
             dlogits[label] = (T)(((total - q_label) * e + q_label * ((e - 1) - rest)) / sum * scale);
