@@ -12,8 +12,7 @@ B. A mutant stays inside its arrays and ends: conditions and steps of loops, sub
 C. A mutant is noticed when a test fails, crashes or hangs. One that does not compile is replaced by the next site.
 D. Each worker has a copy of the tree with its objects. Only the best ISA of this machine is rebuilt and tested: the
    objects of the others are made to look newer than the mutant.
-E. EQUIVALENT lists mutants that compute the same, each with the reason. One that survives because the tests are weak
-   does not belong there.
+E. There is no list of exceptions: a mutant that computes the same shows code that does nothing, and that code goes.
 """
 
 import argparse
@@ -57,9 +56,6 @@ TEXT = {
     r" == ": " != ", r" != ": " == ", r"(\w\[\w+\]) > (\w+\[)": r"\1 < \2", r" >> 32\b": " >> 31",
 }  # fmt: skip
 SCALAR = {" + ": " - ", " - ": " + ", " * ": " + ", " / ": " * ", " += ": " -= ", " -= ": " += "}
-
-# (function, line after mutation) -> why it computes the same.
-EQUIVALENT = {}
 
 Mutant = namedtuple("Mutant", "file function line before after text")  # text: of the whole file
 
@@ -164,9 +160,8 @@ def mutants_of(file, name, text, bodies):
         first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
         lines = text[first:last], text[first:start] + replacement + text[end:last]
         before, after = (" ".join(line.split()) for line in lines)
-        if (name, after) not in EQUIVALENT:
-            whole = text[:first] + lines[1] + text[last:]
-            mutants.append(Mutant(file, name, text.count("\n", 0, start) + 1, before, after, whole))
+        whole = text[:first] + lines[1] + text[last:]
+        mutants.append(Mutant(file, name, text.count("\n", 0, start) + 1, before, after, whole))
     spread = {len(mutants) * (2 * i + 1) // (2 * WAYS) for i in range(WAYS)}
     return sorted(mutants, key=lambda m: mutants.index(m) not in spread)
 
