@@ -133,14 +133,14 @@ static FNN_INLINE W w_log_ratio(W s)
 /* log(1 + u) for 0 <= u <= 1, with s = u / (2 + u) */
 static FNN_INLINE W w_log1p_unit(W u) { return w_log_ratio(w_div(u, w_add(w_set1(2), u))); }
 
-/* log(1 + u) = log(f) + c / f for u >= 0, where c is what f = 1 + u lost to rounding; c stands for c / f, which differs
- * from it by less than half an ulp of the result. f = 2^e m and s = (m - 1) / (m + 1). */
+/* log(1 + u) = log(f) + c / f for u >= 0, where c is what f = 1 + u lost to rounding: a whole ulp of u where the sum crosses a
+ * power of two, so the division matters for large u too. f = 2^e m and s = (m - 1) / (m + 1). */
 static FNN_INLINE W w_log1p(W u)
 {
     W f = w_add(w_set1(1), u), c = w_sub(u, w_sub(f, w_set1(1)));
     W m, e = w_split_exponent(f, &m);
     W log_m = w_log_ratio(w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))));
-    W low = w_madd(e, w_set1(0x1.a39ef35793c76p-33), w_add(log_m, c));
+    W low = w_madd(e, w_set1(0x1.a39ef35793c76p-33), w_add(log_m, w_div(c, f)));
     return w_madd(e, w_set1(0x1.62e42feep-1), low);
 }
 
