@@ -133,8 +133,8 @@ static FNN_INLINE W w_log_ratio(W s)
 /* log(1 + u) for 0 <= u <= 1, with s = u / (2 + u) */
 static FNN_INLINE W w_log1p_unit(W u) { return w_log_ratio(w_div(u, w_add(w_set1(2), u))); }
 
-/* log(1 + u) = log(f) + c / f for u >= 0, where c is what f = 1 + u lost to rounding: a whole ulp of u where the sum crosses a
- * power of two, so the division matters for large u too. f = 2^e m and s = (m - 1) / (m + 1). */
+/* log(1 + u) = log(f) + c / f for u >= 0, where c is what f = 1 + u lost to rounding: a whole ulp of u where the sum
+ * crosses a power of two, so the division matters for large u too. f = 2^e m and s = (m - 1) / (m + 1). */
 static FNN_INLINE W w_log1p(W u)
 {
     W f = w_add(w_set1(1), u), c = w_sub(u, w_sub(f, w_set1(1)));
