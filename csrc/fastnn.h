@@ -31,6 +31,7 @@ enum fnn_dtype { FNN_F32, FNN_F64, FNN_DTYPES };
 
 enum { FNN_ROW_LANES = 16 }; /* virtual lanes of a row reduction, the same on every ISA */
 enum { FNN_K_CHUNK = 512 };  /* length of one fma chain of a sum over k */
+enum { FNN_PANEL = 16 };     /* width of a panel, on every ISA and for every dtype */
 
 /* A matrix operand: element (i, j) is data[i * row + j * col]. Strides may be negative or zero. */
 typedef struct {
@@ -41,7 +42,7 @@ typedef struct {
 /* What happens to a finished sum s of a matrix product, in this order: z = s + bias; y = activation(z). */
 typedef struct {
     const void *bias; /* T[n], or NULL */
-    void *z;          /* T[m * n], receives z when an activation follows and z is wanted; or NULL */
+    void *z;          /* like c, receives z when an activation follows and z is wanted; or NULL */
     int activation;   /* enum fnn_activation */
     const double *params;
 } fnn_epilogue;

@@ -21,9 +21,11 @@
 #if defined(__GNUC__)
 #define FNN_INLINE inline __attribute__((always_inline))
 #define FNN_UNUSED __attribute__((unused))
+#define FNN_PREFETCH(p) __builtin_prefetch(p)
 #else
 #define FNN_INLINE __forceinline
 #define FNN_UNUSED
+#define FNN_PREFETCH(p)
 #endif
 
 /* FNN(matmul) is fnn_matmul_f32 or fnn_matmul_f64. */

@@ -2,115 +2,545 @@
  * matmul.inc.h: matrix products with a fused epilogue, and sums over rows.
  *
  * Design
- * A. Sums over k run in chunks of FNN_K_CHUNK; a chunk is one fma chain from +0 in a register, chunk sums are added in
- * memory. The chunk is at the same time the cache block in k, so blocking cannot change a bit. B. The tile is MR rows
- * by NR columns: MR x NV accumulators, each step broadcasts MR elements of a and loads NV vectors of b. a is read where
- * it lies, with any strides; b is packed into panels [n / NR][k][NR], zero-padded, and stays in L2. Padding reaches no
- * output: each output is a chain of its own. C. The register loops carry an unroll pragma; without it gcc keeps the
- * accumulators in memory (a third of the speed). D. The epilogue runs on rows of a finished strip while it is in L1, by
- * the ordinary loops: fused and unfused have the same bits.
+ * A. Sums over k run in chunks of FNN_K_CHUNK; a chunk is one fma chain from +0, chunk sums are added in increasing
+ *    order. The chunk is also the cache block in k. A chain may rest in memory between two tiles: that rounds nothing.
+ * B. A tile is `rows` broadcast elements of a against `vectors` vectors of b. 6 x 2 has 12 chains, which hide the
+ *    latency of two fma units, and takes 15 of 16 registers. The register loops carry an unroll pragma; without it gcc
+ *    keeps the sums in memory (a third of the speed).
+ * C. Four ways through a product, by shape and layout, all with the same bits:
+ *      few rows      m <= MR, b's rows contiguous: b is read where it lies, once, by wide tiles in slabs of few k, so
+ *                    that the hardware sees few streams
+ *      narrow        n <= NARROW, k contiguous in both: a is transposed 8 x 8 in registers, nothing is packed
+ *      along n       b in panels of PANEL columns; where its rows are contiguous, the first strip of a reads it in
+ *                    place and leaves the panels behind, so that packing costs no pass of its own
+ *      along m       the transposed product: a in panels, b broadcast where it lies, c turned at the end. For weights
+ *                    (out, in) and batches smaller than `out`
+ *    The first two also run transposed. The last two are chosen by cost_along().
+ * D. Bias, relu and leaky_relu are applied in registers, every other activation by its ordinary loop on the finished
+ *    strip while it is in L1: fused and unfused have the same bits.
  */
 
-enum { NR = NV * VL, NC = 128 / NR * NR };
+enum {
+    NR = NV * VL,
+    PANEL = FNN_PANEL,
+    BLOCK = 128,  /* columns of b in flight: with 512 k they take 256 KiB (float32) of L2 */
+    TURNED = 512, /* rows of a transposed block, which waits in scratch to be turned */
+    NARROW = 12,
+    MOST_VECTORS = 12
+};
 
-/* c[i, j] = (first ? 0 + : c[i, j] +) sum_p a[i, p] b[p, j] for MR rows and `columns` <= NR columns. */
-static FNN_INLINE void tile(const int rows, T *c, int64_t ldc, const T *a, int64_t a_row, int64_t a_col, const T *b,
-                            int64_t k, int64_t columns, int first)
+/* Element (i, p) of the broadcast operand is data[i * row + p * col + p / PANEL * jump]. */
+typedef struct {
+    const T *data;
+    int64_t row, col, jump;
+} left;
+
+/* What becomes of the sums of a block: element (i, j) of c stands at c + i * row + j / PANEL * panel + j % PANEL. */
+typedef struct {
+    T *c, *z; /* z like c, or NULL */
+    int64_t row, panel;
+    const T *start; /* sums of the same chunk to go on from, (i, j) at start + i * start_row + j; NULL: +0 */
+    int64_t start_row;
+    int add;          /* c holds the sum of the chunks before */
+    const T *bias;    /* per column, or per row of the block; NULL: none */
+    int bias_of_rows; /* which */
+    int activation;   /* FNN_identity, FNN_relu or FNN_leaky_relu */
+    int loop;         /* an activation that the ordinary loop applies to the finished strip; FNN_identity: none */
+    const double *params;
+} sink;
+
+/* The last steps of a tile: (i, j) of its first element, `at` its place in c; fewer than all columns unless `full`. */
+static FNN_INLINE void finish_tile(const int rows, const int vectors, const int full, V sum[MR][MOST_VECTORS],
+                                   const sink *to, int64_t i, int64_t j, int64_t at, int64_t columns)
 {
-    V sum[MR][NV];
-    FNN_UNROLL(8)
-    for (int i = 0; i < rows; i++) {
-        FNN_UNROLL(8)
-        for (int j = 0; j < NV; j++) sum[i][j] = v_set1(0);
+#define EACH(...)                                                                                                      \
+    FNN_UNROLL(8)                                                                                                      \
+    for (int r = 0; r < rows; r++) {                                                                                   \
+        FNN_UNROLL(16)                                                                                                 \
+        for (int v = 0; v < vectors; v++) {                                                                            \
+            FNN_UNUSED const int64_t left = full ? VL : columns - v * VL, place = at + r * to->row + v * VL;           \
+            __VA_ARGS__;                                                                                               \
+        }                                                                                                              \
     }
-    for (int64_t p = 0; p < k; p++, a += a_col, b += NR) {
-        V bv[NV];
-        FNN_UNROLL(8)
-        for (int j = 0; j < NV; j++) bv[j] = v_load(b + j * VL);
-        FNN_UNROLL(8)
-        for (int i = 0; i < rows; i++) {
-            V av = v_set1(a[i * a_row]);
-            FNN_UNROLL(8)
-            for (int j = 0; j < NV; j++) sum[i][j] = v_madd(av, bv[j], sum[i][j]);
-        }
+    if (to->add) EACH(sum[r][v] = v_add(v_load_upto(to->c + place, left, 0), sum[r][v]))
+    if (to->bias && to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_set1(to->bias[i + r])))
+    if (to->bias && !to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_load_upto(to->bias + j + v * VL, left, 0)))
+    if (to->z) EACH(v_store_upto(to->z + place, sum[r][v], left))
+    if (to->activation == FNN_relu) EACH(sum[r][v] = relu_v(sum[r][v], (P){{0}}))
+    if (to->activation == FNN_leaky_relu) {
+        const P p = load_params(to->params);
+        EACH(sum[r][v] = leaky_relu_v(sum[r][v], p))
     }
-    FNN_UNROLL(8)
-    for (int i = 0; i < rows; i++) {
-        FNN_UNROLL(8)
-        for (int j = 0; j < NV; j++) {
-            int64_t left = columns - j * VL;
-            T *to = c + i * ldc + j * VL;
-            if (left > 0) v_store_upto(to, first ? sum[i][j] : v_add(v_load_upto(to, left, 0), sum[i][j]), left);
-        }
-    }
+    EACH(v_store_upto(to->c + place, sum[r][v], left))
+#undef EACH
 }
 
-/* The same for any rows <= MR: one compiled tile per height. */
-static void tile_of(int64_t rows, T *c, int64_t ldc, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t k,
-                    int64_t columns, int first)
+/* rows x vectors sums over depth steps; `copying` leaves the vectors of b in copy, rows of PANEL elements. */
+static FNN_INLINE void tile(const int rows, const int vectors, const int copying, const sink *to, int64_t i, int64_t j,
+                            int64_t at, int64_t columns, left a, const T *b, int64_t b_row, T *copy, int64_t depth)
+{
+    V sum[MR][MOST_VECTORS];
+    const T *x = a.data + i * a.row;
+    FNN_UNROLL(8)
+    for (int r = 0; r < rows; r++) {
+        FNN_PREFETCH(to->c + at + r * to->row);
+        FNN_UNROLL(16)
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = to->start ? v_load_upto(to->start + (i + r) * to->start_row + j + v * VL, columns - v * VL, 0)
+                                  : v_set1(0);
+    }
+    for (int64_t p = 0; p < depth; x += a.jump) {
+        const int64_t stop = depth - p < PANEL ? depth : p + PANEL;
+        for (; p < stop; p++, x += a.col, b += b_row) {
+            V bv[MOST_VECTORS];
+            FNN_UNROLL(16)
+            for (int v = 0; v < vectors; v++) bv[v] = v_load(b + v * VL);
+            if (copying) {
+                FNN_PREFETCH(b + 24 * b_row);
+                FNN_UNROLL(16)
+                for (int v = 0; v < vectors; v++) v_store(copy + v * VL, bv[v]);
+                copy += PANEL;
+            }
+            FNN_UNROLL(8)
+            for (int r = 0; r < rows; r++) {
+                V av = v_set1(x[r * a.row]);
+                FNN_UNROLL(16)
+                for (int v = 0; v < vectors; v++) sum[r][v] = v_madd(av, bv[v], sum[r][v]);
+            }
+        }
+    }
+    if (columns >= vectors * VL)
+        finish_tile(rows, vectors, 1, sum, to, i, j, at, columns);
+    else
+        finish_tile(rows, vectors, 0, sum, to, i, j, at, columns);
+}
+
+/* One compiled tile per height. */
+#define TILE(rows, vectors, copying) tile(rows, vectors, copying, to, i, j, at, columns, a, b, b_row, copy, depth)
+#define TILE_ARGUMENTS                                                                                                 \
+    const sink *to, int64_t i, int64_t j, int64_t at, int64_t columns, left a, const T *b, int64_t b_row, T *copy,     \
+        int64_t depth
+
+static void tile_of(int64_t rows, TILE_ARGUMENTS)
 {
     switch (rows) {
-    case 1: tile(1, c, ldc, a, a_row, a_col, b, k, columns, first); break;
-    case 2: tile(2, c, ldc, a, a_row, a_col, b, k, columns, first); break;
-    case 3: tile(3, c, ldc, a, a_row, a_col, b, k, columns, first); break;
-    case 4: tile(4, c, ldc, a, a_row, a_col, b, k, columns, first); break;
-    case 5: tile(5, c, ldc, a, a_row, a_col, b, k, columns, first); break;
-    default: tile(6, c, ldc, a, a_row, a_col, b, k, columns, first); break;
+    case 1: TILE(1, NV, 0); break;
+    case 2: TILE(2, NV, 0); break;
+    case 3: TILE(3, NV, 0); break;
+    case 4: TILE(4, NV, 0); break;
+    case 5: TILE(5, NV, 0); break;
+    default: TILE(6, NV, 0); break;
     }
 }
 
-/* b[0..k, 0..n] into panels of NR columns, the last one padded with zeros. */
-static void pack(T *panel, const T *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
+/* For the first of several strips: height() gives it no fewer than 4 rows. */
+static void copying_tile_of(int64_t rows, TILE_ARGUMENTS)
 {
-    for (int64_t j = 0; j < n; j += NR, panel += k * NR) {
-        int64_t columns = n - j < NR ? n - j : NR;
-        for (int64_t p = 0; p < k; p++) {
-            const T *from = b + p * b_row + j * b_col;
-            T *to = panel + p * NR;
-            if (columns == NR)
-                for (int64_t q = 0; q < NR; q++) to[q] = from[q * b_col];
+    switch (rows) {
+    case 4: TILE(4, NV, 1); break;
+    case 5: TILE(5, NV, 1); break;
+    default: TILE(6, NV, 1); break;
+    }
+}
+
+/* Tiles with 12 chains for fewer rows than 6. */
+static const int wide_vectors[MR] = {12, 6, 4, 3, NV, NV};
+static void wide_tile_of(int64_t rows, TILE_ARGUMENTS)
+{
+    switch (rows) {
+    case 1: TILE(1, 12, 0); break;
+    case 2: TILE(2, 6, 0); break;
+    case 3: TILE(3, 4, 0); break;
+    case 4: TILE(4, 3, 0); break;
+    default: tile_of(rows, to, i, j, at, columns, a, b, b_row, copy, depth); break;
+    }
+}
+
+/* The height of the next strip of `left` rows: 7 to 9 rows make two strips of about a half, as 1 to 3 rows have too few
+ * chains to be fast. */
+static int64_t height(int64_t left) { return left <= MR ? left : left < MR + 4 ? (left + 1) / 2 : MR; }
+
+static int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/* Columns [0, VL) of VL rows at p, as vectors of one column each; rows and columns beyond what is left are zero. */
+static FNN_INLINE void load_columns(V column[VL], const T *p, int64_t row, int64_t rows_left, int64_t columns_left)
+{
+    T part[VL * VL];
+    if (rows_left < VL || columns_left < VL) {
+        for (int r = 0; r < VL; r++)
+            v_store(part + r * VL, r < rows_left ? v_load_upto(p + r * row, columns_left, 0) : v_set1(0));
+        p = part;
+        row = VL;
+    }
+    v_load_columns(column, p, row);
+}
+
+/* `width` columns of x, of which `columns` exist and the others are zero, over depth rows, to packed (depth, width).
+ * Element (p, j) of x stands at x + p * row + j * col. */
+static FNN_INLINE void pack_columns(const int64_t width, T *packed, const T *x, int64_t row, int64_t col,
+                                    int64_t columns, int64_t depth)
+{
+    if (col == 1) {
+        for (int64_t p = 0; p < depth; p++)
+            for (int64_t j = 0; j < width; j += VL)
+                v_store_upto(packed + p * width + j, v_load_upto(x + p * row + j, columns - j, 0), width - j);
+    } else if (row == 1) {
+        for (int64_t p = 0; p < depth; p += VL)
+            for (int64_t j = 0; j < width; j += VL) {
+                V column[VL];
+                load_columns(column, x + p + j * col, col, columns - j, depth - p);
+                for (int q = 0; q < VL && p + q < depth; q++)
+                    v_store_upto(packed + (p + q) * width + j, column[q], width - j);
+            }
+    } else {
+        for (int64_t p = 0; p < depth; p++)
+            for (int64_t j = 0; j < width; j++) packed[p * width + j] = j < columns ? x[p * row + j * col] : 0;
+    }
+}
+
+static void pack_panel(T *panel, const T *x, int64_t row, int64_t col, int64_t columns, int64_t depth)
+{
+    pack_columns(PANEL, panel, x, row, col, columns, depth);
+}
+
+/* The activation of a finished strip, where its loop has to apply it. */
+static void finish_strip(const sink *to, int64_t i, int64_t rows, int64_t columns)
+{
+    if (to->loop == FNN_identity) return;
+    T *c = to->c + i * to->row;
+    const fnn_forward_fn activate = forward_loops[to->loop];
+    if (to->row == PANEL)
+        for (int64_t j = 0; j < columns; j += PANEL, c += to->panel) activate(c, c, rows * PANEL, to->params);
+    else
+        for (int64_t r = 0; r < rows; r++, c += to->row) activate(c, c, columns, to->params);
+}
+
+/* c = a times panels, over one chunk: `rows` rows of a against `columns` columns. Panel q starts at panels + q *
+ * stride. in_place, unless NULL, is where the full panels still lie as rows of a matrix, to be left in panels. */
+static void multiply_block(const sink *to, left a, T *panels, int64_t stride, const T *in_place, int64_t in_place_row,
+                           int64_t rows, int64_t columns, int64_t depth)
+{
+    for (int64_t i = 0, strip; i < rows; i += strip) {
+        strip = height(rows - i);
+        for (int64_t j = 0; j < columns; j += NR) {
+            const int64_t left = columns - j, at = i * to->row + j / PANEL * to->panel + j % PANEL;
+            T *panel = panels + j / PANEL * stride + j % PANEL;
+            const int there = in_place && j / PANEL * PANEL + PANEL <= columns;
+            if (!there || i > 0)
+                tile_of(strip, to, i, j, at, left, a, panel, PANEL, NULL, depth);
+            else if (strip == rows)
+                tile_of(strip, to, i, j, at, left, a, in_place + j, in_place_row, NULL, depth);
             else
-                for (int64_t q = 0; q < NR; q++) to[q] = q < columns ? from[q * b_col] : 0;
+                copying_tile_of(strip, to, i, j, at, left, a, in_place + j, in_place_row, panel, depth);
+        }
+        finish_strip(to, i, strip, columns);
+    }
+}
+
+/* What a product's epilogue asks of the tiles and loops, before and after the last chunk. */
+static sink make_sink(T *c, T *z, int64_t row, int64_t panel, const T *bias, int bias_of_rows, const fnn_epilogue *e,
+                      int first, int last)
+{
+    const int in_registers = e->activation == FNN_relu || e->activation == FNN_leaky_relu;
+    sink to = {.c = c, .row = row, .panel = panel, .add = !first, .params = e->params};
+    to.activation = last && in_registers ? e->activation : FNN_identity;
+    to.loop = last && !in_registers ? e->activation : FNN_identity;
+    to.z = last ? z : NULL;
+    to.bias = last ? bias : NULL;
+    to.bias_of_rows = bias_of_rows;
+    return to;
+}
+
+/* A product, with everything resolved: pointers of type T, and whether it is the transpose that is asked for. */
+typedef struct {
+    T *c, *z;
+    int64_t row;
+    fnn_matrix a, b;
+    int64_t m, n, k;
+    const T *bias;
+    const fnn_epilogue *e;
+} product;
+
+static left left_of(const fnn_matrix *a, int64_t i, int64_t p)
+{
+    left l = {(const T *)a->data + i * a->row + p * a->col, a->row, a->col, 0};
+    return l;
+}
+
+/* Few rows: tiles of many columns over slabs of few k, b in place. A chain that is not the first of its sums waits in
+ * scratch for its chunk to end. */
+static int few_rows(const product *g)
+{
+    const int64_t m = g->m, n = g->n, k = g->k, slab = m == 1 ? 16 : 32, wide = wide_vectors[m - 1] * VL;
+    T *waiting = NULL;
+    if (k > FNN_K_CHUNK && !(waiting = fnn_scratch(m * n * (int64_t)sizeof(T)))) return FNN_NO_MEMORY;
+    for (int64_t chunk = 0; chunk < k; chunk += FNN_K_CHUNK) {
+        const int64_t end = k - chunk < FNN_K_CHUNK ? k : chunk + FNN_K_CHUNK;
+        for (int64_t p = chunk; p < end; p += slab) {
+            const int64_t depth = end - p < slab ? end - p : slab;
+            const int done = p + depth == end;
+            sink to = make_sink(g->c, g->z, g->row, PANEL, g->bias, 0, g->e, chunk == 0, p + depth == k);
+            if (chunk > 0 && !done) to.c = waiting, to.row = n, to.add = 0;
+            if (p > chunk) to.start = chunk > 0 ? waiting : g->c, to.start_row = chunk > 0 ? n : g->row;
+            const left a = left_of(&g->a, 0, p);
+            for (int64_t j = 0, columns; j < n; j += columns) {
+                const T *b = (const T *)g->b.data + p * g->b.row + j;
+                if (n - j >= wide) {
+                    columns = wide;
+                    wide_tile_of(m, &to, 0, j, j, columns, a, b, g->b.row, NULL, depth);
+                } else if (n - j >= NR) {
+                    columns = NR;
+                    tile_of(m, &to, 0, j, j, columns, a, b, g->b.row, NULL, depth);
+                } else {
+                    T edge[32 * PANEL];
+                    columns = n - j;
+                    pack_panel(edge, b, g->b.row, 1, columns, depth);
+                    tile_of(m, &to, 0, j, j, columns, a, edge, PANEL, NULL, depth);
+                }
+            }
+            finish_strip(&to, 0, m, n);
+        }
+    }
+    return FNN_OK;
+}
+
+/* A narrow product as its long side sees it: sums (r, s) over p of many[r * many_row + p] * few[p * count + s]. */
+typedef struct {
+    const T *many, *few;
+    int64_t many_row, rows, k;
+    T *c, *z; /* element (r, s) at r * row + s * col; one of them is 1 */
+    int64_t row, col;
+    const T *bias; /* per s, or per r with bias_of_rows */
+    int bias_of_rows;
+    const fnn_epilogue *e;
+} long_side;
+
+/* `count` sums of one vector of rows, left of them to be stored. */
+static FNN_INLINE void finish_narrow(const int count, const long_side *g, const V total[NARROW], int64_t r)
+{
+    const P p = load_params(g->e->params);
+    const int64_t left = g->rows - r;
+    FNN_UNROLL(16)
+    for (int s = 0; s < count; s++) {
+        V y = total[s];
+        if (g->bias) y = v_add(y, g->bias_of_rows ? v_load_upto(g->bias + r, left, 0) : v_set1(g->bias[s]));
+        const V z = y;
+        if (g->e->activation == FNN_relu) y = relu_v(y, p);
+        if (g->e->activation == FNN_leaky_relu) y = leaky_relu_v(y, p);
+        const int64_t at = r * g->row + s * g->col;
+        if (g->row == 1) {
+            if (g->z) v_store_upto(g->z + at, z, left);
+            v_store_upto(g->c + at, y, left);
+        } else {
+            T lane[2 * VL];
+            v_store(lane, y);
+            v_store(lane + VL, z);
+            for (int64_t l = 0; l < VL && l < left; l++) {
+                g->c[at + l * g->row] = lane[l];
+                if (g->z) g->z[at + l * g->row] = lane[VL + l];
+            }
         }
     }
 }
 
-/* z = s + bias, y = activation(z) on one row of n finished sums in y; z may be NULL. */
-static void finish_row(T *y, T *z, const T *bias, int64_t n, const fnn_epilogue *e)
+/* groups x VL rows from r on. */
+static FNN_INLINE void narrow_rows(const int groups, const int count, const long_side *g, int64_t r)
 {
-    if (bias)
-        for (int64_t i = 0; i < n; i += VL)
-            v_store_upto(y + i, v_add(v_load_upto(y + i, n - i, 0), v_load_upto(bias + i, n - i, 0)), n - i);
-    if (z) memcpy(z, y, (size_t)n * sizeof *z);
-    if (e->activation != FNN_identity) forward_loops[e->activation](y, y, n, e->params);
+    V total[4][NARROW];
+    int64_t chunk = 0;
+    do {
+        const int64_t end = g->k - chunk < FNN_K_CHUNK ? g->k : chunk + FNN_K_CHUNK;
+        V sum[4][NARROW];
+        FNN_UNROLL(4)
+        for (int h = 0; h < groups; h++) {
+            FNN_UNROLL(16)
+            for (int s = 0; s < count; s++) sum[h][s] = v_set1(0);
+        }
+        for (int64_t p = chunk; p < end; p += VL) {
+            const T *few = g->few + p * count;
+            FNN_UNROLL(4)
+            for (int h = 0; h < groups; h++) {
+                const int64_t first = r + h * VL;
+                if (first >= g->rows) continue;
+                V column[VL];
+                load_columns(column, g->many + first * g->many_row + p, g->many_row, g->rows - first, end - p);
+                if (end - p >= VL) {
+                    FNN_UNROLL(8)
+                    for (int q = 0; q < VL; q++) {
+                        FNN_UNROLL(16)
+                        for (int s = 0; s < count; s++)
+                            sum[h][s] = v_madd(column[q], v_set1(few[q * count + s]), sum[h][s]);
+                    }
+                } else {
+                    T rest[VL * VL];
+                    FNN_UNROLL(8)
+                    for (int q = 0; q < VL; q++) v_store(rest + q * VL, column[q]);
+                    for (int64_t q = 0; q < end - p; q++) {
+                        FNN_UNROLL(16)
+                        for (int s = 0; s < count; s++)
+                            sum[h][s] = v_madd(v_load(rest + q * VL), v_set1(few[q * count + s]), sum[h][s]);
+                    }
+                }
+            }
+        }
+        FNN_UNROLL(4)
+        for (int h = 0; h < groups; h++) {
+            FNN_UNROLL(16)
+            for (int s = 0; s < count; s++) total[h][s] = chunk == 0 ? sum[h][s] : v_add(total[h][s], sum[h][s]);
+        }
+        chunk = end;
+    } while (chunk < g->k);
+    FNN_UNROLL(4)
+    for (int h = 0; h < groups; h++)
+        if (r + h * VL < g->rows) finish_narrow(count, g, total[h], r + h * VL);
 }
 
-static int FNN(matmul)(void *c_, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
-                       const fnn_epilogue *e)
+/* As many vectors of rows at a time as give 12 chains, or nearly. */
+#define NARROW_CASE(count, groups)                                                                                     \
+    case count:                                                                                                        \
+        for (int64_t r = 0; r < g->rows; r += groups * VL) narrow_rows(groups, count, g, r);                           \
+        break;
+static void narrow_of(int64_t count, const long_side *g)
 {
-    T *c = c_;
-    const T *a_data = a.data, *b_data = b.data, *bias = e->bias;
-    int64_t deepest = k < FNN_K_CHUNK ? k : FNN_K_CHUNK, widest = (n < NC ? n + NR - 1 : NC) / NR * NR;
-    T *panels = fnn_scratch(deepest * widest * (int64_t)sizeof(T));
-    if (!panels) return FNN_NO_MEMORY;
-    for (int64_t j = 0; j < n; j += NC) {
-        int64_t width = n - j < NC ? n - j : NC, p = 0;
-        do { /* once even for k = 0: an empty sum is +0 */
-            int64_t depth = k - p < FNN_K_CHUNK ? k - p : FNN_K_CHUNK;
-            int last = p + depth == k;
-            pack(panels, b_data + p * b.row + j * b.col, b.row, b.col, depth, width);
-            for (int64_t i = 0; i < m; i += MR) {
-                int64_t rows = m - i < MR ? m - i : MR;
-                for (int64_t q = 0; q < width; q += NR)
-                    tile_of(rows, c + i * ldc + j + q, ldc, a_data + i * a.row + p * a.col, a.row, a.col,
-                            panels + q * depth, depth, width - q < NR ? width - q : NR, p == 0);
-                for (int64_t r = i; last && r < i + rows; r++)
-                    finish_row(c + r * ldc + j, e->z ? (T *)e->z + r * n + j : NULL, bias ? bias + j : NULL, width, e);
-            }
-            p += depth;
-        } while (p < k);
+    switch (count) {
+        NARROW_CASE(1, 4)
+        NARROW_CASE(2, 4)
+        NARROW_CASE(3, 3)
+        NARROW_CASE(4, 2)
+        NARROW_CASE(5, 2)
+        NARROW_CASE(6, 2)
+        NARROW_CASE(7, 1)
+        NARROW_CASE(8, 1)
+        NARROW_CASE(9, 1)
+        NARROW_CASE(10, 1)
+        NARROW_CASE(11, 1)
+        NARROW_CASE(12, 1)
+    }
+}
+
+/* Few columns (or, turned, few rows): the long operand has contiguous k, the other is brought to (k, count). */
+static int narrow(const product *g, int turned)
+{
+    const fnn_matrix *many = turned ? &g->b : &g->a;
+    const int64_t count = turned ? g->m : g->n, row = turned ? g->a.col : g->b.row, col = turned ? g->a.row : g->b.col;
+    const T *few = turned ? g->a.data : g->b.data;
+    long_side side = {many->data,
+                      few,
+                      turned ? many->col : many->row,
+                      turned ? g->n : g->m,
+                      g->k,
+                      g->c,
+                      g->z,
+                      turned ? 1 : g->row,
+                      turned ? g->row : 1,
+                      g->bias,
+                      turned,
+                      g->e};
+    if (row != count || (col != 1 && count > 1)) {
+        T *packed = fnn_scratch(count * g->k * (int64_t)sizeof(T));
+        if (!packed) return FNN_NO_MEMORY;
+        pack_columns(count, packed, few, row, col, count, g->k);
+        side.few = packed;
+    }
+    narrow_of(count, &side);
+    if (g->e->activation != FNN_relu && g->e->activation != FNN_leaky_relu && g->e->activation != FNN_identity) {
+        const fnn_forward_fn activate = forward_loops[g->e->activation];
+        if (g->row == g->n)
+            activate(g->c, g->c, g->m * g->n, g->e->params);
+        else
+            for (int64_t i = 0; i < g->m; i++) activate(g->c + i * g->row, g->c + i * g->row, g->n, g->e->params);
     }
     return FNN_OK;
+}
+
+/* b in panels; c where it belongs. */
+static int along_n(const product *g)
+{
+    const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
+    const int64_t widest = round_up(g->n < BLOCK ? g->n : BLOCK, PANEL);
+    T *panels = fnn_scratch(deepest * widest * (int64_t)sizeof(T));
+    if (!panels) return FNN_NO_MEMORY;
+    for (int64_t j = 0; j < g->n; j += BLOCK) {
+        const int64_t columns = g->n - j < BLOCK ? g->n - j : BLOCK;
+        int64_t p = 0;
+        do { /* once even for k = 0: an empty sum is +0 */
+            const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
+            const T *b = (const T *)g->b.data + p * g->b.row + j * g->b.col;
+            const sink to = make_sink(g->c + j, g->z ? g->z + j : NULL, g->row, PANEL, g->bias ? g->bias + j : NULL, 0,
+                                      g->e, p == 0, p + depth == g->k);
+            for (int64_t q = 0; q < columns; q += PANEL)
+                if (g->b.col != 1 || columns - q < PANEL)
+                    pack_panel(panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, columns - q, depth);
+            multiply_block(&to, left_of(&g->a, 0, p), panels, depth * PANEL, g->b.col == 1 ? b : NULL, g->b.row, g->m,
+                           columns, depth);
+            p += depth;
+        } while (p < g->k);
+    }
+    return FNN_OK;
+}
+
+/* rows[i, j] = panels[j, i] for PANEL columns i of panels (n, PANEL), of which `columns` are wanted. */
+static void turn(T *rows, int64_t row, const T *panel, int64_t n, int64_t columns)
+{
+    for (int64_t j = 0; j < n; j += VL)
+        for (int64_t i = 0; i < columns; i += VL) {
+            V column[VL];
+            load_columns(column, panel + j * PANEL + i, PANEL, n - j, VL);
+            for (int q = 0; q < VL && i + q < columns; q++) v_store_upto(rows + (i + q) * row + j, column[q], n - j);
+        }
+}
+
+/* The transposed product: a in panels, b broadcast; c and z are built in panels and turned. */
+static int along_m(const product *g)
+{
+    const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
+    const int64_t widest = round_up(g->m < BLOCK ? g->m : BLOCK, PANEL), tallest = g->n < TURNED ? g->n : TURNED;
+    T *panels = fnn_scratch((deepest + 2 * tallest) * widest * (int64_t)sizeof(T));
+    if (!panels) return FNN_NO_MEMORY;
+    T *c = panels + deepest * widest, *z = g->z ? c + tallest * widest : NULL;
+    for (int64_t i = 0; i < g->m; i += BLOCK)
+        for (int64_t j = 0; j < g->n; j += TURNED) {
+            const int64_t columns = g->m - i < BLOCK ? g->m - i : BLOCK, rows = g->n - j < TURNED ? g->n - j : TURNED;
+            int64_t p = 0;
+            do {
+                const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
+                const T *a = (const T *)g->a.data + i * g->a.row + p * g->a.col;
+                const sink to = make_sink(c, z, PANEL, rows * PANEL, g->bias ? g->bias + j : NULL, 1, g->e, p == 0,
+                                          p + depth == g->k);
+                const fnn_matrix turned = {g->b.data, g->b.col, g->b.row};
+                for (int64_t q = 0; q < columns; q += PANEL)
+                    pack_panel(panels + q * depth, a + q * g->a.row, g->a.col, g->a.row, columns - q, depth);
+                multiply_block(&to, left_of(&turned, j, p), panels, depth * PANEL, NULL, 0, rows,
+                               round_up(columns, PANEL), depth);
+                p += depth;
+            } while (p < g->k);
+            for (int64_t q = 0; q < columns; q += PANEL) {
+                const int64_t wanted = columns - q < PANEL ? columns - q : PANEL, at = (i + q) * g->row + j;
+                turn(g->c + at, g->row, c + q * rows, rows, wanted);
+                if (z) turn(g->z + at, g->row, z + q * rows, rows, wanted);
+            }
+        }
+    return FNN_OK;
+}
+
+/* Relative cost of a product in panels along `n`, in multiply-adds; b_row and b_col are the strides of what is packed.
+ * A contiguous row costs nothing to pack, turning an element costs four, a scattered one two vectors. */
+static int64_t cost_along(int64_t n, int64_t m, int64_t k, int64_t b_row, int64_t b_col)
+{
+    const int64_t pack = b_col == 1 ? 0 : b_row == 1 ? 4 : 2 * VL;
+    return round_up(n, NR) * m * k + pack * n * k;
+}
+
+static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
+                       const fnn_epilogue *e)
+{
+    const product g = {c, e->activation == FNN_identity ? NULL : e->z, ldc, a, b, m, n, k, e->bias, e};
+    if (k > 0 && n > NARROW && m <= MR && b.col == 1) return few_rows(&g);
+    if (k > 0 && n <= NARROW && a.col == 1) return narrow(&g, 0);
+    if (k > 0 && m <= NARROW && b.row == 1) return narrow(&g, 1);
+    const int64_t along_rows = cost_along(n, m, k, b.row, b.col);
+    const int64_t along_columns = cost_along(m, n, k, a.col, a.row) + 4 * m * n;
+    return along_rows <= along_columns ? along_n(&g) : along_m(&g);
 }
 
 /* One chunk of rows, added in increasing order from +0; `left` columns. */

@@ -118,6 +118,12 @@ enum { VL = WL };
 
 #endif
 
+static inline void v_load_columns(V column[VL], const T *p, int64_t row)
+{
+    (void)row;
+    column[0] = *p;
+}
+
 /* One lane has no parts: these are never reached, but the loops name them. */
 static inline V v_load_part(const T *p, int64_t n, T fill) { return n > 0 ? *p : fill; }
 static inline void v_store_part(T *p, V a, int64_t n)
