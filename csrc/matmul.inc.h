@@ -29,13 +29,7 @@ enum {
     MOST_VECTORS = 12
 };
 
-/* Element (i, p) of the broadcast operand is data[i * row + p * col + p / PANEL * jump]. */
-typedef struct {
-    const T *data;
-    int64_t row, col, jump;
-} left;
-
-/* What becomes of the sums of a block: element (i, j) of c stands at c + i * row + j / PANEL * panel + j % PANEL. */
+/* What becomes of the sums of a block: element (i, j) of c stands at place(to, i, j). */
 typedef struct {
     T *c, *z; /* z like c, or NULL */
     int64_t row, panel;
@@ -49,111 +43,132 @@ typedef struct {
     const double *params;
 } sink;
 
-/* The last steps of a tile: (i, j) of its first element, `at` its place in c; fewer than all columns unless `full`. */
-static FNN_INLINE void finish_tile(const int rows, const int vectors, const int full, V sum[MR][MOST_VECTORS],
-                                   const sink *to, int64_t i, int64_t j, int64_t at, int64_t columns)
+static FNN_INLINE int64_t place(const sink *to, int64_t i, int64_t j)
 {
+    return i * to->row + j / PANEL * to->panel + j % PANEL;
+}
+
+/* The steps of a tile: element (i, p) of a is broadcast from a + i * a_row + p * a_col, vector v of b at step p stands
+ * at b + p * b_row + v * VL. */
+typedef struct {
+    const T *a, *b;
+    int64_t a_row, a_col, b_row, depth;
+    T *copy; /* receives the vectors of b in rows of PANEL */
+} steps;
+
+/* rows x vectors sums, from element (i, j) of the block on. */
+static FNN_INLINE void tile(const int rows, const int vectors, const int copying, const sink *to, int64_t i, int64_t j,
+                            const steps *s)
+{
+    V sum[MR][MOST_VECTORS];
 #define EACH(...)                                                                                                      \
     FNN_UNROLL(8)                                                                                                      \
     for (int r = 0; r < rows; r++) {                                                                                   \
         FNN_UNROLL(16)                                                                                                 \
-        for (int v = 0; v < vectors; v++) {                                                                            \
-            FNN_UNUSED const int64_t left = full ? VL : columns - v * VL, place = at + r * to->row + v * VL;           \
-            __VA_ARGS__;                                                                                               \
-        }                                                                                                              \
+        for (int v = 0; v < vectors; v++) __VA_ARGS__;                                                                 \
     }
-    if (to->add) EACH(sum[r][v] = v_add(v_load_upto(to->c + place, left, 0), sum[r][v]))
+    EACH(sum[r][v] = v_set1(0))
+    if (to->start) EACH(sum[r][v] = v_load(to->start + (i + r) * to->start_row + j + v * VL))
+    T *const prefetched = to->c + place(to, i, j);
+    FNN_UNROLL(8)
+    for (int r = 0; r < rows; r++) FNN_PREFETCH(prefetched + r * to->row);
+
+    const int64_t a_row = s->a_row, a_col = s->a_col, b_row = s->b_row;
+    const T *a = s->a, *b = s->b;
+    T *copy = s->copy;
+    for (int64_t left = s->depth; left > 0; left--, a += a_col, b += b_row) {
+        V bv[MOST_VECTORS];
+        FNN_UNROLL(16)
+        for (int v = 0; v < vectors; v++) bv[v] = v_load(b + v * VL);
+        if (copying) {
+            FNN_PREFETCH(b + 24 * b_row);
+            FNN_UNROLL(16)
+            for (int v = 0; v < vectors; v++) v_store(copy + v * VL, bv[v]);
+            copy += PANEL;
+        }
+        FNN_UNROLL(8)
+        for (int r = 0; r < rows; r++) {
+            V av = v_set1(a[r * a_row]);
+            FNN_UNROLL(16)
+            for (int v = 0; v < vectors; v++) sum[r][v] = v_madd(av, bv[v], sum[r][v]);
+        }
+    }
+
+    const int64_t row = to->row, at = place(to, i, j);
+    T *const c = to->c + at;
+    if (to->add) EACH(sum[r][v] = v_add(v_load(c + r * row + v * VL), sum[r][v]))
     if (to->bias && to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_set1(to->bias[i + r])))
-    if (to->bias && !to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_load_upto(to->bias + j + v * VL, left, 0)))
-    if (to->z) EACH(v_store_upto(to->z + place, sum[r][v], left))
-    if (to->activation == FNN_relu) EACH(sum[r][v] = relu_v(sum[r][v], (P){{0}}))
-    if (to->activation == FNN_leaky_relu) {
+    if (to->bias && !to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_load(to->bias + j + v * VL)))
+    if (to->z) EACH(v_store(to->z + at + r * row + v * VL, sum[r][v]))
+    if (to->activation != FNN_identity) {
         const P p = load_params(to->params);
-        EACH(sum[r][v] = leaky_relu_v(sum[r][v], p))
+        if (to->activation == FNN_relu)
+            EACH(sum[r][v] = relu_v(sum[r][v], p))
+        else
+            EACH(sum[r][v] = leaky_relu_v(sum[r][v], p))
     }
-    EACH(v_store_upto(to->c + place, sum[r][v], left))
+    EACH(v_store(c + r * row + v * VL, sum[r][v]))
 #undef EACH
 }
 
-/* rows x vectors sums over depth steps; `copying` leaves the vectors of b in copy, rows of PANEL elements. */
-static FNN_INLINE void tile(const int rows, const int vectors, const int copying, const sink *to, int64_t i, int64_t j,
-                            int64_t at, int64_t columns, left a, const T *b, int64_t b_row, T *copy, int64_t depth)
+/* One compiled tile per height; those that copy b are the first of several strips, to which height() gives 4 rows or
+ * more. */
+static void tile_of(int64_t rows, const sink *to, int64_t i, int64_t j, const steps *s)
 {
-    V sum[MR][MOST_VECTORS];
-    const T *x = a.data + i * a.row;
-    FNN_UNROLL(8)
-    for (int r = 0; r < rows; r++) {
-        FNN_PREFETCH(to->c + at + r * to->row);
-        FNN_UNROLL(16)
-        for (int v = 0; v < vectors; v++)
-            sum[r][v] = to->start ? v_load_upto(to->start + (i + r) * to->start_row + j + v * VL, columns - v * VL, 0)
-                                  : v_set1(0);
-    }
-    for (int64_t p = 0; p < depth; x += a.jump) {
-        const int64_t stop = depth - p < PANEL ? depth : p + PANEL;
-        for (; p < stop; p++, x += a.col, b += b_row) {
-            V bv[MOST_VECTORS];
-            FNN_UNROLL(16)
-            for (int v = 0; v < vectors; v++) bv[v] = v_load(b + v * VL);
-            if (copying) {
-                FNN_PREFETCH(b + 24 * b_row);
-                FNN_UNROLL(16)
-                for (int v = 0; v < vectors; v++) v_store(copy + v * VL, bv[v]);
-                copy += PANEL;
-            }
-            FNN_UNROLL(8)
-            for (int r = 0; r < rows; r++) {
-                V av = v_set1(x[r * a.row]);
-                FNN_UNROLL(16)
-                for (int v = 0; v < vectors; v++) sum[r][v] = v_madd(av, bv[v], sum[r][v]);
-            }
-        }
-    }
-    if (columns >= vectors * VL)
-        finish_tile(rows, vectors, 1, sum, to, i, j, at, columns);
-    else
-        finish_tile(rows, vectors, 0, sum, to, i, j, at, columns);
-}
-
-/* One compiled tile per height. */
-#define TILE(rows, vectors, copying) tile(rows, vectors, copying, to, i, j, at, columns, a, b, b_row, copy, depth)
-#define TILE_ARGUMENTS                                                                                                 \
-    const sink *to, int64_t i, int64_t j, int64_t at, int64_t columns, left a, const T *b, int64_t b_row, T *copy,     \
-        int64_t depth
-
-static void tile_of(int64_t rows, TILE_ARGUMENTS)
-{
-    switch (rows) {
-    case 1: TILE(1, NV, 0); break;
-    case 2: TILE(2, NV, 0); break;
-    case 3: TILE(3, NV, 0); break;
-    case 4: TILE(4, NV, 0); break;
-    case 5: TILE(5, NV, 0); break;
-    default: TILE(6, NV, 0); break;
-    }
-}
-
-/* For the first of several strips: height() gives it no fewer than 4 rows. */
-static void copying_tile_of(int64_t rows, TILE_ARGUMENTS)
-{
-    switch (rows) {
-    case 4: TILE(4, NV, 1); break;
-    case 5: TILE(5, NV, 1); break;
-    default: TILE(6, NV, 1); break;
+    switch (rows + (s->copy ? MR : 0)) {
+    case 1: tile(1, NV, 0, to, i, j, s); break;
+    case 2: tile(2, NV, 0, to, i, j, s); break;
+    case 3: tile(3, NV, 0, to, i, j, s); break;
+    case 4: tile(4, NV, 0, to, i, j, s); break;
+    case 5: tile(5, NV, 0, to, i, j, s); break;
+    case 6: tile(6, NV, 0, to, i, j, s); break;
+    case MR + 4: tile(4, NV, 1, to, i, j, s); break;
+    case MR + 5: tile(5, NV, 1, to, i, j, s); break;
+    default: tile(6, NV, 1, to, i, j, s); break;
     }
 }
 
 /* Tiles with 12 chains for fewer rows than 6. */
 static const int wide_vectors[MR] = {12, 6, 4, 3, NV, NV};
-static void wide_tile_of(int64_t rows, TILE_ARGUMENTS)
+static void wide_tile_of(int64_t rows, const sink *to, int64_t i, int64_t j, const steps *s)
 {
     switch (rows) {
-    case 1: TILE(1, 12, 0); break;
-    case 2: TILE(2, 6, 0); break;
-    case 3: TILE(3, 4, 0); break;
-    case 4: TILE(4, 3, 0); break;
-    default: tile_of(rows, to, i, j, at, columns, a, b, b_row, copy, depth); break;
+    case 1: tile(1, 12, 0, to, i, j, s); break;
+    case 2: tile(2, 6, 0, to, i, j, s); break;
+    case 3: tile(3, 4, 0, to, i, j, s); break;
+    case 4: tile(4, 3, 0, to, i, j, s); break;
+    default: tile_of(rows, to, i, j, s); break;
     }
+}
+
+/* to[i, j] = from[i, j] */
+static void copy_rows(T *to, int64_t to_row, const T *from, int64_t from_row, int64_t rows, int64_t columns)
+{
+    for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)columns * sizeof(T));
+}
+
+/* A tile of which only `columns` exist: it works in a buffer, b is already padded. */
+static void edge_tile(int64_t rows, int64_t columns, const sink *to, int64_t i, int64_t j, const steps *s)
+{
+    T c[MR * NR], z[MR * NR], start[MR * NR] = {0}, bias[NR] = {0};
+    const int64_t at = place(to, i, j);
+    sink edge = *to;
+    edge.c = c;
+    edge.row = NR;
+    if (to->add) copy_rows(c, NR, to->c + at, to->row, rows, columns);
+    if (to->z) edge.z = z;
+    if (to->start) {
+        copy_rows(start, NR, to->start + i * to->start_row + j, to->start_row, rows, columns);
+        edge.start = start;
+        edge.start_row = NR;
+    }
+    if (to->bias) {
+        memcpy(bias, to->bias + (to->bias_of_rows ? i : j), (size_t)(to->bias_of_rows ? rows : columns) * sizeof(T));
+        edge.bias = bias;
+    }
+    tile_of(rows, &edge, 0, 0, s);
+    copy_rows(to->c + at, to->row, c, NR, rows, columns);
+    if (to->z) copy_rows(to->z + at, to->row, z, NR, rows, columns);
 }
 
 /* The height of the next strip of `left` rows: 7 to 9 rows make two strips of about a half, as 1 to 3 rows have too few
@@ -215,23 +230,31 @@ static void finish_strip(const sink *to, int64_t i, int64_t rows, int64_t column
         for (int64_t r = 0; r < rows; r++, c += to->row) activate(c, c, columns, to->params);
 }
 
+/* Element (i, p) of the broadcast operand is data[i * row + p * col]. */
+typedef struct {
+    const T *data;
+    int64_t row, col;
+} left;
+
 /* c = a times panels, over one chunk: `rows` rows of a against `columns` columns. Panel q starts at panels + q *
  * stride. in_place, unless NULL, is where the full panels still lie as rows of a matrix, to be left in panels. */
-static void multiply_block(const sink *to, left a, T *panels, int64_t stride, const T *in_place, int64_t in_place_row,
-                           int64_t rows, int64_t columns, int64_t depth)
+static void multiply_block(const sink *to, const left *a, T *panels, int64_t stride, const T *in_place,
+                           int64_t in_place_row, int64_t rows, int64_t columns, int64_t depth)
 {
     for (int64_t i = 0, strip; i < rows; i += strip) {
         strip = height(rows - i);
         for (int64_t j = 0; j < columns; j += NR) {
-            const int64_t left = columns - j, at = i * to->row + j / PANEL * to->panel + j % PANEL;
-            T *panel = panels + j / PANEL * stride + j % PANEL;
-            const int there = in_place && j / PANEL * PANEL + PANEL <= columns;
-            if (!there || i > 0)
-                tile_of(strip, to, i, j, at, left, a, panel, PANEL, NULL, depth);
-            else if (strip == rows)
-                tile_of(strip, to, i, j, at, left, a, in_place + j, in_place_row, NULL, depth);
+            T *const panel = panels + j / PANEL * stride + j % PANEL;
+            steps s = {a->data + i * a->row, panel, a->row, a->col, PANEL, depth, NULL};
+            if (i == 0 && in_place && j / PANEL * PANEL + PANEL <= columns) {
+                s.b = in_place + j;
+                s.b_row = in_place_row;
+                s.copy = strip < rows ? panel : NULL;
+            }
+            if (columns - j >= NR)
+                tile_of(strip, to, i, j, &s);
             else
-                copying_tile_of(strip, to, i, j, at, left, a, in_place + j, in_place_row, panel, depth);
+                edge_tile(strip, columns - j, to, i, j, &s);
         }
         finish_strip(to, i, strip, columns);
     }
@@ -261,45 +284,44 @@ typedef struct {
     const fnn_epilogue *e;
 } product;
 
-static left left_of(const fnn_matrix *a, int64_t i, int64_t p)
-{
-    left l = {(const T *)a->data + i * a->row + p * a->col, a->row, a->col, 0};
-    return l;
-}
-
 /* Few rows: tiles of many columns over slabs of few k, b in place. A chain that is not the first of its sums waits in
  * scratch for its chunk to end. */
+enum { SLAB = 32 };
+
 static int few_rows(const product *g)
 {
-    const int64_t m = g->m, n = g->n, k = g->k, slab = m == 1 ? 16 : 32, wide = wide_vectors[m - 1] * VL;
+    const int64_t m = g->m, n = g->n, k = g->k, wide = wide_vectors[m - 1] * VL;
     T *waiting = NULL;
     if (k > FNN_K_CHUNK && !(waiting = fnn_scratch(m * n * (int64_t)sizeof(T)))) return FNN_NO_MEMORY;
-    for (int64_t chunk = 0; chunk < k; chunk += FNN_K_CHUNK) {
-        const int64_t end = k - chunk < FNN_K_CHUNK ? k : chunk + FNN_K_CHUNK;
-        for (int64_t p = chunk; p < end; p += slab) {
-            const int64_t depth = end - p < slab ? end - p : slab;
-            const int done = p + depth == end;
-            sink to = make_sink(g->c, g->z, g->row, PANEL, g->bias, 0, g->e, chunk == 0, p + depth == k);
-            if (chunk > 0 && !done) to.c = waiting, to.row = n, to.add = 0;
-            if (p > chunk) to.start = chunk > 0 ? waiting : g->c, to.start_row = chunk > 0 ? n : g->row;
-            const left a = left_of(&g->a, 0, p);
-            for (int64_t j = 0, columns; j < n; j += columns) {
-                const T *b = (const T *)g->b.data + p * g->b.row + j;
-                if (n - j >= wide) {
-                    columns = wide;
-                    wide_tile_of(m, &to, 0, j, j, columns, a, b, g->b.row, NULL, depth);
-                } else if (n - j >= NR) {
-                    columns = NR;
-                    tile_of(m, &to, 0, j, j, columns, a, b, g->b.row, NULL, depth);
-                } else {
-                    T edge[32 * PANEL];
-                    columns = n - j;
-                    pack_panel(edge, b, g->b.row, 1, columns, depth);
-                    tile_of(m, &to, 0, j, j, columns, a, edge, PANEL, NULL, depth);
-                }
+    for (int64_t p = 0, depth; p < k; p += depth) {
+        const int64_t chunk = p / FNN_K_CHUNK * FNN_K_CHUNK;
+        depth = k - p < SLAB ? k - p : SLAB;
+        sink to = make_sink(g->c, g->z, g->row, PANEL, g->bias, 0, g->e, chunk == 0, p + depth == k);
+        if (p > chunk) to.start = chunk > 0 ? waiting : g->c, to.start_row = chunk > 0 ? n : g->row;
+        if (chunk > 0 && p + depth < k && p + depth < chunk + FNN_K_CHUNK) to.c = waiting, to.row = n, to.add = 0;
+        for (int64_t j = 0, columns; j < n; j += columns) {
+            const int64_t left = n - j;
+            steps s = {(const T *)g->a.data + p * g->a.col,
+                       (const T *)g->b.data + p * g->b.row + j,
+                       g->a.row,
+                       g->a.col,
+                       g->b.row,
+                       depth,
+                       NULL};
+            columns = left >= wide ? wide : left >= NR ? NR : left;
+            if (left >= wide) {
+                wide_tile_of(m, &to, 0, j, &s);
+            } else if (left >= NR) {
+                tile_of(m, &to, 0, j, &s);
+            } else {
+                T edge[SLAB * PANEL];
+                pack_panel(edge, s.b, g->b.row, 1, left, depth);
+                s.b = edge;
+                s.b_row = PANEL;
+                edge_tile(m, left, &to, 0, j, &s);
             }
-            finish_strip(&to, 0, m, n);
         }
+        finish_strip(&to, 0, m, n);
     }
     return FNN_OK;
 }
@@ -471,8 +493,8 @@ static int along_n(const product *g)
             for (int64_t q = 0; q < columns; q += PANEL)
                 if (g->b.col != 1 || columns - q < PANEL)
                     pack_panel(panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, columns - q, depth);
-            multiply_block(&to, left_of(&g->a, 0, p), panels, depth * PANEL, g->b.col == 1 ? b : NULL, g->b.row, g->m,
-                           columns, depth);
+            const left a = {(const T *)g->a.data + p * g->a.col, g->a.row, g->a.col};
+            multiply_block(&to, &a, panels, depth * PANEL, g->b.col == 1 ? b : NULL, g->b.row, g->m, columns, depth);
             p += depth;
         } while (p < g->k);
     }
@@ -507,11 +529,10 @@ static int along_m(const product *g)
                 const T *a = (const T *)g->a.data + i * g->a.row + p * g->a.col;
                 const sink to = make_sink(c, z, PANEL, rows * PANEL, g->bias ? g->bias + j : NULL, 1, g->e, p == 0,
                                           p + depth == g->k);
-                const fnn_matrix turned = {g->b.data, g->b.col, g->b.row};
+                const left w = {(const T *)g->b.data + j * g->b.col + p * g->b.row, g->b.col, g->b.row};
                 for (int64_t q = 0; q < columns; q += PANEL)
                     pack_panel(panels + q * depth, a + q * g->a.row, g->a.col, g->a.row, columns - q, depth);
-                multiply_block(&to, left_of(&turned, j, p), panels, depth * PANEL, NULL, 0, rows,
-                               round_up(columns, PANEL), depth);
+                multiply_block(&to, &w, panels, depth * PANEL, NULL, 0, rows, round_up(columns, PANEL), depth);
                 p += depth;
             } while (p < g->k);
             for (int64_t q = 0; q < columns; q += PANEL) {
