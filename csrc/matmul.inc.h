@@ -7,15 +7,15 @@
  * B. A tile is `rows` broadcast elements of a against `vectors` vectors of b. 6 x 2 has 12 chains, which hide the
  *    latency of two fma units, and takes 15 of 16 registers. The register loops carry an unroll pragma; without it gcc
  *    keeps the sums in memory (a third of the speed).
- * C. Four ways through a product, by shape and layout, all with the same bits:
- *      few rows      m <= MR, b's rows contiguous: b is read where it lies, once, by wide tiles in slabs of few k, so
- *                    that the hardware sees few streams
- *      narrow        n <= NARROW, k contiguous in both: a is transposed 8 x 8 in registers, nothing is packed
+ * C. Five ways through a product, by shape and layout, all with the same bits:
+ *      one row       against weights (out, in): blocks of b are transposed in registers
+ *      few rows      thin(): b is read once, where it lies if its rows are contiguous
+ *      few columns   thin(), transposed
  *      along n       b in panels of PANEL columns; where its rows are contiguous, the first strip of a reads it in
  *                    place and leaves the panels behind, so that packing costs no pass of its own
  *      along m       the transposed product: a in panels, b broadcast where it lies, c turned at the end. For weights
  *                    (out, in) and batches smaller than `out`
- *    The first two also run transposed. The last two are chosen by cost_along().
+ *    The last two are chosen by cost_along().
  * D. Bias, relu and leaky_relu are applied in registers, every other activation by its ordinary loop on the finished
  *    strip while it is in L1: fused and unfused have the same bits.
  */
@@ -150,7 +150,7 @@ static void copy_rows(T *to, int64_t to_row, const T *from, int64_t from_row, in
 /* A tile of which only `columns` exist: it works in a buffer, b is already padded. */
 static void edge_tile(int64_t rows, int64_t columns, const sink *to, int64_t i, int64_t j, const steps *s)
 {
-    T c[MR * NR], z[MR * NR], start[MR * NR] = {0}, bias[NR] = {0};
+    T c[MR * NR], z[MR * NR], start[MR * NR] = {0}, bias[MR + NR] = {0};
     const int64_t at = place(to, i, j);
     sink edge = *to;
     edge.c = c;
@@ -190,32 +190,34 @@ static FNN_INLINE void load_columns(V column[VL], const T *p, int64_t row, int64
     v_load_columns(column, p, row);
 }
 
-/* `width` columns of x, of which `columns` exist and the others are zero, over depth rows, to packed (depth, width).
- * Element (p, j) of x stands at x + p * row + j * col. */
-static FNN_INLINE void pack_columns(const int64_t width, T *packed, const T *x, int64_t row, int64_t col,
-                                    int64_t columns, int64_t depth)
+/* One vector of columns of pack(): `columns` of them exist. */
+static void pack_vector(int64_t width, T *packed, const T *x, int64_t row, int64_t col, int64_t columns, int64_t depth)
 {
+    int64_t p = 0;
     if (col == 1) {
-        for (int64_t p = 0; p < depth; p++)
-            for (int64_t j = 0; j < width; j += VL)
-                v_store_upto(packed + p * width + j, v_load_upto(x + p * row + j, columns - j, 0), width - j);
+        for (; p < depth; p++) v_store(packed + p * width, v_load_upto(x + p * row, columns, 0));
     } else if (row == 1) {
-        for (int64_t p = 0; p < depth; p += VL)
-            for (int64_t j = 0; j < width; j += VL) {
-                V column[VL];
-                load_columns(column, x + p + j * col, col, columns - j, depth - p);
-                for (int q = 0; q < VL && p + q < depth; q++)
-                    v_store_upto(packed + (p + q) * width + j, column[q], width - j);
-            }
+        V column[VL];
+        for (; columns >= VL && p + VL <= depth; p += VL) {
+            v_load_columns(column, x + p, col);
+            FNN_UNROLL(8)
+            for (int q = 0; q < VL; q++) v_store(packed + (p + q) * width, column[q]);
+        }
+        for (; p < depth; p += VL) {
+            load_columns(column, x + p, col, columns, depth - p);
+            for (int q = 0; q < VL && p + q < depth; q++) v_store(packed + (p + q) * width, column[q]);
+        }
     } else {
-        for (int64_t p = 0; p < depth; p++)
-            for (int64_t j = 0; j < width; j++) packed[p * width + j] = j < columns ? x[p * row + j * col] : 0;
+        for (; p < depth; p++)
+            for (int64_t j = 0; j < VL; j++) packed[p * width + j] = j < columns ? x[p * row + j * col] : 0;
     }
 }
 
-static void pack_panel(T *panel, const T *x, int64_t row, int64_t col, int64_t columns, int64_t depth)
+/* `width` columns of x, whole vectors of them, to packed (depth, width); those beyond `columns` are zero. Element (p, j)
+ * of x stands at x + p * row + j * col. */
+static void pack(int64_t width, T *packed, const T *x, int64_t row, int64_t col, int64_t columns, int64_t depth)
 {
-    pack_columns(PANEL, panel, x, row, col, columns, depth);
+    for (int64_t j = 0; j < width; j += VL) pack_vector(width, packed + j, x + j * col, row, col, columns - j, depth);
 }
 
 /* The activation of a finished strip, where its loop has to apply it. */
@@ -284,195 +286,168 @@ typedef struct {
     const fnn_epilogue *e;
 } product;
 
-/* Few rows: tiles of many columns over slabs of few k, b in place. A chain that is not the first of its sums waits in
- * scratch for its chunk to end. */
+/* Columns of the widest tile for m rows. */
+static int64_t wide_columns(int64_t m) { return (m > MR ? NV : wide_vectors[m - 1]) * VL; }
+
+/* Thin products: `rows` <= NARROW rows of a. b is read once, in slabs of few k, so that the hardware sees few streams;
+ * in place by wide tiles where its rows are contiguous, else packed a wide tile at a time, which stays in L1. A chain
+ * that is not the first of its sums waits in `waiting`, (rows, n), for its chunk to end. */
 enum { SLAB = 32 };
 
-static int few_rows(const product *g)
+static void thin(const product *g, int bias_of_rows, T *waiting)
 {
-    const int64_t m = g->m, n = g->n, k = g->k, wide = wide_vectors[m - 1] * VL;
-    T *waiting = NULL;
-    if (k > FNN_K_CHUNK && !(waiting = fnn_scratch(m * n * (int64_t)sizeof(T)))) return FNN_NO_MEMORY;
+    const int64_t m = g->m, n = g->n, k = g->k, wide = wide_columns(m);
+    T packed[SLAB * (MOST_VECTORS > NR / VL ? MOST_VECTORS * VL : NR)];
     for (int64_t p = 0, depth; p < k; p += depth) {
         const int64_t chunk = p / FNN_K_CHUNK * FNN_K_CHUNK;
         depth = k - p < SLAB ? k - p : SLAB;
-        sink to = make_sink(g->c, g->z, g->row, PANEL, g->bias, 0, g->e, chunk == 0, p + depth == k);
+        sink to = make_sink(g->c, g->z, g->row, PANEL, g->bias, bias_of_rows, g->e, chunk == 0, p + depth == k);
         if (p > chunk) to.start = chunk > 0 ? waiting : g->c, to.start_row = chunk > 0 ? n : g->row;
         if (chunk > 0 && p + depth < k && p + depth < chunk + FNN_K_CHUNK) to.c = waiting, to.row = n, to.add = 0;
         for (int64_t j = 0, columns; j < n; j += columns) {
             const int64_t left = n - j;
-            steps s = {(const T *)g->a.data + p * g->a.col,
-                       (const T *)g->b.data + p * g->b.row + j,
-                       g->a.row,
-                       g->a.col,
-                       g->b.row,
-                       depth,
-                       NULL};
+            const T *b = (const T *)g->b.data + p * g->b.row + j * g->b.col;
+            steps s = {NULL, b, g->a.row, g->a.col, g->b.row, depth, NULL};
             columns = left >= wide ? wide : left >= NR ? NR : left;
-            if (left >= wide) {
-                wide_tile_of(m, &to, 0, j, &s);
-            } else if (left >= NR) {
-                tile_of(m, &to, 0, j, &s);
-            } else {
-                T edge[SLAB * PANEL];
-                pack_panel(edge, s.b, g->b.row, 1, left, depth);
-                s.b = edge;
-                s.b_row = PANEL;
-                edge_tile(m, left, &to, 0, j, &s);
+            if (g->b.col != 1 || left < NR) {
+                s.b_row = left >= wide ? wide : NR;
+                s.b = packed;
+                pack(s.b_row, packed, b, g->b.row, g->b.col, left, depth);
+            }
+            for (int64_t i = 0, strip; i < m; i += strip) {
+                strip = height(m - i);
+                s.a = (const T *)g->a.data + i * g->a.row + p * g->a.col;
+                if (left >= wide && m <= MR)
+                    wide_tile_of(m, &to, i, j, &s);
+                else if (left >= NR)
+                    tile_of(strip, &to, i, j, &s);
+                else
+                    edge_tile(strip, left, &to, i, j, &s);
             }
         }
         finish_strip(&to, 0, m, n);
     }
+}
+
+/* Columns [j, j + n) of a product. */
+static product columns_of(const product *g, int64_t j, int64_t n)
+{
+    product part = *g;
+    part.c += j;
+    part.b.data = (const T *)g->b.data + j * g->b.col;
+    part.n = n;
+    if (g->z) part.z += j;
+    if (g->bias) part.bias += j;
+    return part;
+}
+
+static int few_rows(const product *g)
+{
+    const int64_t block = g->b.col == 1 ? g->n : wide_columns(g->m);
+    T *waiting = g->k > FNN_K_CHUNK ? fnn_scratch(g->m * block * (int64_t)sizeof(T)) : g->c;
+    if (!waiting) return FNN_NO_MEMORY;
+    for (int64_t j = 0; j < g->n; j += block) {
+        const product part = columns_of(g, j, g->n - j < block ? g->n - j : block);
+        thin(&part, 0, waiting);
+    }
     return FNN_OK;
 }
 
-/* A narrow product as its long side sees it: sums (r, s) over p of many[r * many_row + p] * few[p * count + s]. */
-typedef struct {
-    const T *many, *few;
-    int64_t many_row, rows, k;
-    T *c, *z; /* element (r, s) at r * row + s * col; one of them is 1 */
-    int64_t row, col;
-    const T *bias; /* per s, or per r with bias_of_rows */
-    int bias_of_rows;
-    const fnn_epilogue *e;
-} long_side;
-
-/* `count` sums of one vector of rows, left of them to be stored. */
-static FNN_INLINE void finish_narrow(const int count, const long_side *g, const V total[NARROW], int64_t r)
+/* rows[i, j] = turned[j, i]: `columns` columns i of turned, n of its rows j. */
+static void turn(T *rows, int64_t row, const T *turned, int64_t turned_row, int64_t n, int64_t columns)
 {
-    const P p = load_params(g->e->params);
-    const int64_t left = g->rows - r;
-    FNN_UNROLL(16)
-    for (int s = 0; s < count; s++) {
-        V y = total[s];
-        if (g->bias) y = v_add(y, g->bias_of_rows ? v_load_upto(g->bias + r, left, 0) : v_set1(g->bias[s]));
-        const V z = y;
-        if (g->e->activation == FNN_relu) y = relu_v(y, p);
-        if (g->e->activation == FNN_leaky_relu) y = leaky_relu_v(y, p);
-        const int64_t at = r * g->row + s * g->col;
-        if (g->row == 1) {
-            if (g->z) v_store_upto(g->z + at, z, left);
-            v_store_upto(g->c + at, y, left);
-        } else {
-            T lane[2 * VL];
-            v_store(lane, y);
-            v_store(lane + VL, z);
-            for (int64_t l = 0; l < VL && l < left; l++) {
-                g->c[at + l * g->row] = lane[l];
-                if (g->z) g->z[at + l * g->row] = lane[VL + l];
-            }
+    for (int64_t j = 0; j < n; j += VL)
+        for (int64_t i = 0; i < columns; i += VL) {
+            V column[VL];
+            load_columns(column, turned + j * turned_row + i, turned_row, n - j, columns - i);
+            for (int q = 0; q < VL && i + q < columns; q++) v_store_upto(rows + (i + q) * row + j, column[q], n - j);
         }
-    }
 }
 
-/* groups x VL rows from r on. */
-static FNN_INLINE void narrow_rows(const int groups, const int count, const long_side *g, int64_t r)
+/* Few columns: the transposed product is thin; each block of its columns is turned. */
+static int few_columns(const product *g)
 {
-    V total[4][NARROW];
-    int64_t chunk = 0;
-    do {
-        const int64_t end = g->k - chunk < FNN_K_CHUNK ? g->k : chunk + FNN_K_CHUNK;
-        V sum[4][NARROW];
-        FNN_UNROLL(4)
-        for (int h = 0; h < groups; h++) {
-            FNN_UNROLL(16)
-            for (int s = 0; s < count; s++) sum[h][s] = v_set1(0);
-        }
-        for (int64_t p = chunk; p < end; p += VL) {
-            const T *few = g->few + p * count;
+    const int64_t block = wide_columns(g->n);
+    T turned[3][NARROW * NR > MOST_VECTORS * VL ? NARROW * NR : MOST_VECTORS * VL];
+    for (int64_t i = 0; i < g->m; i += block) {
+        const int64_t rows = g->m - i < block ? g->m - i : block;
+        const product t = {turned[0],
+                           g->z ? turned[1] : NULL,
+                           rows,
+                           {g->b.data, g->b.col, g->b.row},
+                           {(const T *)g->a.data + i * g->a.row, g->a.col, g->a.row},
+                           g->n,
+                           rows,
+                           g->k,
+                           g->bias,
+                           g->e};
+        thin(&t, 1, turned[2]);
+        turn(g->c + i * g->row, g->row, turned[0], rows, g->n, rows);
+        if (g->z) turn(g->z + i * g->row, g->row, turned[1], rows, g->n, rows);
+    }
+    return FNN_OK;
+}
+
+/* One row against b with contiguous k, a weight (out, in): blocks of b are transposed in registers and never stored. */
+enum { GROUPS = 4 }; /* chains */
+
+static void one_row_columns(V total[GROUPS], const T *a, const T *b, int64_t b_col, int64_t k)
+{
+    for (int64_t chunk = 0; chunk < k; chunk += FNN_K_CHUNK) {
+        const int64_t end = k - chunk < FNN_K_CHUNK ? k : chunk + FNN_K_CHUNK;
+        V sum[GROUPS], column[VL];
+        int64_t p = chunk;
+        for (int h = 0; h < GROUPS; h++) sum[h] = v_set1(0);
+        for (; p + VL <= end; p += VL) {
             FNN_UNROLL(4)
-            for (int h = 0; h < groups; h++) {
-                const int64_t first = r + h * VL;
-                if (first >= g->rows) continue;
-                V column[VL];
-                load_columns(column, g->many + first * g->many_row + p, g->many_row, g->rows - first, end - p);
-                if (end - p >= VL) {
-                    FNN_UNROLL(8)
-                    for (int q = 0; q < VL; q++) {
-                        FNN_UNROLL(16)
-                        for (int s = 0; s < count; s++)
-                            sum[h][s] = v_madd(column[q], v_set1(few[q * count + s]), sum[h][s]);
-                    }
-                } else {
-                    T rest[VL * VL];
-                    FNN_UNROLL(8)
-                    for (int q = 0; q < VL; q++) v_store(rest + q * VL, column[q]);
-                    for (int64_t q = 0; q < end - p; q++) {
-                        FNN_UNROLL(16)
-                        for (int s = 0; s < count; s++)
-                            sum[h][s] = v_madd(v_load(rest + q * VL), v_set1(few[q * count + s]), sum[h][s]);
-                    }
-                }
+            for (int h = 0; h < GROUPS; h++) {
+                v_load_columns(column, b + h * VL * b_col + p, b_col);
+                FNN_UNROLL(8)
+                for (int q = 0; q < VL; q++) sum[h] = v_madd(column[q], v_set1(a[p + q]), sum[h]);
             }
         }
-        FNN_UNROLL(4)
-        for (int h = 0; h < groups; h++) {
-            FNN_UNROLL(16)
-            for (int s = 0; s < count; s++) total[h][s] = chunk == 0 ? sum[h][s] : v_add(total[h][s], sum[h][s]);
+        for (int h = 0; h < GROUPS; h++) {
+            if (p < end) {
+                load_columns(column, b + h * VL * b_col + p, b_col, VL, end - p);
+                for (int q = 0; q < end - p; q++) sum[h] = v_madd(column[q], v_set1(a[p + q]), sum[h]);
+            }
+            total[h] = chunk == 0 ? sum[h] : v_add(total[h], sum[h]);
         }
-        chunk = end;
-    } while (chunk < g->k);
-    FNN_UNROLL(4)
-    for (int h = 0; h < groups; h++)
-        if (r + h * VL < g->rows) finish_narrow(count, g, total[h], r + h * VL);
-}
-
-/* As many vectors of rows at a time as give 12 chains, or nearly. */
-#define NARROW_CASE(count, groups)                                                                                     \
-    case count:                                                                                                        \
-        for (int64_t r = 0; r < g->rows; r += groups * VL) narrow_rows(groups, count, g, r);                           \
-        break;
-static void narrow_of(int64_t count, const long_side *g)
-{
-    switch (count) {
-        NARROW_CASE(1, 4)
-        NARROW_CASE(2, 4)
-        NARROW_CASE(3, 3)
-        NARROW_CASE(4, 2)
-        NARROW_CASE(5, 2)
-        NARROW_CASE(6, 2)
-        NARROW_CASE(7, 1)
-        NARROW_CASE(8, 1)
-        NARROW_CASE(9, 1)
-        NARROW_CASE(10, 1)
-        NARROW_CASE(11, 1)
-        NARROW_CASE(12, 1)
     }
 }
 
-/* Few columns (or, turned, few rows): the long operand has contiguous k, the other is brought to (k, count). */
-static int narrow(const product *g, int turned)
+/* The epilogue of one row of finished sums in y, by loops. */
+static void finish_row(T *y, T *z, const T *bias, int64_t n, const fnn_epilogue *e)
 {
-    const fnn_matrix *many = turned ? &g->b : &g->a;
-    const int64_t count = turned ? g->m : g->n, row = turned ? g->a.col : g->b.row, col = turned ? g->a.row : g->b.col;
-    const T *few = turned ? g->a.data : g->b.data;
-    long_side side = {many->data,
-                      few,
-                      turned ? many->col : many->row,
-                      turned ? g->n : g->m,
-                      g->k,
-                      g->c,
-                      g->z,
-                      turned ? 1 : g->row,
-                      turned ? g->row : 1,
-                      g->bias,
-                      turned,
-                      g->e};
-    if (row != count || (col != 1 && count > 1)) {
-        T *packed = fnn_scratch(count * g->k * (int64_t)sizeof(T));
-        if (!packed) return FNN_NO_MEMORY;
-        pack_columns(count, packed, few, row, col, count, g->k);
-        side.few = packed;
+    for (int64_t j = 0; bias && j < n; j += VL)
+        v_store_upto(y + j, v_add(v_load_upto(y + j, n - j, 0), v_load_upto(bias + j, n - j, 0)), n - j);
+    if (z) memcpy(z, y, (size_t)n * sizeof *z);
+    if (e->activation != FNN_identity) forward_loops[e->activation](y, y, n, e->params);
+}
+
+static int one_row(const product *g)
+{
+    static const fnn_epilogue none = {NULL, NULL, FNN_identity, NULL};
+    const int64_t width = GROUPS * VL, whole = g->n / width * width;
+    const T *x = g->a.data, *b = g->b.data;
+    if (g->a.col != 1) {
+        T *copy = fnn_scratch(g->k * (int64_t)sizeof(T));
+        if (!copy) return FNN_NO_MEMORY;
+        for (int64_t p = 0; p < g->k; p++) copy[p] = x[p * g->a.col];
+        x = copy;
     }
-    narrow_of(count, &side);
-    if (g->e->activation != FNN_relu && g->e->activation != FNN_leaky_relu && g->e->activation != FNN_identity) {
-        const fnn_forward_fn activate = forward_loops[g->e->activation];
-        if (g->row == g->n)
-            activate(g->c, g->c, g->m * g->n, g->e->params);
-        else
-            for (int64_t i = 0; i < g->m; i++) activate(g->c + i * g->row, g->c + i * g->row, g->n, g->e->params);
+    for (int64_t j = 0; j < whole; j += width) {
+        V total[GROUPS];
+        one_row_columns(total, x, b + j * g->b.col, g->b.col, g->k);
+        for (int h = 0; h < GROUPS; h++) v_store(g->c + j + h * VL, total[h]);
     }
-    return FNN_OK;
+    product rest = columns_of(g, whole, g->n - whole);
+    rest.z = NULL;
+    rest.bias = NULL;
+    rest.e = &none;
+    const int code = whole < g->n ? few_rows(&rest) : FNN_OK;
+    finish_row(g->c, g->z, g->bias, g->n, g->e);
+    return code;
 }
 
 /* b in panels; c where it belongs. */
@@ -492,24 +467,13 @@ static int along_n(const product *g)
                                       g->e, p == 0, p + depth == g->k);
             for (int64_t q = 0; q < columns; q += PANEL)
                 if (g->b.col != 1 || columns - q < PANEL)
-                    pack_panel(panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, columns - q, depth);
+                    pack(PANEL, panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, columns - q, depth);
             const left a = {(const T *)g->a.data + p * g->a.col, g->a.row, g->a.col};
             multiply_block(&to, &a, panels, depth * PANEL, g->b.col == 1 ? b : NULL, g->b.row, g->m, columns, depth);
             p += depth;
         } while (p < g->k);
     }
     return FNN_OK;
-}
-
-/* rows[i, j] = panels[j, i] for PANEL columns i of panels (n, PANEL), of which `columns` are wanted. */
-static void turn(T *rows, int64_t row, const T *panel, int64_t n, int64_t columns)
-{
-    for (int64_t j = 0; j < n; j += VL)
-        for (int64_t i = 0; i < columns; i += VL) {
-            V column[VL];
-            load_columns(column, panel + j * PANEL + i, PANEL, n - j, VL);
-            for (int q = 0; q < VL && i + q < columns; q++) v_store_upto(rows + (i + q) * row + j, column[q], n - j);
-        }
 }
 
 /* The transposed product: a in panels, b broadcast; c and z are built in panels and turned. */
@@ -531,14 +495,14 @@ static int along_m(const product *g)
                                           p + depth == g->k);
                 const left w = {(const T *)g->b.data + j * g->b.col + p * g->b.row, g->b.col, g->b.row};
                 for (int64_t q = 0; q < columns; q += PANEL)
-                    pack_panel(panels + q * depth, a + q * g->a.row, g->a.col, g->a.row, columns - q, depth);
+                    pack(PANEL, panels + q * depth, a + q * g->a.row, g->a.col, g->a.row, columns - q, depth);
                 multiply_block(&to, &w, panels, depth * PANEL, NULL, 0, rows, round_up(columns, PANEL), depth);
                 p += depth;
             } while (p < g->k);
             for (int64_t q = 0; q < columns; q += PANEL) {
                 const int64_t wanted = columns - q < PANEL ? columns - q : PANEL, at = (i + q) * g->row + j;
-                turn(g->c + at, g->row, c + q * rows, rows, wanted);
-                if (z) turn(g->z + at, g->row, z + q * rows, rows, wanted);
+                turn(g->c + at, g->row, c + q * rows, PANEL, rows, wanted);
+                if (z) turn(g->z + at, g->row, z + q * rows, PANEL, rows, wanted);
             }
         }
     return FNN_OK;
@@ -556,9 +520,10 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
                        const fnn_epilogue *e)
 {
     const product g = {c, e->activation == FNN_identity ? NULL : e->z, ldc, a, b, m, n, k, e->bias, e};
-    if (k > 0 && n > NARROW && m <= MR && b.col == 1) return few_rows(&g);
-    if (k > 0 && n <= NARROW && a.col == 1) return narrow(&g, 0);
-    if (k > 0 && m <= NARROW && b.row == 1) return narrow(&g, 1);
+    if (m == 0 || n == 0) return FNN_OK;
+    if (k > 0 && n > NARROW && m == 1 && b.row == 1) return one_row(&g);
+    if (k > 0 && n > NARROW && (m <= MR || (m <= NARROW && b.row == 1))) return few_rows(&g);
+    if (k > 0 && n <= NARROW) return few_columns(&g);
     const int64_t along_rows = cost_along(n, m, k, b.row, b.col);
     const int64_t along_columns = cost_along(m, n, k, a.col, a.row) + 4 * m * n;
     return along_rows <= along_columns ? along_n(&g) : along_m(&g);
