@@ -177,11 +177,11 @@ static int64_t height(int64_t left) { return left <= MR ? left : left < MR + 4 ?
 
 static int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-/* Columns [0, VL) of VL rows at p, as vectors of one column each; rows and columns beyond what is left are zero. */
-static FNN_INLINE void load_columns(V column[VL], const T *p, int64_t row, int64_t rows_left, int64_t columns_left)
+/* v_load_columns where only some rows and columns are left; the others are zero. */
+static FNN_INLINE void load_columns(V column[VC], const T *p, int64_t row, int64_t rows_left, int64_t columns_left)
 {
     T part[VL * VL];
-    if (rows_left < VL || columns_left < VL) {
+    if (rows_left < VL || columns_left < VC) {
         for (int r = 0; r < VL; r++)
             v_store(part + r * VL, r < rows_left ? v_load_upto(p + r * row, columns_left, 0) : v_set1(0));
         p = part;
@@ -197,15 +197,15 @@ static void pack_vector(int64_t width, T *packed, const T *x, int64_t row, int64
     if (col == 1) {
         for (; p < depth; p++) v_store(packed + p * width, v_load_upto(x + p * row, columns, 0));
     } else if (row == 1) {
-        V column[VL];
-        for (; columns >= VL && p + VL <= depth; p += VL) {
+        V column[VC];
+        for (; columns >= VL && p + VC <= depth; p += VC) {
             v_load_columns(column, x + p, col);
             FNN_UNROLL(8)
-            for (int q = 0; q < VL; q++) v_store(packed + (p + q) * width, column[q]);
+            for (int q = 0; q < VC; q++) v_store(packed + (p + q) * width, column[q]);
         }
-        for (; p < depth; p += VL) {
+        for (; p < depth; p += VC) {
             load_columns(column, x + p, col, columns, depth - p);
-            for (int q = 0; q < VL && p + q < depth; q++) v_store(packed + (p + q) * width, column[q]);
+            for (int q = 0; q < VC && p + q < depth; q++) v_store(packed + (p + q) * width, column[q]);
         }
     } else {
         for (; p < depth; p++)
@@ -292,7 +292,7 @@ static int64_t wide_columns(int64_t m) { return (m > MR ? NV : wide_vectors[m - 
 /* Thin products: `rows` <= NARROW rows of a. b is read once, in slabs of few k, so that the hardware sees few streams;
  * in place by wide tiles where its rows are contiguous, else packed a wide tile at a time, which stays in L1. A chain
  * that is not the first of its sums waits in `waiting`, (rows, n), for its chunk to end. */
-enum { SLAB = 32 };
+enum { SLAB = 256 };
 
 static void thin(const product *g, int bias_of_rows, T *waiting)
 {
@@ -357,10 +357,10 @@ static int few_rows(const product *g)
 static void turn(T *rows, int64_t row, const T *turned, int64_t turned_row, int64_t n, int64_t columns)
 {
     for (int64_t j = 0; j < n; j += VL)
-        for (int64_t i = 0; i < columns; i += VL) {
-            V column[VL];
+        for (int64_t i = 0; i < columns; i += VC) {
+            V column[VC];
             load_columns(column, turned + j * turned_row + i, turned_row, n - j, columns - i);
-            for (int q = 0; q < VL && i + q < columns; q++) v_store_upto(rows + (i + q) * row + j, column[q], n - j);
+            for (int q = 0; q < VC && i + q < columns; q++) v_store_upto(rows + (i + q) * row + j, column[q], n - j);
         }
 }
 
@@ -388,32 +388,80 @@ static int few_columns(const product *g)
     return FNN_OK;
 }
 
+/* One row against b with contiguous rows: RUN of them at a time, with the sums in `to`, so that all is read in order. */
+enum { RUN = 8 };
+
+static void add_rows(T *to, const T *a, const T *b, int64_t b_row, int64_t n, int64_t depth)
+{
+    int64_t p = 0;
+    for (; p + RUN <= depth; p += RUN) {
+        V x[RUN];
+        const T *at = b + p * b_row;
+        for (int r = 0; r < RUN; r++) x[r] = v_set1(a[p + r]);
+        int64_t j = 0;
+        for (; j + VL <= n; j += VL) {
+            V sum = v_load(to + j);
+            FNN_UNROLL(8)
+            for (int r = 0; r < RUN; r++) sum = v_madd(x[r], v_load(at + r * b_row + j), sum);
+            v_store(to + j, sum);
+        }
+        if (j < n) {
+            V sum = v_load_part(to + j, n - j, 0);
+            for (int r = 0; r < RUN; r++) sum = v_madd(x[r], v_load_part(at + r * b_row + j, n - j, 0), sum);
+            v_store_part(to + j, sum, n - j);
+        }
+    }
+    for (; p < depth; p++)
+        for (int64_t j = 0; j < n; j += VL) {
+            const V sum = v_madd(v_set1(a[p]), v_load_upto(b + p * b_row + j, n - j, 0), v_load_upto(to + j, n - j, 0));
+            v_store_upto(to + j, sum, n - j);
+        }
+}
+
+static void one_row_rows(const product *g, const T *a, T *waiting)
+{
+    for (int64_t chunk = 0; chunk < g->k; chunk += FNN_K_CHUNK) {
+        T *to = chunk == 0 ? g->c : waiting;
+        memset(to, 0, (size_t)g->n * sizeof(T)); /* +0 */
+        add_rows(to, a + chunk, (const T *)g->b.data + chunk * g->b.row, g->b.row, g->n,
+                 g->k - chunk < FNN_K_CHUNK ? g->k - chunk : FNN_K_CHUNK);
+        for (int64_t j = 0; to != g->c && j < g->n; j += VL)
+            v_store_upto(g->c + j, v_add(v_load_upto(g->c + j, g->n - j, 0), v_load_upto(to + j, g->n - j, 0)),
+                         g->n - j);
+    }
+}
+
 /* One row against b with contiguous k, a weight (out, in): blocks of b are transposed in registers and never stored. */
 enum { GROUPS = 4 }; /* chains */
 
-static void one_row_columns(V total[GROUPS], const T *a, const T *b, int64_t b_col, int64_t k)
+static void one_row_columns(T *c, const T *a, const T *b, int64_t b_col, int64_t k)
 {
+    V total[GROUPS];
+    const T *at[GROUPS];
+    for (int h = 0; h < GROUPS; h++) at[h] = b + h * VL * b_col;
     for (int64_t chunk = 0; chunk < k; chunk += FNN_K_CHUNK) {
         const int64_t end = k - chunk < FNN_K_CHUNK ? k : chunk + FNN_K_CHUNK;
-        V sum[GROUPS], column[VL];
+        V sum[GROUPS], column[VC];
         int64_t p = chunk;
         for (int h = 0; h < GROUPS; h++) sum[h] = v_set1(0);
-        for (; p + VL <= end; p += VL) {
+        for (; p + VC <= end; p += VC) {
             FNN_UNROLL(4)
-            for (int h = 0; h < GROUPS; h++) {
-                v_load_columns(column, b + h * VL * b_col + p, b_col);
+            for (int h = 0; h < GROUPS; h++) { /* their chains run side by side */
+                v_load_columns(column, at[h], b_col);
                 FNN_UNROLL(8)
-                for (int q = 0; q < VL; q++) sum[h] = v_madd(column[q], v_set1(a[p + q]), sum[h]);
+                for (int q = 0; q < VC; q++) sum[h] = v_madd(column[q], v_set1(a[p + q]), sum[h]);
+                at[h] += VC;
             }
         }
         for (int h = 0; h < GROUPS; h++) {
             if (p < end) {
-                load_columns(column, b + h * VL * b_col + p, b_col, VL, end - p);
+                load_columns(column, at[h], b_col, VL, end - p);
                 for (int q = 0; q < end - p; q++) sum[h] = v_madd(column[q], v_set1(a[p + q]), sum[h]);
             }
             total[h] = chunk == 0 ? sum[h] : v_add(total[h], sum[h]);
         }
     }
+    for (int h = 0; h < GROUPS; h++) v_store(c + h * VL, total[h]);
 }
 
 /* The epilogue of one row of finished sums in y, by loops. */
@@ -425,29 +473,27 @@ static void finish_row(T *y, T *z, const T *bias, int64_t n, const fnn_epilogue 
     if (e->activation != FNN_identity) forward_loops[e->activation](y, y, n, e->params);
 }
 
-static int one_row(const product *g)
+static void one_row_weights(const product *g, const T *a, T *waiting)
 {
     static const fnn_epilogue none = {NULL, NULL, FNN_identity, NULL};
     const int64_t width = GROUPS * VL, whole = g->n / width * width;
-    const T *x = g->a.data, *b = g->b.data;
-    if (g->a.col != 1) {
-        T *copy = fnn_scratch(g->k * (int64_t)sizeof(T));
-        if (!copy) return FNN_NO_MEMORY;
-        for (int64_t p = 0; p < g->k; p++) copy[p] = x[p * g->a.col];
-        x = copy;
-    }
-    for (int64_t j = 0; j < whole; j += width) {
-        V total[GROUPS];
-        one_row_columns(total, x, b + j * g->b.col, g->b.col, g->k);
-        for (int h = 0; h < GROUPS; h++) v_store(g->c + j + h * VL, total[h]);
-    }
+    for (int64_t j = 0; j < whole; j += width)
+        one_row_columns(g->c + j, a, (const T *)g->b.data + j * g->b.col, g->b.col, g->k);
     product rest = columns_of(g, whole, g->n - whole);
     rest.z = NULL;
     rest.bias = NULL;
     rest.e = &none;
-    const int code = whole < g->n ? few_rows(&rest) : FNN_OK;
+    if (rest.n) thin(&rest, 0, waiting);
+}
+
+static int one_row(const product *g)
+{
+    T *a = fnn_scratch((g->k + g->n) * (int64_t)sizeof(T)), *waiting = a + g->k;
+    if (!a) return FNN_NO_MEMORY;
+    for (int64_t p = 0; g->a.col != 1 && p < g->k; p++) a[p] = ((const T *)g->a.data)[p * g->a.col];
+    (g->b.col == 1 ? one_row_rows : one_row_weights)(g, g->a.col == 1 ? g->a.data : a, waiting);
     finish_row(g->c, g->z, g->bias, g->n, g->e);
-    return code;
+    return FNN_OK;
 }
 
 /* b in panels; c where it belongs. */
@@ -521,8 +567,8 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
 {
     const product g = {c, e->activation == FNN_identity ? NULL : e->z, ldc, a, b, m, n, k, e->bias, e};
     if (m == 0 || n == 0) return FNN_OK;
-    if (k > 0 && n > NARROW && m == 1 && b.row == 1) return one_row(&g);
-    if (k > 0 && n > NARROW && (m <= MR || (m <= NARROW && b.row == 1))) return few_rows(&g);
+    if (k > 0 && n > NARROW && m == 1 && (b.col == 1 || b.row == 1)) return one_row(&g);
+    if (k > 0 && n > NARROW && m <= (b.col == 1 ? MR : NARROW)) return few_rows(&g);
     if (k > 0 && n <= NARROW) return few_columns(&g);
     const int64_t along_rows = cost_along(n, m, k, b.row, b.col);
     const int64_t along_columns = cost_along(m, n, k, a.col, a.row) + 4 * m * n;

@@ -118,26 +118,23 @@ static inline VM v_le(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
 static inline VM v_eq(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 static inline V v_select(VM m, V yes, V no) { return _mm256_blendv_ps(no, yes, m); }
 
-/* column[j], lane r = p[r * row + j]: a VL x VL block, turned. */
-static inline void v_load_columns(V column[VL], const T *p, int64_t row)
+/* Columns [0, VC) of VL rows: lane r of column[j] = p[r * row + j]. */
+enum { VC = 4 };
+static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 {
-    V half[8], pair[8];
+    V half[4], pair[4];
     for (int r = 0; r < 4; r++) {
-        for (int c = 0; c < 2; c++) {
-            const T *at = p + r * row + 4 * c;
-            half[r + 4 * c] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at)), _mm_loadu_ps(at + 4 * row), 1);
-        }
+        const T *at = p + r * row;
+        half[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at)), _mm_loadu_ps(at + 4 * row), 1);
     }
-    for (int c = 0; c < 8; c += 4) {
-        for (int r = 0; r < 4; r += 2) {
-            pair[c + r] = _mm256_unpacklo_ps(half[c + r], half[c + r + 1]);
-            pair[c + r + 1] = _mm256_unpackhi_ps(half[c + r], half[c + r + 1]);
-        }
-        column[c] = _mm256_shuffle_ps(pair[c], pair[c + 2], 0x44);
-        column[c + 1] = _mm256_shuffle_ps(pair[c], pair[c + 2], 0xee);
-        column[c + 2] = _mm256_shuffle_ps(pair[c + 1], pair[c + 3], 0x44);
-        column[c + 3] = _mm256_shuffle_ps(pair[c + 1], pair[c + 3], 0xee);
+    for (int r = 0; r < 4; r += 2) {
+        pair[r] = _mm256_unpacklo_ps(half[r], half[r + 1]);
+        pair[r + 1] = _mm256_unpackhi_ps(half[r], half[r + 1]);
     }
+    column[0] = _mm256_shuffle_ps(pair[0], pair[2], 0x44);
+    column[1] = _mm256_shuffle_ps(pair[0], pair[2], 0xee);
+    column[2] = _mm256_shuffle_ps(pair[1], pair[3], 0x44);
+    column[3] = _mm256_shuffle_ps(pair[1], pair[3], 0xee);
 }
 
 enum { V_PARTS = 2 };
@@ -164,19 +161,16 @@ static inline V v_load_part(const T *p, int64_t n, T fill)
     return _mm256_blendv_pd(w_set1(fill), _mm256_maskload_pd(p, m), _mm256_castsi256_pd(m));
 }
 static inline void v_store_part(T *p, V a, int64_t n) { _mm256_maskstore_pd(p, v_first(n), a); }
-static inline void v_load_columns(V column[VL], const T *p, int64_t row)
+enum { VC = 2 };
+static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 {
-    V half[4];
-    for (int r = 0; r < 2; r++)
-        for (int c = 0; c < 2; c++) {
-            const T *at = p + r * row + 2 * c;
-            half[r + 2 * c] =
-                _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(at)), _mm_loadu_pd(at + 2 * row), 1);
-        }
-    for (int c = 0; c < 4; c += 2) {
-        column[c] = _mm256_unpacklo_pd(half[c], half[c + 1]);
-        column[c + 1] = _mm256_unpackhi_pd(half[c], half[c + 1]);
+    V half[2];
+    for (int r = 0; r < 2; r++) {
+        const T *at = p + r * row;
+        half[r] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(at)), _mm_loadu_pd(at + 2 * row), 1);
     }
+    column[0] = _mm256_unpacklo_pd(half[0], half[1]);
+    column[1] = _mm256_unpackhi_pd(half[0], half[1]);
 }
 
 #include "vec_same.h"

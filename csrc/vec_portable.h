@@ -118,7 +118,8 @@ enum { VL = WL };
 
 #endif
 
-static inline void v_load_columns(V column[VL], const T *p, int64_t row)
+enum { VC = 1 };
+static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 {
     (void)row;
     column[0] = *p;
