@@ -23,8 +23,10 @@
 enum {
     NR = NV * VL,
     PANEL = FNN_PANEL,
-    BLOCK = 128,  /* columns of b in flight: with 512 k they take 256 KiB (float32) of L2 */
-    TURNED = 512, /* rows of a transposed block, which waits in scratch to be turned */
+    BLOCK = 128,   /* columns of b in flight: with 512 k they take 256 KiB (float32) of L2 */
+    GROUP = 48,    /* rows of a that meet them: 96 KiB */
+    WIDEST = 2048, /* columns of b packed at a time: 4 MiB of L3 */
+    TURNED = 512,  /* rows of a transposed block, which waits in scratch to be turned */
     NARROW = 12,
     MOST_VECTORS = 12
 };
@@ -221,13 +223,13 @@ static void pack(int64_t width, T *packed, const T *x, int64_t row, int64_t col,
 }
 
 /* The activation of a finished strip, where its loop has to apply it. */
-static void finish_strip(const sink *to, int64_t i, int64_t rows, int64_t columns)
+static void finish_strip(const sink *to, int64_t i, int64_t j, int64_t rows, int64_t columns)
 {
     if (to->loop == FNN_identity) return;
-    T *c = to->c + i * to->row;
+    T *c = to->c + place(to, i, j);
     const fnn_forward_fn activate = forward_loops[to->loop];
     if (to->row == PANEL)
-        for (int64_t j = 0; j < columns; j += PANEL, c += to->panel) activate(c, c, rows * PANEL, to->params);
+        for (; columns > 0; columns -= PANEL, c += to->panel) activate(c, c, rows * PANEL, to->params);
     else
         for (int64_t r = 0; r < rows; r++, c += to->row) activate(c, c, columns, to->params);
 }
@@ -238,27 +240,77 @@ typedef struct {
     int64_t row, col;
 } left;
 
-/* c = a times panels, over one chunk: `rows` rows of a against `columns` columns. Panel q starts at panels + q *
- * stride. in_place, unless NULL, is where the full panels still lie as rows of a matrix, to be left in panels. */
-static void multiply_block(const sink *to, const left *a, T *panels, int64_t stride, const T *in_place,
-                           int64_t in_place_row, int64_t rows, int64_t columns, int64_t depth)
+/* A group of rows of an operand with strided k, each strip to packed (depth, height), strip i at i * (depth + 2): the
+ * rows of a line of memory together, as strips of their own would fetch every line three times. */
+static void pack_strips(T *packed, const T *a, int64_t a_row, int64_t a_col, int64_t rows, int64_t depth)
 {
-    for (int64_t i = 0, strip; i < rows; i += strip) {
-        strip = height(rows - i);
-        for (int64_t j = 0; j < columns; j += NR) {
-            T *const panel = panels + j / PANEL * stride + j % PANEL;
-            steps s = {a->data + i * a->row, panel, a->row, a->col, PANEL, depth, NULL};
-            if (i == 0 && in_place && j / PANEL * PANEL + PANEL <= columns) {
-                s.b = in_place + j;
-                s.b_row = in_place_row;
-                s.copy = strip < rows ? panel : NULL;
-            }
-            if (columns - j >= NR)
-                tile_of(strip, to, i, j, &s);
+    for (int64_t first = 0, last; first < depth; first = last) {
+        last = depth - first < 64 ? depth : first + 64;
+        for (int64_t p = first; p < last; p++)
+            for (int64_t i = 0; a_row == 1 && i < rows; i += 64 / (int64_t)sizeof(T)) FNN_PREFETCH(a + i + p * a_col);
+        for (int64_t i = 0, strip; i < rows; i += strip) {
+            strip = height(rows - i);
+            T *const to = packed + i * (depth + 2);
+            const T *const from = a + i * a_row;
+            if (a_row == 1 && rows - i >= MR + VL) /* the excess is written over by the next p, or lies in the gap */
+                for (int64_t p = first; p < last; p++)
+                    for (int r = 0; r < MR; r += VL) v_store(to + p * MR + r, v_load(from + p * a_col + r));
             else
-                edge_tile(strip, columns - j, to, i, j, &s);
+                for (int64_t p = first; p < last; p++)
+                    for (int64_t r = 0; r < strip; r++) to[p * strip + r] = from[p * a_col + r * a_row];
         }
-        finish_strip(to, i, strip, columns);
+    }
+}
+
+/* Where the panels of multiply_block lie, `stride` apart; in_place, unless NULL, is where the full ones still lie as rows
+ * of a matrix, for the first strip to read there and leave in panels. */
+typedef struct {
+    T *data;
+    int64_t stride;
+    const T *in_place;
+    int64_t in_place_row;
+} right;
+
+/* One strip of a, its steps given, against the columns [first, last) of b, of which `columns` exist. */
+static void multiply_strip(const sink *to, const right *b, steps s, int64_t i, int64_t rows, int first_of_several,
+                           int64_t first, int64_t last, int64_t columns)
+{
+    for (int64_t j = first; j < last; j += NR) {
+        T *const panel = b->data + j / PANEL * b->stride + j % PANEL;
+        const int in_place = i == 0 && b->in_place && j / PANEL * PANEL + PANEL <= columns;
+        s.b = in_place ? b->in_place + j : panel;
+        s.b_row = in_place ? b->in_place_row : PANEL;
+        s.copy = in_place && first_of_several ? panel : NULL;
+        if (columns - j >= NR)
+            tile_of(rows, to, i, j, &s);
+        else
+            edge_tile(rows, columns - j, to, i, j, &s);
+    }
+    finish_strip(to, i, first, rows, last - first);
+}
+
+/* c = a times b, over one chunk: `rows` rows of a against `columns` columns. A group of rows stays in L2 beside a block
+ * of columns, one strip of it in L1. strips: GROUP * (depth + 2) elements of scratch. */
+static void multiply_block(const sink *to, const left *a, const right *b, int64_t rows, int64_t columns, int64_t depth,
+                           T *strips)
+{
+    const int packing = a->col != 1 && depth >= 128 && columns >= 2 * BLOCK;
+    for (int64_t group = 0, group_rows; group < rows; group += group_rows) {
+        const T *data = a->data + group * a->row;
+        group_rows = rows - group < GROUP + MR ? rows - group : GROUP; /* no short group at the end */
+        if (packing) pack_strips(strips, data, a->row, a->col, group_rows, depth);
+        for (int64_t j = 0; j < columns; j += BLOCK)
+            for (int64_t i = 0, strip; i < group_rows; i += strip) {
+                const int64_t last = columns - j < BLOCK ? columns : j + BLOCK;
+                steps s = {data + i * a->row, NULL, a->row, a->col, 0, depth, NULL};
+                strip = height(group_rows - i);
+                if (packing) {
+                    s.a = strips + i * (depth + 2);
+                    s.a_row = 1;
+                    s.a_col = strip;
+                }
+                multiply_strip(to, b, s, group + i, strip, strip < rows, j, last, columns);
+            }
     }
 }
 
@@ -292,15 +344,17 @@ static int64_t wide_columns(int64_t m) { return (m > MR ? NV : wide_vectors[m - 
 /* Thin products: `rows` <= NARROW rows of a. b is read once, in slabs of few k, so that the hardware sees few streams;
  * in place by wide tiles where its rows are contiguous, else packed a wide tile at a time, which stays in L1. A chain
  * that is not the first of its sums waits in `waiting`, (rows, n), for its chunk to end. */
-enum { SLAB = 256 };
+enum { SLAB = 128 };
 
 static void thin(const product *g, int bias_of_rows, T *waiting)
 {
     const int64_t m = g->m, n = g->n, k = g->k, wide = wide_columns(m);
     T packed[SLAB * (MOST_VECTORS > NR / VL ? MOST_VECTORS * VL : NR)];
+    int64_t slab = SLAB;
+    while (g->b.col != 1 && slab * wide > 2048) slab /= 2;
     for (int64_t p = 0, depth; p < k; p += depth) {
         const int64_t chunk = p / FNN_K_CHUNK * FNN_K_CHUNK;
-        depth = k - p < SLAB ? k - p : SLAB;
+        depth = k - p < slab ? k - p : slab;
         sink to = make_sink(g->c, g->z, g->row, PANEL, g->bias, bias_of_rows, g->e, chunk == 0, p + depth == k);
         if (p > chunk) to.start = chunk > 0 ? waiting : g->c, to.start_row = chunk > 0 ? n : g->row;
         if (chunk > 0 && p + depth < k && p + depth < chunk + FNN_K_CHUNK) to.c = waiting, to.row = n, to.add = 0;
@@ -325,7 +379,7 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
                     edge_tile(strip, left, &to, i, j, &s);
             }
         }
-        finish_strip(&to, 0, m, n);
+        finish_strip(&to, 0, 0, m, n);
     }
 }
 
@@ -496,26 +550,36 @@ static int one_row(const product *g)
     return FNN_OK;
 }
 
+/* Rows of b to panels, `stride` apart, row by row: far rows are far in memory. Whole panels only. */
+static void pack_rows(T *panels, int64_t stride, const T *b, int64_t row, int64_t columns, int64_t depth)
+{
+    for (int64_t p = 0; p < depth; p++)
+        for (int64_t j = 0; j + PANEL <= columns; j += PANEL)
+            memcpy(panels + j / PANEL * stride + p * PANEL, b + p * row + j, PANEL * sizeof(T));
+}
+
 /* b in panels; c where it belongs. */
 static int along_n(const product *g)
 {
     const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
-    const int64_t widest = round_up(g->n < BLOCK ? g->n : BLOCK, PANEL);
-    T *panels = fnn_scratch(deepest * widest * (int64_t)sizeof(T));
+    const int64_t widest = round_up(g->n < WIDEST ? g->n : WIDEST, PANEL);
+    const int by_first_strip = g->b.col == 1 && g->m < 4 * BLOCK;
+    T *panels = fnn_scratch((deepest * widest + (GROUP + MR) * (deepest + 2)) * (int64_t)sizeof(T));
     if (!panels) return FNN_NO_MEMORY;
-    for (int64_t j = 0; j < g->n; j += BLOCK) {
-        const int64_t columns = g->n - j < BLOCK ? g->n - j : BLOCK;
+    for (int64_t j = 0; j < g->n; j += WIDEST) {
+        const product part = columns_of(g, j, g->n - j < WIDEST ? g->n - j : WIDEST);
         int64_t p = 0;
         do { /* once even for k = 0: an empty sum is +0 */
             const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
-            const T *b = (const T *)g->b.data + p * g->b.row + j * g->b.col;
-            const sink to = make_sink(g->c + j, g->z ? g->z + j : NULL, g->row, PANEL, g->bias ? g->bias + j : NULL, 0,
-                                      g->e, p == 0, p + depth == g->k);
-            for (int64_t q = 0; q < columns; q += PANEL)
-                if (g->b.col != 1 || columns - q < PANEL)
-                    pack(PANEL, panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, columns - q, depth);
+            const T *b = (const T *)part.b.data + p * g->b.row;
             const left a = {(const T *)g->a.data + p * g->a.col, g->a.row, g->a.col};
-            multiply_block(&to, &a, panels, depth * PANEL, g->b.col == 1 ? b : NULL, g->b.row, g->m, columns, depth);
+            const right packed = {panels, depth * PANEL, by_first_strip ? b : NULL, g->b.row};
+            const sink to = make_sink(part.c, part.z, g->row, PANEL, part.bias, 0, g->e, p == 0, p + depth == g->k);
+            if (g->b.col == 1 && !by_first_strip) pack_rows(panels, packed.stride, b, g->b.row, part.n, depth);
+            for (int64_t q = 0; q < part.n; q += PANEL)
+                if (g->b.col != 1 || part.n - q < PANEL)
+                    pack(PANEL, panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, part.n - q, depth);
+            multiply_block(&to, &a, &packed, g->m, part.n, depth, panels + deepest * widest);
             p += depth;
         } while (p < g->k);
     }
@@ -527,9 +591,10 @@ static int along_m(const product *g)
 {
     const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
     const int64_t widest = round_up(g->m < BLOCK ? g->m : BLOCK, PANEL), tallest = g->n < TURNED ? g->n : TURNED;
-    T *panels = fnn_scratch((deepest + 2 * tallest) * widest * (int64_t)sizeof(T));
+    T *panels = fnn_scratch(((deepest + 2 * tallest) * widest + (GROUP + MR) * (deepest + 2)) * (int64_t)sizeof(T));
     if (!panels) return FNN_NO_MEMORY;
     T *c = panels + deepest * widest, *z = g->z ? c + tallest * widest : NULL;
+    T *strips = panels + (deepest + 2 * tallest) * widest;
     for (int64_t i = 0; i < g->m; i += BLOCK)
         for (int64_t j = 0; j < g->n; j += TURNED) {
             const int64_t columns = g->m - i < BLOCK ? g->m - i : BLOCK, rows = g->n - j < TURNED ? g->n - j : TURNED;
@@ -540,9 +605,10 @@ static int along_m(const product *g)
                 const sink to = make_sink(c, z, PANEL, rows * PANEL, g->bias ? g->bias + j : NULL, 1, g->e, p == 0,
                                           p + depth == g->k);
                 const left w = {(const T *)g->b.data + j * g->b.col + p * g->b.row, g->b.col, g->b.row};
+                const right packed = {panels, depth * PANEL, NULL, 0};
                 for (int64_t q = 0; q < columns; q += PANEL)
                     pack(PANEL, panels + q * depth, a + q * g->a.row, g->a.col, g->a.row, columns - q, depth);
-                multiply_block(&to, &w, panels, depth * PANEL, NULL, 0, rows, round_up(columns, PANEL), depth);
+                multiply_block(&to, &w, &packed, rows, round_up(columns, PANEL), depth, strips);
                 p += depth;
             } while (p < g->k);
             for (int64_t q = 0; q < columns; q += PANEL) {
@@ -558,7 +624,7 @@ static int along_m(const product *g)
  * A contiguous row costs nothing to pack, turning an element costs four, a scattered one two vectors. */
 static int64_t cost_along(int64_t n, int64_t m, int64_t k, int64_t b_row, int64_t b_col)
 {
-    const int64_t pack = b_col == 1 ? 0 : b_row == 1 ? 4 : 2 * VL;
+    const int64_t pack = b_col == 1 ? 1 : b_row == 1 ? 4 : 2 * VL;
     return round_up(n, NR) * m * k + pack * n * k;
 }
 
