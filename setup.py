@@ -27,7 +27,7 @@ if os.environ.get("FASTNN_WERROR") == "1":
 def units(extension_source):
     """(source, flags, tag) of every object; tags keep objects of one source apart."""
     yield extension_source, ["-O2", "-g0", "-fvisibility=hidden"], "extension"
-    for name in ("dispatch", "pool"):
+    for name in ("dispatch", "parallel", "pool"):
         yield f"csrc/{name}.c", KERNEL_FLAGS, "common"
     for isa, flags in ISA_FLAGS.items():
         for bits in ("32", "64"):

@@ -146,9 +146,28 @@ const fnn_kernels *fnn_active(int dtype); /* of the active ISA */
 void *fnn_scratch(int64_t bytes);
 
 /* pool.c. The upper bound on threads: of the process, or of the calling thread where it is > 0. */
-int fnn_threads_available(void); /* processors this process may run on */
+enum { FNN_MAX_THREADS = 1024 };
 void fnn_set_num_threads(int n);
 int fnn_get_num_threads(void);
 int fnn_set_thread_bound(int n); /* of the calling thread; 0 lifts it; returns the previous bound */
+
+/* pool.c. How many threads a call with so much work gets, when one pays for work_per_thread: within the bound and the
+ * processors the caller may run on now; 1 inside a part. */
+int fnn_threads_for(double work, double work_per_thread);
+
+/* pool.c. task(context, part) for every part in [0, parts), parts < 2^24, each once, on at most `threads` threads, the
+ * caller among them; returns when all are done. Serial inside a part, or when the pool is busy or cannot start. */
+typedef void (*fnn_task)(void *context, int part);
+void fnn_parallel(int threads, int parts, fnn_task task, void *context);
+
+/* pool.c. For tests: no cost model, every call in as many parts as the bound says, each on a thread of its own. Returns
+ * the setting before. And how many threads worked on the last job of the calling thread. */
+int fnn_force_threads(int on);
+int fnn_forcing_threads(void);
+int fnn_threads_of_last_job(void);
+
+/* parallel.c. kernels->matmul of the active ISA, on as many threads as pay. */
+int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
+               const fnn_epilogue *epilogue);
 
 #endif

@@ -252,7 +252,7 @@ static void pack_strips(T *packed, const T *a, int64_t a_row, int64_t a_col, int
             strip = height(rows - i);
             T *const to = packed + i * (depth + 2);
             const T *const from = a + i * a_row;
-            if (a_row == 1 && rows - i >= MR + VL) /* the excess is written over by the next p, or lies in the gap */
+            if (a_row == 1 && strip == MR && rows - i >= MR + VL) /* the excess is written over by the next p, or lies in the gap */
                 for (int64_t p = first; p < last; p++)
                     for (int r = 0; r < MR; r += VL) v_store(to + p * MR + r, v_load(from + p * a_col + r));
             else

@@ -2,21 +2,29 @@
  * pool.c: threads, and the scratch memory each thread owns.
  *
  * Design
- * A. Kernels run on the calling thread; the bound on threads is kept here, where the workers that obey it will live.
- * B. Scratch grows to the largest request of its thread and is freed when the thread ends, by the destructor of a key.
- * After fork the child's only thread keeps its own.
+ * A. A job is a task with numbered parts. The caller works on it with the pool's threads; each takes the next part when
+ *    it has finished one. A thread that comes late, or that the system has put aside, takes fewer: the caller waits only
+ *    for parts that somebody has begun.
+ * B. Everything a thread must know to take a part is one atomic word: the number of the job, how many threads may take
+ *    part, how many parts are left. Taking one is a compare-and-exchange, so a thread that wakes for a job long over
+ *    takes nothing of the next one by mistake. Who has taken a part may read the rest of the job: it cannot end before.
+ * C. Threads start with the first job that wants them. They wait up to SPIN nanoseconds awake, because minibatches
+ *    follow one another closely, then asleep.
+ * D. One job at a time. Who finds the pool busy works alone, and callers that come together share the processors: none
+ *    waits for another, and there are never more threads than processors at work. Inside a part every call is serial.
+ * E. After fork the child has one thread. It starts with no pool, allocates a new one when it needs it, and never
+ *    touches the locks of the old one, whose state is unknown.
+ * F. Scratch grows to the largest request of its thread and is freed when the thread ends, by the destructor of a key.
+ *    After fork the child's only thread keeps its own.
  */
-#define _GNU_SOURCE
-#include <pthread.h>
+#include "threads.h"
+
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
-#ifdef __linux__
-#include <sched.h>
-#endif
 
 #include "fastnn.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, SPIN = 20000 };
 
 typedef struct {
     void *data;
@@ -44,26 +52,205 @@ void *fnn_scratch(int64_t bytes)
     return own.data;
 }
 
-int fnn_threads_available(void)
-{
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
-
-static int process_bound = 1;
+static atomic_int process_bound = 1, forced = 0;
 static _Thread_local int thread_bound; /* 0: none */
 
 void fnn_set_num_threads(int n) { process_bound = n; }
 
-int fnn_get_num_threads(void) { return thread_bound && thread_bound < process_bound ? thread_bound : process_bound; }
+int fnn_get_num_threads(void)
+{
+    const int bound = process_bound;
+    return thread_bound && thread_bound < bound ? thread_bound : bound;
+}
 
 int fnn_set_thread_bound(int n)
 {
     int previous = thread_bound;
     thread_bound = n;
     return previous;
+}
+
+int fnn_force_threads(int on) { return atomic_exchange(&forced, on); }
+int fnn_forcing_threads(void) { return forced; }
+
+typedef struct pool pool;
+typedef struct {
+    pool *pool;
+    int number; /* from 1; the caller is 0 */
+} worker;
+
+struct pool {
+    _Atomic uint64_t word; /* see below */
+    fnn_task task;
+    void *context;
+    atomic_int unfinished, taking_part; /* parts; threads of the job that took any */
+    atomic_int busy, callers;
+    atomic_int caller_sleeps;
+    mutex mutex;
+    condition wake, done;
+    int asleep, started; /* under the mutex; started is also read by who holds busy */
+    worker workers[FNN_MAX_THREADS];
+};
+
+/* word: job 24 bits, one part each 1 bit, threads 15 bits, parts left 24 bits. */
+static uint64_t word_of(uint64_t job, int one_each, int threads, int parts)
+{
+    return job << 40 | (uint64_t)one_each << 39 | (uint64_t)threads << 24 | (uint64_t)parts;
+}
+static uint64_t job_of(uint64_t word) { return word >> 40; }
+static int one_each_of(uint64_t word) { return (int)(word >> 39 & 1); }
+static int threads_of(uint64_t word) { return (int)(word >> 24 & 0x7fff); }
+static int parts_of(uint64_t word) { return (int)(word & 0xffffff); }
+
+static _Atomic(pool *) current;
+static _Thread_local int inside; /* a part of a job */
+static _Thread_local int took_part = 1;
+
+int fnn_threads_of_last_job(void) { return took_part; }
+
+static void start_over(void) { atomic_store(&current, NULL); }
+static void watch_forks(void) { on_fork_in_child(start_over); }
+
+static pool *get_pool(void)
+{
+    static pthread_once_t watching = PTHREAD_ONCE_INIT;
+    pool *p = atomic_load(&current), *none = NULL;
+    if (p) return p;
+    pthread_once(&watching, watch_forks);
+    if (!(p = calloc(1, sizeof *p))) return NULL;
+    mutex_init(&p->mutex);
+    condition_init(&p->wake);
+    condition_init(&p->done);
+    if (atomic_compare_exchange_strong(&current, &none, p)) return p;
+    condition_destroy(&p->done);
+    condition_destroy(&p->wake);
+    mutex_destroy(&p->mutex);
+    free(p);
+    return none;
+}
+
+/* Take and run parts of the job that `word` announced, as its thread `number`. */
+static void work(pool *p, uint64_t word, int number)
+{
+    const uint64_t job = job_of(word);
+    int taken = 0;
+    while (job_of(word) == job && parts_of(word) > 0 && number < threads_of(word) && !(taken && one_each_of(word))) {
+        if (!atomic_compare_exchange_weak(&p->word, &word, word - 1)) continue;
+        if (!taken++) atomic_fetch_add(&p->taking_part, 1);
+        inside = 1;
+        p->task(p->context, parts_of(word) - 1);
+        inside = 0;
+        if (atomic_fetch_sub(&p->unfinished, 1) == 1 && atomic_load(&p->caller_sleeps)) {
+            lock(&p->mutex);
+            condition_wake_all(&p->done);
+            unlock(&p->mutex);
+        }
+        word = atomic_load(&p->word);
+    }
+}
+
+/* Whether thread `number`, which has seen job `seen`, has something to do. */
+static int wanted(uint64_t word, uint64_t seen, int number)
+{
+    return job_of(word) != seen && parts_of(word) > 0 && number < threads_of(word);
+}
+
+static void *run_worker(void *argument)
+{
+    const worker *self = argument;
+    pool *p = self->pool;
+    uint64_t seen = 0;
+    for (;;) {
+        const int64_t until = nanoseconds() + SPIN;
+        uint64_t word;
+        while (!wanted(word = atomic_load(&p->word), seen, self->number) && nanoseconds() < until)
+            for (int i = 0; i < 16; i++) relax();
+        if (!wanted(word, seen, self->number)) {
+            lock(&p->mutex);
+            p->asleep++;
+            while (!wanted(word = atomic_load(&p->word), seen, self->number)) condition_wait(&p->wake, &p->mutex);
+            p->asleep--;
+            unlock(&p->mutex);
+        }
+        seen = job_of(word);
+        work(p, word, self->number);
+    }
+    return NULL;
+}
+
+/* At most `threads` in all, the caller among them; returns how many there are. */
+static int start_workers(pool *p, int threads)
+{
+    lock(&p->mutex);
+    while (p->started < threads - 1) {
+        worker *w = &p->workers[p->started];
+        w->pool = p;
+        w->number = p->started + 1;
+        if (thread_start(run_worker, w)) break;
+        p->started++;
+    }
+    const int available = p->started + 1;
+    unlock(&p->mutex);
+    return available < threads ? available : threads;
+}
+
+/* The caller has pool->busy. */
+static void run_job(pool *p, int threads, int parts, fnn_task task, void *context)
+{
+    p->task = task;
+    p->context = context;
+    p->taking_part = 0;
+    p->unfinished = parts;
+    const uint64_t job = (job_of(p->word) + 1) & 0xffffff;
+    const uint64_t word = word_of(job, forced && parts == threads, threads, parts);
+    lock(&p->mutex); /* a thread that has found nothing and is about to sleep holds it */
+    atomic_store(&p->word, word);
+    if (p->asleep) condition_wake_all(&p->wake);
+    unlock(&p->mutex);
+    work(p, word, 0);
+    const int64_t until = nanoseconds() + SPIN;
+    while (p->unfinished && nanoseconds() < until)
+        for (int i = 0; i < 16; i++) relax();
+    if (p->unfinished) {
+        lock(&p->mutex);
+        p->caller_sleeps = 1;
+        while (p->unfinished) condition_wait(&p->done, &p->mutex);
+        p->caller_sleeps = 0;
+        unlock(&p->mutex);
+    }
+    took_part = p->taking_part;
+}
+
+int fnn_threads_for(double work, double work_per_thread)
+{
+    const int bound = fnn_get_num_threads();
+    took_part = 1;
+    if (inside) return 1;
+    if (forced || bound == 1) return bound;
+    double paying = work / work_per_thread;
+    if (paying < 2) return 1;
+    const int n = processors();
+    if (paying > n) paying = n;
+    return paying < bound ? (int)paying : bound;
+}
+
+void fnn_parallel(int threads, int parts, fnn_task task, void *context)
+{
+    pool *p;
+    if (threads > parts) threads = parts;
+    p = threads > 1 && !inside ? get_pool() : NULL;
+    if (p) {
+        const int callers = atomic_fetch_add(&p->callers, 1) + 1;
+        if (!forced && threads > 1) threads = (threads + callers - 1) / callers;
+        if (threads > 1 && !atomic_exchange(&p->busy, 1)) {
+            threads = start_workers(p, threads);
+            run_job(p, threads, parts, task, context);
+            atomic_store(&p->busy, 0);
+            atomic_fetch_sub(&p->callers, 1);
+            return;
+        }
+    }
+    took_part = 1;
+    for (int i = 0; i < parts; i++) task(context, i);
+    if (p) atomic_fetch_sub(&p->callers, 1);
 }

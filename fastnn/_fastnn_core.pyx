@@ -55,7 +55,6 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*fnn_rows_backward_fn)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
 
     ctypedef struct fnn_kernels:
-        int (*matmul)(void *, int64_t, fnn_matrix, fnn_matrix, int64_t, int64_t, int64_t, const fnn_epilogue *) noexcept nogil
         fnn_rows_fn sum_rows
         fnn_forward_fn *forward
         fnn_backward_fn *backward_x
@@ -99,10 +98,15 @@ cdef extern from "fastnn.h" nogil:
     int fnn_isa_use(const char *name)
     const fnn_kernels *fnn_active(int dtype)
 
-    int fnn_threads_available()
+    enum:
+        FNN_MAX_THREADS
     void fnn_set_num_threads(int n)
     int fnn_get_num_threads()
     int fnn_set_thread_bound(int n)
+    int fnn_force_threads(int on)
+    int fnn_threads_of_last_job()
+    int fnn_matmul(int, void *, int64_t, fnn_matrix, fnn_matrix, int64_t, int64_t, int64_t,
+                   const fnn_epilogue *) noexcept nogil
 
 
 # ---------------------------------------------------------------------------------------------------------------- gates
@@ -525,7 +529,6 @@ def dropout(object x, object p, object seed, object step, object out, object lay
 cdef object _multiply(ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k, int dtype,
                       const fnn_epilogue *epilogue):
     """c (m, n), contiguous, = epilogue(a (m, k) @ b (k, n)); epilogue may be NULL."""
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
     cdef fnn_epilogue nothing
     cdef int code
     if epilogue == NULL:
@@ -535,7 +538,7 @@ cdef object _multiply(ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int64_t 
         nothing.params = NULL
         epilogue = &nothing
     with nogil:
-        code = kernels.matmul(data(c), n, a, b, m, n, k, epilogue)
+        code = fnn_matmul(dtype, data(c), n, a, b, m, n, k, epilogue)
     if code == FNN_NO_MEMORY:
         raise MemoryError("fastnn: no memory for scratch space")
 
@@ -895,49 +898,48 @@ def _use_isa(name):
         raise ValueError(f"_use_isa: {name!r} is unknown or unsupported by this CPU; available: {', '.join(available_isas())}")
 
 
-cdef int MAX_THREADS = 1024
-
-
 def _obey_environment():
-    """FASTNN_ISA, FASTNN_NUM_THREADS and OMP_NUM_THREADS, read once at import."""
+    """FASTNN_ISA, read once at import."""
     wanted = os.environ.get("FASTNN_ISA")
     if wanted and fnn_isa_use(wanted.encode()) != 0:
         raise ImportError(f"FASTNN_ISA is {wanted!r}, unknown or unsupported by this CPU; choices: {', '.join(available_isas())}")
-    cdef int n = fnn_threads_available()
-    for variable in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(variable, "")
-        if value.isdigit() and 0 < int(value) <= MAX_THREADS:
-            n = int(value)
-            break
-    fnn_set_num_threads(n)
 
 
 _obey_environment()
 
+MAX_THREADS = FNN_MAX_THREADS
+
+
+def check_num_threads(func, n):
+    return _integer(n, func, "n", 1, FNN_MAX_THREADS)
+
 
 def set_num_threads(n):
-    fnn_set_num_threads(_integer(n, "set_num_threads", "n", 1, MAX_THREADS))
-
-
-def get_num_threads():
-    return fnn_get_num_threads()
-
-
-class threads:
-    """``with threads(n):`` bounds the threads of calls made by this Python thread, within the process-wide bound.
+    """Bound the threads of every call of this process.
 
     Parameters
     ----------
     n : int
-        At least 1.
+        From 1 to 1024.
     """
+    fnn_set_num_threads(check_num_threads("set_num_threads", n))
 
-    def __init__(self, n):
-        self._n = _integer(n, "threads", "n", 1, MAX_THREADS)
 
-    def __enter__(self):
-        self._previous = fnn_set_thread_bound(self._n)
-        return self
+def get_num_threads():
+    """Return the bound on the threads of a call made here."""
+    return fnn_get_num_threads()
 
-    def __exit__(self, *exception):
-        fnn_set_thread_bound(self._previous)
+
+def set_thread_bound(int n):
+    """Bound the calling thread; 0 lifts the bound. Returns the previous one."""
+    return fnn_set_thread_bound(n)
+
+
+def _force_threads(bint on):
+    """Without the cost model: every call on as many threads as the bound says; for tests. Returns the setting before."""
+    return bool(fnn_force_threads(on))
+
+
+def _threads_of_last_job():
+    """How many threads worked on the last parallel call of this thread; for tests."""
+    return fnn_threads_of_last_job()

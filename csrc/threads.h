@@ -1,0 +1,75 @@
+/*
+ * threads.h: the platform's threads, as the pool needs them. POSIX; another platform is added here.
+ */
+#ifndef FNN_THREADS_H
+#define FNN_THREADS_H
+
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+typedef pthread_mutex_t mutex;
+typedef pthread_cond_t condition;
+
+static inline void mutex_init(mutex *m) { pthread_mutex_init(m, NULL); }
+static inline void mutex_destroy(mutex *m) { pthread_mutex_destroy(m); }
+static inline void lock(mutex *m) { pthread_mutex_lock(m); }
+static inline void unlock(mutex *m) { pthread_mutex_unlock(m); }
+static inline void condition_init(condition *c) { pthread_cond_init(c, NULL); }
+static inline void condition_destroy(condition *c) { pthread_cond_destroy(c); }
+static inline void condition_wait(condition *c, mutex *m) { pthread_cond_wait(c, m); }
+static inline void condition_wake_all(condition *c) { pthread_cond_broadcast(c); }
+
+/* Start a detached thread that receives no signals: they belong to the application's threads. 0, or an error number. */
+static inline int thread_start(void *(*run)(void *), void *argument)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int code = pthread_attr_init(&attributes);
+    if (code) return code;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    code = pthread_create(&thread, &attributes, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return code;
+}
+
+/* In the child of every later fork, run `start_over` first. */
+static inline void on_fork_in_child(void (*start_over)(void)) { pthread_atfork(NULL, NULL, start_over); }
+
+static inline int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Tell the processor that this is a waiting loop. */
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Processors that the calling thread may run on. */
+static inline int processors(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+#endif

@@ -1,0 +1,318 @@
+"""Threads: the same bits on any number of them, how many there are, and survival of fork, processes and affinity."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import _fastnn_core as core
+from fastnn import functional as F
+from fastnn import parallel
+
+WORKERS = [1, 2, 3, 4, 7]
+
+
+@pytest.fixture
+def forced():
+    """Every call on as many threads as the bound says."""
+    bound, before = fnn.get_num_threads(), core._force_threads(True)
+    yield fnn.set_num_threads
+    core._force_threads(before)
+    fnn.set_num_threads(bound)
+
+
+SHAPES = [(64, 70, 600), (7, 300, 40), (300, 7, 530), (1, 210, 700), (210, 1, 64), (101, 103, 33), (49, 50, 0)]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize(("m", "n", "k"), SHAPES)
+def test_same_bits_on_any_number_of_threads(forced, workers, m, n, k, dtype, isa):
+    rng = np.random.default_rng(m + n + k)
+    x, weight = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((n, k)).astype(dtype)
+    bias, grad = rng.standard_normal(n).astype(dtype), rng.standard_normal((m, n)).astype(dtype)
+
+    def run():
+        y, z = F.linear(x, weight, bias, activation="silu", return_preactivation=True)
+        dx, dweight, dbias = F.linear_backward(grad, x, weight, activation="silu", z=z)
+        return y, z, dx, dweight, dbias, F.matmul(x, np.ascontiguousarray(weight.T)), F.matmul(x[::-1], weight[::-1].T)
+
+    forced(1)
+    alone = run()
+    assert core._threads_of_last_job() == 1
+    forced(workers)
+    for got, want in zip(run(), alone, strict=True):
+        np.testing.assert_array_equal(got, want)
+    longest = max(m, n)
+    pieces = -(-longest // -(-longest // workers))
+    assert core._threads_of_last_job() == min(workers, pieces)
+
+
+def test_calls_from_several_threads_at_once(forced):
+    forced(2)
+    core._force_threads(False)
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((200, 300), np.float32), rng.standard_normal((300, 400), np.float32)
+    want, wrong = F.matmul(a, b), []
+
+    def call():
+        for _ in range(50):
+            if not np.array_equal(F.matmul(a, b), want):
+                wrong.append(threading.get_ident())
+
+    callers = [threading.Thread(target=call) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+def test_cost_model_spares_small_calls(forced):
+    core._force_threads(False)
+    forced(2)
+    small, large = np.ones((32, 64), np.float32), np.ones((512, 512), np.float32)
+    F.matmul(large, large)
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if available > 1:
+        assert core._threads_of_last_job() <= 2
+    F.matmul(small, small.T)
+    with fnn.threads(1):
+        F.matmul(large, large)
+        assert core._threads_of_last_job() == 1 or available == 1
+
+
+# ---------------------------------------------------------------- how many processors: recorded trees of /proc and /sys
+
+CONTAINER = "/docker/4e1f"
+TREES = {
+    "version 2, limited": (2.5, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}),
+    "version 2, no limit": (np.inf, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}),
+    "version 2, the group above is tighter": (
+        1.5,
+        {
+            "proc/self/cgroup": "0::/user.slice/job.scope\n",
+            "sys/fs/cgroup/user.slice/cpu.max": "150000 100000\n",
+            "sys/fs/cgroup/user.slice/job.scope/cpu.max": "400000 100000\n",
+        },
+    ),
+    "version 1, systemd's names": (
+        3.0,
+        {
+            "proc/self/cgroup": "5:cpu,cpuacct:/system.slice\n3:memory:/system.slice\n0::/\n",
+            "sys/fs/cgroup/cpu,cpuacct/system.slice/cpu.cfs_quota_us": "300000\n",
+            "sys/fs/cgroup/cpu,cpuacct/system.slice/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+        },
+    ),
+    "version 1, in a container that sees the host's path": (
+        0.5,
+        {
+            "proc/self/cgroup": f"4:cpuacct,cpu:{CONTAINER}\n2:cpuset:{CONTAINER}\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+        },
+    ),
+    "cpuset is not cpu": (
+        np.inf,
+        {"proc/self/cgroup": "2:cpuset:/\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"},
+    ),
+    "nothing mounted": (np.inf, {"proc/self/cgroup": "1:cpu:/\n0::/\n"}),
+    "no /proc": (np.inf, {}),
+}  # fmt: skip
+
+
+def write(root, files):
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_cgroup_quota(tree, tmp_path):
+    quota, files = TREES[tree]
+    assert parallel.cgroup_quota(write(tmp_path, files)) == quota
+
+
+def test_threads_of_one_core_count_once(tmp_path):
+    topology = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    write(tmp_path, {topology.format(i): f"{i % 4},{i % 4 + 4}\n" for i in range(8)})
+    assert parallel.physical_cores(range(8), tmp_path) == 4
+    assert parallel.physical_cores([0, 4], tmp_path) == 1
+    assert parallel.physical_cores([1, 2, 6], tmp_path) == 2
+    assert parallel.physical_cores(range(3), tmp_path / "nowhere") == 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted"),
+    [
+        ({"FASTNN_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3),
+        ({"OMP_NUM_THREADS": "5"}, 5),
+        ({"OMP_NUM_THREADS": "4,2"}, 4),
+        ({"FASTNN_NUM_THREADS": "0", "OMP_NUM_THREADS": "many"}, 1),
+        ({"FASTNN_NUM_THREADS": "", "OMP_NUM_THREADS": "99999"}, 1),
+        ({}, 1),
+    ],
+)
+def test_default_number_of_threads(environment, wanted, tmp_path):
+    write(tmp_path, TREES["version 1, in a container that sees the host's path"][1])
+    assert parallel.default_num_threads(environment, tmp_path) == wanted
+
+
+# ------------------------------------------------------------------------------------------- survival, in child processes
+
+PRELUDE = """
+import multiprocessing, os, sys, threading
+import numpy as np
+import fastnn as fnn
+from fastnn import _fastnn_core as core, functional as F
+a = np.ones((150, 400), np.float32)
+def compute():
+    c = F.matmul(a, a.T)
+    assert (c == 400).all()
+    return core._threads_of_last_job()
+def finished(child):
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+def start():
+    fnn.set_num_threads(3)
+    core._force_threads(True)
+    assert compute() == 3
+"""
+
+FORK_100 = """
+start()
+for i in range(100):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if compute() == 3 else 1)
+    finished(child)
+    assert compute() == 3
+"""
+
+NESTED = """
+start()
+child = os.fork()
+if child == 0:
+    grandchild = os.fork()
+    if grandchild == 0:
+        os._exit(0 if compute() == 3 else 1)
+    finished(grandchild)
+    assert compute() == 3
+    os._exit(0)
+finished(child)
+"""
+
+FORK_WHILE_ANOTHER_COMPUTES = """
+start()
+going = True
+def busy():
+    while going:
+        compute()
+thread = threading.Thread(target=busy)
+thread.start()
+for i in range(50):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if compute() == 3 else 1)
+    finished(child)
+going = False
+thread.join()
+"""
+
+PROCESSES = """
+def work(i):
+    fnn.set_num_threads(3)
+    core._force_threads(True)
+    return compute()
+if __name__ == "__main__":
+    start()
+    for method in ("fork", "forkserver", "spawn"):
+        if method in multiprocessing.get_all_start_methods():
+            with multiprocessing.get_context(method).Pool(2) as pool:
+                assert pool.map(work, range(6)) == [3] * 6
+"""
+
+AFFINITY = """
+start()
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+for i in range(50):
+    assert compute() == 3
+core._force_threads(False)
+fnn.set_num_threads(3)
+big = np.ones((600, 600), np.float32)
+for i in range(20):
+    assert (F.matmul(big, big) == 600).all()
+    assert core._threads_of_last_job() == 1
+"""
+
+EXIT = """
+start()
+def busy():
+    while True:
+        compute()
+threading.Thread(target=busy, daemon=True).start()
+compute()
+"""
+
+INTERRUPT = """
+import signal, time
+start()
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+caught = []
+signal.signal(signal.SIGALRM, lambda *_: caught.append(threading.current_thread() is threading.main_thread()))
+while not caught:
+    compute()
+assert caught == [True]
+"""
+
+JOBLIB = """
+import joblib
+def work(i):
+    fnn.set_num_threads(3)
+    core._force_threads(True)
+    assert compute() >= 1
+    return i
+if __name__ == "__main__":
+    start()
+    for backend in ("loky", "threading"):
+        assert joblib.Parallel(2, backend=backend)(joblib.delayed(work)(i) for i in range(8)) == list(range(8))
+"""
+
+
+def survives(tmp_path, code):
+    (tmp_path / "child.py").write_text(PRELUDE + code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "child.py"], cwd=tmp_path, env=environment, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
+
+
+@posix
+@pytest.mark.parametrize("code", [FORK_100, NESTED, FORK_WHILE_ANOTHER_COMPUTES, EXIT, INTERRUPT],
+                         ids=["fork x 100", "nested", "while another thread computes", "daemon at exit", "signals"])  # fmt: skip
+def test_survives_fork_and_exit(code, tmp_path):
+    survives(tmp_path, code)
+
+
+def test_survives_multiprocessing(tmp_path):
+    assert multiprocessing.get_all_start_methods()
+    survives(tmp_path, PROCESSES)
+
+
+def test_survives_joblib(tmp_path):
+    pytest.importorskip("joblib")
+    survives(tmp_path, JOBLIB)
+
+
+@linux
+def test_survives_affinity_to_one_core(tmp_path):
+    survives(tmp_path, AFFINITY)
