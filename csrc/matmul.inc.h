@@ -234,30 +234,60 @@ static void finish_strip(const sink *to, int64_t i, int64_t j, int64_t rows, int
         for (int64_t r = 0; r < rows; r++, c += to->row) activate(c, c, columns, to->params);
 }
 
-/* Element (i, p) of the broadcast operand is data[i * row + p * col]. */
+/* The broadcast operand: element (i, p) is data[i * row + p * col]; or, with `panel`, data[p / PANEL * panel + i * PANEL +
+ * p % PANEL]. */
 typedef struct {
     const T *data;
-    int64_t row, col;
+    int64_t row, col, panel;
 } left;
 
-/* A group of rows of an operand with strided k, each strip to packed (depth, height), strip i at i * (depth + 2): the
- * rows of a line of memory together, as strips of their own would fetch every line three times. */
-static void pack_strips(T *packed, const T *a, int64_t a_row, int64_t a_col, int64_t rows, int64_t depth)
+static left left_rows(const left *a, int64_t i)
+{
+    left part = *a;
+    part.data += i * (a->panel ? PANEL : a->row);
+    return part;
+}
+
+static left left_from(const left *a, int64_t p) /* p a multiple of PANEL */
+{
+    left part = *a;
+    part.data += a->panel ? p / PANEL * a->panel : p * a->col;
+    return part;
+}
+
+/* Where strip i of a group lies when packed: (depth, height), with room for what a vector writes too far. */
+static int64_t strip_place(int64_t i, int64_t depth) { return i * (depth + VL); }
+
+/* Steps [first, last) of one strip of an operand with strided k. What a store writes too far, the next step's corrects. */
+static void pack_strip(T *packed, const left *a, int64_t strip, int64_t rows_left, int64_t first, int64_t last)
+{
+    if (a->panel) {
+        for (int64_t p = first; p < last; p += VC)
+            for (int64_t r = 0; r < strip; r += VL) {
+                V column[VC];
+                load_columns(column, a->data + p / PANEL * a->panel + r * PANEL + p % PANEL, PANEL, rows_left - r, VC);
+                for (int64_t q = 0; q < VC && p + q < last; q++) v_store(packed + (p + q) * strip + r, column[q]);
+            }
+    } else if (a->row == 1 && strip == MR && rows_left >= MR + VL) {
+        for (int64_t p = first; p < last; p++)
+            for (int r = 0; r < MR; r += VL) v_store(packed + p * MR + r, v_load(a->data + p * a->col + r));
+    } else {
+        for (int64_t p = first; p < last; p++)
+            for (int64_t r = 0; r < strip; r++) packed[p * strip + r] = a->data[p * a->col + r * a->row];
+    }
+}
+
+/* The strips of a group, the rows of a line of memory together: strips of their own would fetch each line three times. */
+static void pack_strips(T *packed, const left *a, int64_t rows, int64_t depth)
 {
     for (int64_t first = 0, last; first < depth; first = last) {
         last = depth - first < 64 ? depth : first + 64;
-        for (int64_t p = first; p < last; p++)
-            for (int64_t i = 0; a_row == 1 && i < rows; i += 64 / (int64_t)sizeof(T)) FNN_PREFETCH(a + i + p * a_col);
+        for (int64_t p = first; a->row == 1 && p < last; p++)
+            for (int64_t i = 0; i < rows; i += 64 / (int64_t)sizeof(T)) FNN_PREFETCH(a->data + i + p * a->col);
         for (int64_t i = 0, strip; i < rows; i += strip) {
+            const left part = left_rows(a, i);
             strip = height(rows - i);
-            T *const to = packed + i * (depth + 2);
-            const T *const from = a + i * a_row;
-            if (a_row == 1 && strip == MR && rows - i >= MR + VL) /* the excess is written over by the next p, or lies in the gap */
-                for (int64_t p = first; p < last; p++)
-                    for (int r = 0; r < MR; r += VL) v_store(to + p * MR + r, v_load(from + p * a_col + r));
-            else
-                for (int64_t p = first; p < last; p++)
-                    for (int64_t r = 0; r < strip; r++) to[p * strip + r] = from[p * a_col + r * a_row];
+            pack_strip(packed + strip_place(i, depth), &part, strip, rows - i, first, last);
         }
     }
 }
@@ -290,28 +320,35 @@ static void multiply_strip(const sink *to, const right *b, steps s, int64_t i, i
 }
 
 /* c = a times b, over one chunk: `rows` rows of a against `columns` columns. A group of rows stays in L2 beside a block
- * of columns, one strip of it in L1. strips: GROUP * (depth + 2) elements of scratch. */
+ * of columns, one strip of it in L1. strips: STRIPS(depth) elements of scratch. */
+#define STRIPS(depth) ((GROUP + MR) * ((depth) + VL))
+
 static void multiply_block(const sink *to, const left *a, const right *b, int64_t rows, int64_t columns, int64_t depth,
-                           T *strips)
+                           int packing, T *strips)
 {
-    const int packing = a->col != 1 && depth >= 128 && columns >= 2 * BLOCK;
     for (int64_t group = 0, group_rows; group < rows; group += group_rows) {
-        const T *data = a->data + group * a->row;
+        const left from = left_rows(a, group);
         group_rows = rows - group < GROUP + MR ? rows - group : GROUP; /* no short group at the end */
-        if (packing) pack_strips(strips, data, a->row, a->col, group_rows, depth);
+        if (packing) pack_strips(strips, &from, group_rows, depth);
         for (int64_t j = 0; j < columns; j += BLOCK)
             for (int64_t i = 0, strip; i < group_rows; i += strip) {
                 const int64_t last = columns - j < BLOCK ? columns : j + BLOCK;
-                steps s = {data + i * a->row, NULL, a->row, a->col, 0, depth, NULL};
                 strip = height(group_rows - i);
+                steps s = {from.data + i * from.row, NULL, from.row, from.col, 0, depth, NULL};
                 if (packing) {
-                    s.a = strips + i * (depth + 2);
+                    s.a = strips + strip_place(i, depth);
                     s.a_row = 1;
                     s.a_col = strip;
                 }
                 multiply_strip(to, b, s, group + i, strip, strip < rows, j, last, columns);
             }
     }
+}
+
+/* Whether packing strips pays: where k is strided, for many steps and many columns. */
+static int packing_pays(const left *a, int64_t columns, int64_t depth)
+{
+    return a->col != 1 && depth >= 128 && columns >= 2 * BLOCK;
 }
 
 /* What a product's epilogue asks of the tiles and loops, before and after the last chunk. */
@@ -337,6 +374,8 @@ typedef struct {
     const T *bias;
     const fnn_epilogue *e;
 } product;
+
+static const fnn_epilogue no_epilogue = {NULL, NULL, FNN_identity, NULL};
 
 /* Columns of the widest tile for m rows. */
 static int64_t wide_columns(int64_t m) { return (m > MR ? NV : wide_vectors[m - 1]) * VL; }
@@ -529,14 +568,13 @@ static void finish_row(T *y, T *z, const T *bias, int64_t n, const fnn_epilogue 
 
 static void one_row_weights(const product *g, const T *a, T *waiting)
 {
-    static const fnn_epilogue none = {NULL, NULL, FNN_identity, NULL};
     const int64_t width = GROUPS * VL, whole = g->n / width * width;
     for (int64_t j = 0; j < whole; j += width)
         one_row_columns(g->c + j, a, (const T *)g->b.data + j * g->b.col, g->b.col, g->k);
     product rest = columns_of(g, whole, g->n - whole);
     rest.z = NULL;
     rest.bias = NULL;
-    rest.e = &none;
+    rest.e = &no_epilogue;
     if (rest.n) thin(&rest, 0, waiting);
 }
 
@@ -564,7 +602,7 @@ static int along_n(const product *g)
     const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
     const int64_t widest = round_up(g->n < WIDEST ? g->n : WIDEST, PANEL);
     const int by_first_strip = g->b.col == 1 && g->m < 4 * BLOCK;
-    T *panels = fnn_scratch((deepest * widest + (GROUP + MR) * (deepest + 2)) * (int64_t)sizeof(T));
+    T *panels = fnn_scratch((deepest * widest + STRIPS(deepest)) * (int64_t)sizeof(T));
     if (!panels) return FNN_NO_MEMORY;
     for (int64_t j = 0; j < g->n; j += WIDEST) {
         const product part = columns_of(g, j, g->n - j < WIDEST ? g->n - j : WIDEST);
@@ -572,14 +610,15 @@ static int along_n(const product *g)
         do { /* once even for k = 0: an empty sum is +0 */
             const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
             const T *b = (const T *)part.b.data + p * g->b.row;
-            const left a = {(const T *)g->a.data + p * g->a.col, g->a.row, g->a.col};
+            const left a = {(const T *)g->a.data + p * g->a.col, g->a.row, g->a.col, 0};
             const right packed = {panels, depth * PANEL, by_first_strip ? b : NULL, g->b.row};
             const sink to = make_sink(part.c, part.z, g->row, PANEL, part.bias, 0, g->e, p == 0, p + depth == g->k);
             if (g->b.col == 1 && !by_first_strip) pack_rows(panels, packed.stride, b, g->b.row, part.n, depth);
             for (int64_t q = 0; q < part.n; q += PANEL)
                 if (g->b.col != 1 || part.n - q < PANEL)
                     pack(PANEL, panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, part.n - q, depth);
-            multiply_block(&to, &a, &packed, g->m, part.n, depth, panels + deepest * widest);
+            multiply_block(&to, &a, &packed, g->m, part.n, depth, packing_pays(&a, part.n, depth),
+                           panels + deepest * widest);
             p += depth;
         } while (p < g->k);
     }
@@ -591,7 +630,7 @@ static int along_m(const product *g)
 {
     const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
     const int64_t widest = round_up(g->m < BLOCK ? g->m : BLOCK, PANEL), tallest = g->n < TURNED ? g->n : TURNED;
-    T *panels = fnn_scratch(((deepest + 2 * tallest) * widest + (GROUP + MR) * (deepest + 2)) * (int64_t)sizeof(T));
+    T *panels = fnn_scratch(((deepest + 2 * tallest) * widest + STRIPS(deepest)) * (int64_t)sizeof(T));
     if (!panels) return FNN_NO_MEMORY;
     T *c = panels + deepest * widest, *z = g->z ? c + tallest * widest : NULL;
     T *strips = panels + (deepest + 2 * tallest) * widest;
@@ -604,11 +643,12 @@ static int along_m(const product *g)
                 const T *a = (const T *)g->a.data + i * g->a.row + p * g->a.col;
                 const sink to = make_sink(c, z, PANEL, rows * PANEL, g->bias ? g->bias + j : NULL, 1, g->e, p == 0,
                                           p + depth == g->k);
-                const left w = {(const T *)g->b.data + j * g->b.col + p * g->b.row, g->b.col, g->b.row};
+                const left w = {(const T *)g->b.data + j * g->b.col + p * g->b.row, g->b.col, g->b.row, 0};
                 const right packed = {panels, depth * PANEL, NULL, 0};
                 for (int64_t q = 0; q < columns; q += PANEL)
                     pack(PANEL, panels + q * depth, a + q * g->a.row, g->a.col, g->a.row, columns - q, depth);
-                multiply_block(&to, &w, &packed, rows, round_up(columns, PANEL), depth, strips);
+                multiply_block(&to, &w, &packed, rows, round_up(columns, PANEL), depth,
+                               packing_pays(&w, columns, depth), strips);
                 p += depth;
             } while (p < g->k);
             for (int64_t q = 0; q < columns; q += PANEL) {
@@ -639,6 +679,78 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
     const int64_t along_rows = cost_along(n, m, k, b.row, b.col);
     const int64_t along_columns = cost_along(m, n, k, a.col, a.row) + 4 * m * n;
     return along_rows <= along_columns ? along_n(&g) : along_m(&g);
+}
+
+/* The forms of a compiled network; fastnn.h says what they do. */
+
+static void FNN(to_panels)(void *panels, const void *rows, int64_t row, int64_t batch, int64_t features)
+{
+    for (int64_t i = 0; i < batch; i += PANEL)
+        pack(PANEL, (T *)panels + i * features, (const T *)rows + i * row, 1, row, batch - i, features);
+}
+
+static void FNN(from_panels)(void *rows, int64_t row, const void *panels, int64_t batch, int64_t features)
+{
+    for (int64_t i = 0; i < batch; i += PANEL)
+        turn((T *)rows + i * row, row, (const T *)panels + i * features, PANEL, features,
+             batch - i < PANEL ? batch - i : PANEL);
+}
+
+static void FNN(turn_panels)(void *turned, const void *panels, int64_t batch, int64_t features)
+{
+    for (int64_t j = 0; j < features; j += PANEL)
+        for (int64_t i = 0; i < batch; i += PANEL)
+            pack(PANEL, (T *)turned + j * batch + i * PANEL, (const T *)panels + i * features + j * PANEL, 1, PANEL,
+                 features - j, batch - i < PANEL ? batch - i : PANEL);
+}
+
+/* c = a times panels, chunk by chunk; panel q of b starts at q * stride, its row p at p * PANEL. */
+static int multiply_panels(const product *g, int64_t panel, int bias_of_rows, const left *a, const T *b, int64_t stride,
+                           int packing)
+{
+    T *strips = packing ? fnn_scratch(STRIPS(g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK) * (int64_t)sizeof(T)) : NULL;
+    if (packing && !strips) return FNN_NO_MEMORY;
+    int64_t p = 0;
+    do {
+        const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
+        const left from = left_from(a, p);
+        const right panels = {(T *)b + p * PANEL, stride, NULL, 0}; /* not written: nothing lies elsewhere */
+        const sink to = make_sink(g->c, g->z, g->row, panel, g->bias, bias_of_rows, g->e, p == 0, p + depth == g->k);
+        multiply_block(&to, &from, &panels, g->m, g->n, depth, packing, strips);
+        p += depth;
+    } while (p < g->k);
+    return FNN_OK;
+}
+
+static int FNN(forward_panels)(void *y, const void *x, const void *weight, int64_t ldw, int64_t batch, int64_t out,
+                               int64_t in, const fnn_epilogue *e)
+{
+    const product g = {.c = y,
+                       .z = e->activation == FNN_identity ? NULL : e->z,
+                       .row = PANEL,
+                       .m = out,
+                       .n = round_up(batch, PANEL),
+                       .k = in,
+                       .bias = e->bias,
+                       .e = e};
+    const left w = {weight, ldw, 1, 0};
+    return multiply_panels(&g, out * PANEL, 1, &w, x, in * PANEL, 0);
+}
+
+static int FNN(dx_panels)(void *dx, const void *dz, const void *weight, int64_t ldw, int64_t batch, int64_t out,
+                          int64_t in)
+{
+    const product g = {.c = dx, .row = PANEL, .m = in, .n = round_up(batch, PANEL), .k = out, .e = &no_epilogue};
+    const left w = {weight, 1, ldw, 0};
+    return multiply_panels(&g, in * PANEL, 0, &w, dz, out * PANEL, 1);
+}
+
+static int FNN(dweight_panels)(void *dweight, int64_t ldw, const void *dz, const void *x_turned, int64_t batch,
+                               int64_t out, int64_t in)
+{
+    const product g = {.c = dweight, .row = ldw, .m = out, .n = in, .k = batch, .e = &no_epilogue};
+    const left d = {dz, 0, 0, out * PANEL};
+    return multiply_panels(&g, PANEL, 0, &d, x_turned, batch * PANEL, 1);
 }
 
 /* One chunk of rows, added in increasing order from +0; `left` columns. */
