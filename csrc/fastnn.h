@@ -106,6 +106,10 @@ typedef struct fnn_kernels {
     int (*dweight_panels)(void *dweight, int64_t ldw, const void *dz, const void *x_turned, int64_t batch, int64_t out,
                           int64_t in);
 
+    /* steps times 12 independent multiply-adds of one vector, in registers; returns how many floating-point operations
+     * that were: the speed nothing else can exceed. */
+    int64_t (*fma_chains)(int64_t steps);
+
     fnn_forward_fn forward[FNN_ACTIVATION_COUNT];
     fnn_backward_fn backward_x[FNN_ACTIVATION_COUNT];
     fnn_backward_fn backward_y[FNN_ACTIVATION_COUNT]; /* NULL where f' is no function of y */

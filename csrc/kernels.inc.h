@@ -116,6 +116,7 @@ const fnn_kernels FNN_KERNELS = {
     .forward_panels = FNN(forward_panels),
     .dx_panels = FNN(dx_panels),
     .dweight_panels = FNN(dweight_panels),
+    .fma_chains = FNN(fma_chains),
     .forward = {FNN_ACTIVATIONS(FORWARD)},
     .backward_x = {FNN_ACTIVATIONS(BACKWARD_X)},
     .backward_y = {FNN_ACTIVATIONS(BACKWARD_Y)},

@@ -28,7 +28,8 @@ enum {
     WIDEST = 2048, /* columns of b packed at a time: 4 MiB of L3 */
     TURNED = 512,  /* rows of a transposed block, which waits in scratch to be turned */
     NARROW = 12,
-    MOST_VECTORS = 12
+    MOST_VECTORS = 12,
+    RUN = 8 /* rows of b, or of packed strips, read together: as many as L1 has ways */
 };
 
 /* What becomes of the sums of a block: element (i, j) of c stands at place(to, i, j). */
@@ -262,12 +263,14 @@ static int64_t strip_place(int64_t i, int64_t depth) { return i * (depth + VL); 
 static void pack_strip(T *packed, const left *a, int64_t strip, int64_t rows_left, int64_t first, int64_t last)
 {
     if (a->panel) {
-        for (int64_t p = first; p < last; p += VC)
-            for (int64_t r = 0; r < strip; r += VL) {
-                V column[VC];
-                load_columns(column, a->data + p / PANEL * a->panel + r * PANEL + p % PANEL, PANEL, rows_left - r, VC);
-                for (int64_t q = 0; q < VC && p + q < last; q++) v_store(packed + (p + q) * strip + r, column[q]);
-            }
+        for (int64_t p = first; p < last; p += VC) {
+            V column[(MR + VL - 1) / VL][VC];
+            const T *from = a->data + p / PANEL * a->panel + p % PANEL;
+            for (int r = 0; r < strip; r += VL)
+                load_columns(column[r / VL], from + r * PANEL, PANEL, rows_left - r, VC);
+            for (int q = 0; q < VC && p + q < last; q++)
+                for (int r = 0; r < strip; r += VL) v_store(packed + (p + q) * strip + r, column[r / VL][q]);
+        }
     } else if (a->row == 1 && strip == MR && rows_left >= MR + VL) {
         for (int64_t p = first; p < last; p++)
             for (int r = 0; r < MR; r += VL) v_store(packed + p * MR + r, v_load(a->data + p * a->col + r));
@@ -281,7 +284,7 @@ static void pack_strip(T *packed, const left *a, int64_t strip, int64_t rows_lef
 static void pack_strips(T *packed, const left *a, int64_t rows, int64_t depth)
 {
     for (int64_t first = 0, last; first < depth; first = last) {
-        last = depth - first < 64 ? depth : first + 64;
+        last = depth - first < RUN ? depth : first + RUN;
         for (int64_t p = first; a->row == 1 && p < last; p++)
             for (int64_t i = 0; i < rows; i += 64 / (int64_t)sizeof(T)) FNN_PREFETCH(a->data + i + p * a->col);
         for (int64_t i = 0, strip; i < rows; i += strip) {
@@ -482,8 +485,6 @@ static int few_columns(const product *g)
 }
 
 /* One row against b with contiguous rows: RUN of them at a time, with the sums in `to`, so that all is read in order. */
-enum { RUN = 8 };
-
 static void add_rows(T *to, const T *a, const T *b, int64_t b_row, int64_t n, int64_t depth)
 {
     int64_t p = 0;
@@ -704,18 +705,28 @@ static void FNN(turn_panels)(void *turned, const void *panels, int64_t batch, in
                  features - j, batch - i < PANEL ? batch - i : PANEL);
 }
 
-/* c = a times panels, chunk by chunk; panel q of b starts at q * stride, its row p at p * PANEL. */
+/* c = a times panels, chunk by chunk; panel q of b starts at q * stride, its row p at p * PANEL. Panels so far apart that
+ * they would drive one another out of L2 are brought together first, a chunk at a time. */
 static int multiply_panels(const product *g, int64_t panel, int bias_of_rows, const left *a, const T *b, int64_t stride,
                            int packing)
 {
-    T *strips = packing ? fnn_scratch(STRIPS(g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK) * (int64_t)sizeof(T)) : NULL;
-    if (packing && !strips) return FNN_NO_MEMORY;
+    const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK,
+                  gathered = stride * (int64_t)sizeof(T) % (1 << 15) == 0 && g->k > FNN_K_CHUNK;
+    const int64_t columns = round_up(g->n, PANEL);
+    T *strips = fnn_scratch((STRIPS(deepest) + gathered * deepest * columns) * (int64_t)sizeof(T));
+    if (!strips) return FNN_NO_MEMORY;
     int64_t p = 0;
     do {
         const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
         const left from = left_from(a, p);
-        const right panels = {(T *)b + p * PANEL, stride, NULL, 0}; /* not written: nothing lies elsewhere */
+        right panels = {(T *)b + p * PANEL, stride, NULL, 0}; /* not written: nothing lies elsewhere */
         const sink to = make_sink(g->c, g->z, g->row, panel, g->bias, bias_of_rows, g->e, p == 0, p + depth == g->k);
+        if (gathered) {
+            panels.data = strips + STRIPS(deepest);
+            panels.stride = depth * PANEL;
+            for (int64_t q = 0; q < columns / PANEL; q++)
+                memcpy(panels.data + q * panels.stride, b + q * stride + p * PANEL, (size_t)panels.stride * sizeof(T));
+        }
         multiply_block(&to, &from, &panels, g->m, g->n, depth, packing, strips);
         p += depth;
     } while (p < g->k);
@@ -771,4 +782,23 @@ static void FNN(sum_rows)(void *y_, const void *x_, int64_t batch, int64_t featu
             total = v_add(total, sum_chunk(x + i * features + j, batch - i, features, features - j));
         v_store_upto(y + j, total, features - j);
     }
+}
+
+static int64_t FNN(fma_chains)(int64_t steps)
+{
+    enum { CHAINS = 12 };
+    V sum[CHAINS], factor = v_set1((T)0.999);
+    for (int i = 0; i < CHAINS; i++) sum[i] = v_set1((T)i);
+    for (int64_t p = 0; p < steps; p++) {
+        FNN_UNROLL(16)
+        for (int i = 0; i < CHAINS; i++) sum[i] = v_madd(sum[i], factor, factor);
+    }
+    volatile T used[VL];
+    T lane[VL];
+    for (int i = 0; i < CHAINS; i++) {
+        v_store(lane, sum[i]);
+        for (int l = 0; l < VL; l++) used[l] = lane[l];
+    }
+    (void)used;
+    return steps * CHAINS * 2 * VL;
 }

@@ -56,6 +56,14 @@ cdef extern from "fastnn.h" nogil:
 
     ctypedef struct fnn_kernels:
         fnn_rows_fn sum_rows
+        void (*to_panels)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*from_panels)(void *, int64_t, const void *, int64_t, int64_t) noexcept nogil
+        void (*turn_panels)(void *, const void *, int64_t, int64_t) noexcept nogil
+        int (*forward_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t,
+                              const fnn_epilogue *) noexcept nogil
+        int (*dx_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t) noexcept nogil
+        int (*dweight_panels)(void *, int64_t, const void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        int64_t (*fma_chains)(int64_t) noexcept nogil
         fnn_forward_fn *forward
         fnn_backward_fn *backward_x
         fnn_backward_fn *backward_y
@@ -560,6 +568,44 @@ def matmul(object a, object b, object out):
     c = _apart(_apart(_output(out, ndim, shape, dtype, "matmul"), out, left, False), out, right, False)
     _multiply(c, _strided(left, dtype), _strided(right, dtype), m, n, k, dtype, NULL)
     return _deliver(out, c)
+
+
+def _panels(str form, ndarray out, ndarray first, ndarray second, int64_t batch, int64_t outputs, int64_t inputs,
+            ndarray bias=None, activation=None):
+    """A form of a compiled network (fastnn.h), on contiguous arrays of one dtype whose sizes are right; for tests and
+    benchmarks."""
+    cdef int dtype = _dtype(first, "_panels", "first"), code = 0
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef double values[2]
+    cdef fnn_epilogue epilogue
+    epilogue.bias = _data(bias)
+    epilogue.z = NULL
+    epilogue.activation = _row(activation, "_panels")
+    epilogue.params = values
+    _params(values, epilogue.activation, {}, "_panels")
+    if form == "to":
+        kernels.to_panels(data(out), data(first), inputs, batch, inputs)
+    elif form == "from":
+        kernels.from_panels(data(out), inputs, data(first), batch, inputs)
+    elif form == "turn":
+        kernels.turn_panels(data(out), data(first), batch, inputs)
+    elif form == "forward":
+        code = kernels.forward_panels(data(out), data(first), data(second), inputs, batch, outputs, inputs, &epilogue)
+    elif form == "dx":
+        code = kernels.dx_panels(data(out), data(first), data(second), inputs, batch, outputs, inputs)
+    else:
+        code = kernels.dweight_panels(data(out), inputs, data(first), data(second), batch, outputs, inputs)
+    if code == FNN_NO_MEMORY:
+        raise MemoryError("fastnn: no memory for scratch space")
+    return out
+
+
+def _fma_chains(int64_t steps, int dtype=FNN_F32):
+    """Run 12 independent chains of multiply-adds in registers; returns how many operations; for benchmarks."""
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    with nogil:
+        steps = kernels.fma_chains(steps)
+    return steps
 
 
 cdef object _check_weight(ndarray x, ndarray weight, str func):

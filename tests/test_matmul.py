@@ -94,6 +94,46 @@ def test_integers_are_exact_through_any_strides(m, n, k, turned, steps, double):
     np.testing.assert_array_equal(F.matmul(a, b), np.matmul(a, b))
 
 
+@pytest.mark.parametrize(
+    ("batch", "out", "inputs"),
+    [(16, 6, 16), (1, 1, 1), (32, 64, 100), (37, 45, 70), (64, 10, 530), (600, 19, 33), (5, 600, 600), (16, 520, 1024), (33, 50, 17)],
+)  # fmt: skip
+def test_bits_of_the_forms_of_a_network(oracle, batch, out, inputs, dtype, isa):
+    """Panels [batch / 16][features][16]; NumPy says where each element lies, the plain loop what it is."""
+    rng = np.random.default_rng(batch + out + inputs)
+    x, weight, bias = (normal(rng, *shape, dtype=dtype) for shape in [(batch, inputs), (out, inputs), (out,)])
+    padded, size = -(-batch // 16) * 16, (batch, out, inputs)
+
+    def panels(rows, features):
+        whole = np.zeros((padded, features), dtype)
+        whole[:batch] = rows
+        return np.ascontiguousarray(whole.reshape(-1, 16, features).swapaxes(1, 2))
+
+    px = np.full((padded // 16, inputs, 16), np.nan, dtype)
+    np.testing.assert_array_equal(core._panels("to", px, x, None, *size), panels(x, inputs))
+    np.testing.assert_array_equal(core._panels("from", np.full_like(x, np.nan), px, None, *size), x)
+    turned = core._panels("turn", np.full((-(-inputs // 16), batch, 16), np.nan, dtype), px, None, *size)
+    columns = np.zeros((batch, turned.shape[0] * 16), dtype)
+    columns[:, :inputs] = x
+    np.testing.assert_array_equal(turned, columns.reshape(batch, -1, 16).swapaxes(0, 1))
+
+    y = np.full((padded // 16, out, 16), np.nan, dtype)
+    for activation in (None, "relu", "leaky_relu", "tanh"):
+        want = oracle(x, np.ascontiguousarray(weight.T), isa) + bias
+        want = getattr(F, activation)(want) if activation else want
+        core._panels("forward", y, px, weight, *size, bias=bias, activation=activation)
+        np.testing.assert_array_equal(y.swapaxes(1, 2).reshape(padded, out)[:batch], want)
+        np.testing.assert_array_equal(F.linear(x, weight, bias, activation=activation), want)
+
+    grad = normal(rng, batch, out, dtype=dtype)
+    dz = panels(grad, out)
+    dx = core._panels("dx", np.full_like(px, np.nan), dz, weight, *size)
+    np.testing.assert_array_equal(dx.swapaxes(1, 2).reshape(padded, inputs)[:batch], oracle(grad, weight, isa))
+    dz[-1, :, batch % 16 or 16 :] = np.nan  # what pads the batch never counts
+    dweight = core._panels("dweight", np.full_like(weight, np.nan), dz, turned, *size)
+    np.testing.assert_array_equal(dweight, oracle(np.ascontiguousarray(grad.T), x, isa))
+
+
 def test_accuracy_of_long_sums(dtype, isa):
     k = 100_000
     a, b = np.random.default_rng(0).random((2, k)).astype(dtype)
