@@ -392,8 +392,9 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
 {
     const int64_t m = g->m, n = g->n, k = g->k, wide = wide_columns(m);
     T packed[SLAB * (MOST_VECTORS > NR / VL ? MOST_VECTORS * VL : NR)];
-    int64_t slab = SLAB;
-    while (g->b.col != 1 && slab * wide > 2048) slab /= 2;
+    const int64_t page = 4096 / (int64_t)sizeof(T);
+    int64_t slab = g->b.col != 1 ? SLAB : g->b.row < page ? SLAB / 2 : RUN;
+    while (g->b.col != 1 && slab * wide > 2048) slab /= 2; /* 8 KiB of L1 */
     for (int64_t p = 0, depth; p < k; p += depth) {
         const int64_t chunk = p / FNN_K_CHUNK * FNN_K_CHUNK;
         depth = k - p < slab ? k - p : slab;
@@ -449,13 +450,14 @@ static int few_rows(const product *g)
     return FNN_OK;
 }
 
-/* rows[i, j] = turned[j, i]: `columns` columns i of turned, n of its rows j. */
-static void turn(T *rows, int64_t row, const T *turned, int64_t turned_row, int64_t n, int64_t columns)
+/* rows[i, j] = turned[j, i]: `columns` columns i of turned, n of its rows j; more of them may be read up to `readable`. */
+static void turn(T *rows, int64_t row, const T *turned, int64_t turned_row, int64_t n, int64_t readable,
+                 int64_t columns)
 {
     for (int64_t j = 0; j < n; j += VL)
         for (int64_t i = 0; i < columns; i += VC) {
             V column[VC];
-            load_columns(column, turned + j * turned_row + i, turned_row, n - j, columns - i);
+            load_columns(column, turned + j * turned_row + i, turned_row, readable - j, columns - i);
             for (int q = 0; q < VC && i + q < columns; q++) v_store_upto(rows + (i + q) * row + j, column[q], n - j);
         }
 }
@@ -464,7 +466,7 @@ static void turn(T *rows, int64_t row, const T *turned, int64_t turned_row, int6
 static int few_columns(const product *g)
 {
     const int64_t block = wide_columns(g->n);
-    T turned[3][NARROW * NR > MOST_VECTORS * VL ? NARROW * NR : MOST_VECTORS * VL];
+    T turned[3][MOST_VECTORS * VL * (VL + 1) + NARROW * NR]; /* with VL rows more, which turn() may read */
     for (int64_t i = 0; i < g->m; i += block) {
         const int64_t rows = g->m - i < block ? g->m - i : block;
         const product t = {turned[0],
@@ -478,8 +480,8 @@ static int few_columns(const product *g)
                            g->bias,
                            g->e};
         thin(&t, 1, turned[2]);
-        turn(g->c + i * g->row, g->row, turned[0], rows, g->n, rows);
-        if (g->z) turn(g->z + i * g->row, g->row, turned[1], rows, g->n, rows);
+        turn(g->c + i * g->row, g->row, turned[0], rows, g->n, g->n + VL, rows);
+        if (g->z) turn(g->z + i * g->row, g->row, turned[1], rows, g->n, g->n + VL, rows);
     }
     return FNN_OK;
 }
@@ -601,12 +603,12 @@ static void pack_rows(T *panels, int64_t stride, const T *b, int64_t row, int64_
 static int along_n(const product *g)
 {
     const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
-    const int64_t widest = round_up(g->n < WIDEST ? g->n : WIDEST, PANEL);
-    const int by_first_strip = g->b.col == 1 && g->m < 4 * BLOCK;
+    const int64_t most = g->m < 4 * BLOCK ? BLOCK : WIDEST, widest = round_up(g->n < most ? g->n : most, PANEL);
+    const int by_first_strip = g->b.col == 1 && g->m < 4 * BLOCK && g->b.row * (int64_t)sizeof(T) < 4096;
     T *panels = fnn_scratch((deepest * widest + STRIPS(deepest)) * (int64_t)sizeof(T));
     if (!panels) return FNN_NO_MEMORY;
-    for (int64_t j = 0; j < g->n; j += WIDEST) {
-        const product part = columns_of(g, j, g->n - j < WIDEST ? g->n - j : WIDEST);
+    for (int64_t j = 0; j < g->n; j += most) {
+        const product part = columns_of(g, j, g->n - j < most ? g->n - j : most);
         int64_t p = 0;
         do { /* once even for k = 0: an empty sum is +0 */
             const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
@@ -654,8 +656,8 @@ static int along_m(const product *g)
             } while (p < g->k);
             for (int64_t q = 0; q < columns; q += PANEL) {
                 const int64_t wanted = columns - q < PANEL ? columns - q : PANEL, at = (i + q) * g->row + j;
-                turn(g->c + at, g->row, c + q * rows, PANEL, rows, wanted);
-                if (z) turn(g->z + at, g->row, z + q * rows, PANEL, rows, wanted);
+                turn(g->c + at, g->row, c + q * rows, PANEL, rows, rows, wanted);
+                if (z) turn(g->z + at, g->row, z + q * rows, PANEL, rows, rows, wanted);
             }
         }
     return FNN_OK;
@@ -674,7 +676,8 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
 {
     const product g = {c, e->activation == FNN_identity ? NULL : e->z, ldc, a, b, m, n, k, e->bias, e};
     if (m == 0 || n == 0) return FNN_OK;
-    if (k > 0 && n > NARROW && m == 1 && (b.col == 1 || b.row == 1)) return one_row(&g);
+    const int aliased = b.col != 1 && b.col * (int64_t)sizeof(T) % 2048 == 0; /* 32 rows would share two sets of L1 */
+    if (k > 0 && n > NARROW && m == 1 && (b.col == 1 || b.row == 1) && !aliased) return one_row(&g);
     if (k > 0 && n > NARROW && m <= (b.col == 1 ? MR : NARROW)) return few_rows(&g);
     if (k > 0 && n <= NARROW) return few_columns(&g);
     const int64_t along_rows = cost_along(n, m, k, b.row, b.col);
@@ -693,7 +696,7 @@ static void FNN(to_panels)(void *panels, const void *rows, int64_t row, int64_t 
 static void FNN(from_panels)(void *rows, int64_t row, const void *panels, int64_t batch, int64_t features)
 {
     for (int64_t i = 0; i < batch; i += PANEL)
-        turn((T *)rows + i * row, row, (const T *)panels + i * features, PANEL, features,
+        turn((T *)rows + i * row, row, (const T *)panels + i * features, PANEL, features, features,
              batch - i < PANEL ? batch - i : PANEL);
 }
 

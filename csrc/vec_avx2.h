@@ -101,7 +101,22 @@ static inline V v_load_part(const T *p, int64_t n, T fill)
     __m256i m = v_first(n);
     return _mm256_blendv_ps(v_set1(fill), _mm256_maskload_ps(p, m), _mm256_castsi256_ps(m));
 }
-static inline void v_store_part(T *p, V a, int64_t n) { _mm256_maskstore_ps(p, v_first(n), a); }
+/* By powers of two: a masked store takes dozens of cycles on some processors. */
+static inline void v_store_part(T *p, V a, int64_t n)
+{
+    __m128 left = _mm256_castps256_ps128(a);
+    if (n & 4) {
+        _mm_storeu_ps(p, left);
+        left = _mm256_extractf128_ps(a, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, left);
+        left = _mm_movehl_ps(left, left);
+        p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, left);
+}
 static inline V v_add(V a, V b) { return _mm256_add_ps(a, b); }
 static inline V v_sub(V a, V b) { return _mm256_sub_ps(a, b); }
 static inline V v_mul(V a, V b) { return _mm256_mul_ps(a, b); }
@@ -160,7 +175,16 @@ static inline V v_load_part(const T *p, int64_t n, T fill)
     __m256i m = v_first(n);
     return _mm256_blendv_pd(w_set1(fill), _mm256_maskload_pd(p, m), _mm256_castsi256_pd(m));
 }
-static inline void v_store_part(T *p, V a, int64_t n) { _mm256_maskstore_pd(p, v_first(n), a); }
+static inline void v_store_part(T *p, V a, int64_t n)
+{
+    __m128d left = _mm256_castpd256_pd128(a);
+    if (n & 2) {
+        _mm_storeu_pd(p, left);
+        left = _mm256_extractf128_pd(a, 1);
+        p += 2;
+    }
+    if (n & 1) _mm_store_sd(p, left);
+}
 enum { VC = 2 };
 static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 {

@@ -3,14 +3,22 @@
 ``fastnn bench`` prints the list as a table; ``bench/test_*.py`` runs it under pytest-benchmark.
 """
 
+import importlib.util
+import math
+import os
 import statistics
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from fastnn import _fastnn_core, parallel
 from fastnn import functional as F
 from fastnn import reference as R
 from fastnn.layers import MLP
@@ -22,8 +30,9 @@ from fastnn.trainer import Trainer
 class Case:
     """One benchmark.
 
-    ``build()`` returns two callables without arguments, fastnn's and NumPy's, which do the same work and return the same values.
-    ``work`` is the floating-point operations of a call in unit GFLOP/s, or the bytes it reads and writes in unit GB/s.
+    ``build()`` returns two callables without arguments, fastnn's and NumPy's, which do the same work and return the same values,
+    once ``view`` has brought fastnn's to NumPy's layout. ``torch()``, where there is one, returns PyTorch's. ``work`` is the
+    floating-point operations of a call in unit GFLOP/s, or the bytes it reads and writes in unit GB/s.
     """
 
     group: str
@@ -32,10 +41,13 @@ class Case:
     unit: str
     build: Callable
     tolerance: float = 1e-5
+    view: Callable = np.asarray
+    torch: Callable | None = None
 
     def verify(self):
         """Compare the two results; AssertionError if they differ by more than the tolerance, relative to the largest value."""
-        ours, theirs = (np.asarray(run()) for run in self.build())
+        ours, theirs = (run() for run in self.build())
+        ours, theirs = self.view(ours), np.asarray(theirs)
         assert ours.shape == theirs.shape, f"{self.name}: {ours.shape} against {theirs.shape}"
         assert np.isfinite(ours).all(), f"{self.name}: not finite"
         error = np.abs(ours.astype(np.float64) - theirs).max() / np.abs(theirs).max()
@@ -46,12 +58,68 @@ def _normal(*shape, scale=1.0):
     return (np.random.default_rng(0).standard_normal(shape) * scale).astype(np.float32)
 
 
-def _matmul(m, k, n):
-    def build():
-        a, b, ours, theirs = _normal(m, k), _normal(k, n), *np.empty((2, m, n), np.float32)
-        return partial(F.matmul, a, b, out=ours), partial(R.matmul, a, b, out=theirs)
+def _product(group, name, m, k, n, operands):
+    """``operands()`` returns a (m, k) and b (k, n)."""
 
-    return Case("matmul", f"{m}x{k}x{n}", 2 * m * k * n, "GFLOP/s", build)
+    def build():
+        (a, b), ours, theirs = operands(), *np.empty((2, m, n), np.float32)
+        return partial(F.matmul, a, b, out=ours), partial(np.matmul, a, b, out=theirs)
+
+    def build_torch():
+        import torch
+
+        a, b = (torch.from_numpy(x) for x in operands())
+        return partial(torch.matmul, a, b, out=torch.empty(m, n))
+
+    return Case(group, name, 2 * m * k * n, "GFLOP/s", build, 1e-5 * max(1, math.sqrt(k / 500)), torch=build_torch)
+
+
+def _products(m, k, n):
+    """c = a b, and its two backward products."""
+    name = f"{m}x{k}x{n}"
+    yield _product("matmul", name, m, k, n, lambda: (_normal(m, k), _normal(k, n)))
+    yield _product("matmul da", name, m, n, k, lambda: (_normal(m, n), _normal(k, n).T))
+    yield _product("matmul db", name, k, m, n, lambda: (_normal(m, k).T, _normal(m, n)))
+
+
+def _panels(rows):
+    """Rows (batch, features) as panels [batch / 16][features][16]."""
+    batch, features = rows.shape
+    panels = np.zeros((-(-batch // 16), features, 16), np.float32)
+    return _fastnn_core._panels("to", panels, rows, None, batch, 0, features)
+
+
+def _rows(panels, batch, features):
+    return _fastnn_core._panels("from", np.empty((batch, features), np.float32), panels, None, batch, 0, features)
+
+
+def _panel_forms(inputs, outputs, batch):
+    """The forms of a compiled network: forward, dx and dweight of a layer, beside NumPy's products on rows."""
+    sizes, work = (batch, outputs, inputs), 2 * batch * outputs * inputs
+
+    def case(form, operands, ours_like, view, theirs):
+        def build():
+            first, second = operands()
+            rows = theirs()
+            out = np.empty((rows[0].shape[0], rows[1].shape[1]), np.float32)
+            ours = partial(_fastnn_core._panels, form, np.empty_like(ours_like()), first, second, *sizes)
+            return ours, partial(np.matmul, *rows, out=out)
+
+        return Case("panels " + form, f"{inputs}-{outputs} batch {batch}", work, "GFLOP/s", build, 2e-5, view=view)
+
+    x, weight, dz = partial(_normal, batch, inputs), partial(_normal, outputs, inputs), partial(_normal, batch, outputs)
+
+    def turned():
+        out = np.empty((-(-inputs // 16), batch, 16), np.float32)
+        return _fastnn_core._panels("turn", out, _panels(x()), None, *sizes)
+
+    return [
+        case("forward", lambda: (_panels(x()), weight()), lambda: _panels(dz()),
+             lambda y: _rows(y, batch, outputs), lambda: (x(), weight().T)),
+        case("dx", lambda: (_panels(dz()), weight()), lambda: _panels(x()),
+             lambda dx: _rows(dx, batch, inputs), lambda: (dz(), weight())),
+        case("dweight", lambda: (_panels(dz()), turned()), weight, np.asarray, lambda: (dz().T, x())),
+    ]  # fmt: skip
 
 
 ELEMENTS = 65_536  # 256 KiB of float32: inside the second-level cache
@@ -151,10 +219,19 @@ def _training_step(batch, *sizes):
     return Case("training step", f"{batch}:{'-'.join(map(str, sizes))}", flops, "GFLOP/s", build)
 
 
+PRODUCTS = [(1, 784, 512), (1, 256, 256), (2, 256, 256), (6, 256, 256), (16, 256, 256), (32, 64, 64), (32, 64, 100), (64, 64, 64),
+            (64, 128, 10), (64, 16384, 10), (64, 784, 128), (64, 1000, 100), (784, 64, 128), (128, 784, 256), (128, 512, 512),
+            (256, 512, 512), (512, 256, 512), (256, 17, 256), (512, 1024, 2048), (2048, 512, 1024), (1024, 1024, 1024),
+            (2048, 2048, 2048), (4096, 256, 256)]  # fmt: skip
+LAYERS = [(784, 512, 128), (512, 512, 128), (784, 128, 128), (1000, 100, 64), (256, 256, 256), (64, 100, 32), (500, 500, 256),
+          (1024, 2048, 512), (2048, 2048, 512), (64, 64, 64)]  # fmt: skip
+
+
 def cases():
     """Return the list of cases."""
     return [
-        *(_matmul(*shape) for shape in [(32, 64, 64), (64, 784, 128), (256, 256, 256), (512, 512, 512)]),
+        *(case for shape in PRODUCTS for case in _products(*shape)),
+        *(case for layer in LAYERS for case in _panel_forms(*layer)),
         *(_forward(name) for name in F.activations()),
         *(_backward(info) for info in F.activations().values()),
         _softmax("softmax", 256, 1000),
@@ -164,12 +241,114 @@ def cases():
     ]
 
 
-def interleaved(runs, seconds=0.3):
-    """Time callables in turn, a few calls at a time, so that they share the machine's moods.
+def _time(run, count):
+    """Seconds of one of `count` calls."""
+    start = time.perf_counter()
+    for _ in range(count):
+        run()
+    return (time.perf_counter() - start) / count
+
+
+def fma_peak(threads=1):
+    """Measure the speed of multiply-adds in registers.
+
+    Twelve independent chains on each of so many threads at once: no matrix product can be faster.
 
     Parameters
     ----------
-    runs : sequence of callable
+    threads : int
+
+    Returns
+    -------
+    float
+        GFLOP/s in float32.
+    """
+    steps, ready, ends, operations = 2_000_000, threading.Barrier(threads), [], []
+
+    def run():
+        _fastnn_core._fma_chains(steps // 10)
+        ready.wait()
+        start = time.perf_counter()
+        operations.append(_fastnn_core._fma_chains(steps))
+        ends.append(time.perf_counter() - start)
+
+    others = [threading.Thread(target=run) for _ in range(threads - 1)]
+    for thread in others:
+        thread.start()
+    run()
+    for thread in others:
+        thread.join()
+    return sum(operations) / max(ends) / 1e9
+
+
+def copy_bandwidth():
+    """Measure memcpy on arrays of 64 MiB, far larger than the caches.
+
+    Returns
+    -------
+    float
+        GB/s, counting what is read and what is written.
+    """
+    source = np.ones(2**24, np.float32)
+    target = np.zeros_like(source)
+    return 2 * source.nbytes / _time(partial(np.copyto, target, source), 3) / 1e9
+
+
+class Peer:
+    """Another package, timed in a process of its own: its threads, which may wait awake, then disturb nobody.
+
+    Parameters
+    ----------
+    name : str
+        "numpy" or "torch".
+    threads : int
+    """
+
+    def __init__(self, name, threads=1):
+        number = str(threads)
+        variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTNN_NUM_THREADS")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fastnn.benchmarks", name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **dict.fromkeys(variables, number)},
+            cwd=Path(__file__).parents[1],  # where -m finds this very package
+        )  # fmt: skip
+
+    def time(self, case, count):
+        """Return the seconds of one of `count` calls of its side of the case."""
+        self._process.stdin.write(f"{case.group}\t{case.name}\t{count}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self):
+        """End the process."""
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+def _serve(name):
+    """The process of a Peer: reads what to time, prints how long a call took."""
+    by_name, loaded, run = {(case.group, case.name): case for case in cases()}, None, None
+    for line in sys.stdin:
+        group, case, count = line.rstrip("\n").split("\t")
+        if loaded != (group, case):
+            loaded = group, case
+            run = by_name[loaded].build()[1] if name == "numpy" else by_name[loaded].torch()
+        print(_time(run, int(count)), flush=True)
+
+
+def has_torch():
+    """Return whether PyTorch is installed, without importing it."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def interleaved(timers, seconds=0.3):
+    """Time several things in turn, a few calls at a time, so that they share the machine's moods.
+
+    Parameters
+    ----------
+    timers : sequence of callable
+        Each takes a number of calls, makes them and returns the seconds of one.
     seconds : float
         For each.
 
@@ -179,33 +358,48 @@ def interleaved(runs, seconds=0.3):
         Median seconds of a call of each.
     """
     counts = []
-    for run in runs:
-        run()
-        start = time.perf_counter()
-        run()
-        counts.append(max(1, round(2e-3 / (time.perf_counter() - start + 1e-9))))
-    samples = [[] for _ in runs]
-    end = time.perf_counter() + seconds * len(runs)
+    for timer in timers:
+        timer(1)
+        counts.append(max(1, round(2e-3 / (timer(1) + 1e-9))))
+    samples = [[] for _ in timers]
+    end = time.perf_counter() + seconds * len(timers)
     while time.perf_counter() < end or len(samples[0]) < 5:
-        for run, count, sample in zip(runs, counts, samples, strict=True):
-            start = time.perf_counter()
-            for _ in range(count):
-                run()
-            sample.append((time.perf_counter() - start) / count)
+        for timer, count, sample in zip(timers, counts, samples, strict=True):
+            sample.append(timer(count))
     return [statistics.median(sample) for sample in samples]
 
 
-def measure(case, seconds=0.3):
+def measure(case, seconds=0.3, threads=1, peers=None):
     """Verify a case, then time it.
+
+    Parameters
+    ----------
+    case : Case
+    seconds : float
+        For each side.
+    threads : int
+        Bound on fastnn's.
+    peers : dict of str to Peer, optional
+        "numpy" and "torch"; without, NumPy is timed in this process.
 
     Returns
     -------
     dict
-        group, name, seconds of fastnn and of the reference, their ratio, rate and unit.
+        group, name, seconds of fastnn and of the reference, their ratio, rate and unit; for products ``peak``, the share of the
+        multiply-add peak measured just before; for cases PyTorch has, with a "torch" peer, its seconds and ratio.
     """
     case.verify()
-    ours, theirs = interleaved(case.build(), seconds)
-    return {
+    ours, theirs = case.build()
+    timers = [partial(_time, ours), partial(_time, theirs)]
+    peers = peers or {}
+    if "numpy" in peers:
+        timers[1] = partial(peers["numpy"].time, case)
+    if "torch" in peers and case.torch:
+        timers.append(partial(peers["torch"].time, case))
+    peak = fma_peak(threads)
+    with parallel.threads(threads):
+        ours, theirs, *torch = interleaved(timers, seconds)
+    result = {
         "group": case.group,
         "name": case.name,
         "fastnn_seconds": ours,
@@ -214,3 +408,12 @@ def measure(case, seconds=0.3):
         "rate": case.work / ours / 1e9,
         "unit": case.unit,
     }
+    if case.unit == "GFLOP/s":
+        result["peak"] = result["rate"] / peak
+    if torch:
+        result["torch_seconds"], result["torch_ratio"] = torch[0], torch[0] / ours
+    return result
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])

@@ -70,7 +70,9 @@ def cgroup_quota(root="/"):
         if controllers == "":
             mount = root / "sys/fs/cgroup"
         elif "cpu" in controllers.split(","):
-            mount = next((m for m in (root / "sys/fs/cgroup" / controllers, root / "sys/fs/cgroup/cpu") if m.is_dir()), None)
+            mount = next(
+                (m for m in (root / "sys/fs/cgroup" / controllers, root / "sys/fs/cgroup/cpu") if m.is_dir()), None
+            )
         else:
             continue
         if mount is not None:

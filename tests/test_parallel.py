@@ -288,7 +288,9 @@ if __name__ == "__main__":
 def survives(tmp_path, code):
     (tmp_path / "child.py").write_text(PRELUDE + code)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "child.py"], cwd=tmp_path, env=environment, timeout=60, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "child.py"], cwd=tmp_path, env=environment, timeout=60, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
