@@ -75,7 +75,7 @@ def _product(group, name, m, k, n, operands):
 
 
 def _products(m, k, n):
-    """c = a b, and its two backward products."""
+    """Yield a b and its two backward products."""
     name = f"{m}x{k}x{n}"
     yield _product("matmul", name, m, k, n, lambda: (_normal(m, k), _normal(k, n)))
     yield _product("matmul da", name, m, n, k, lambda: (_normal(m, n), _normal(k, n).T))
