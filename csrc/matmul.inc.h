@@ -392,8 +392,8 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
 {
     const int64_t m = g->m, n = g->n, k = g->k, wide = wide_columns(m);
     T packed[SLAB * (MOST_VECTORS > NR / VL ? MOST_VECTORS * VL : NR)];
-    const int64_t page = 4096 / (int64_t)sizeof(T);
-    int64_t slab = g->b.col != 1 ? SLAB : g->b.row < page ? SLAB / 2 : RUN;
+    const int64_t apart = g->b.row * (int64_t)sizeof(T); /* far rows share few sets of the caches */
+    int64_t slab = g->b.col != 1 || apart < 2048 ? SLAB : apart < 4096 ? SLAB / 2 : RUN;
     while (g->b.col != 1 && slab * wide > 2048) slab /= 2; /* 8 KiB of L1 */
     for (int64_t p = 0, depth; p < k; p += depth) {
         const int64_t chunk = p / FNN_K_CHUNK * FNN_K_CHUNK;

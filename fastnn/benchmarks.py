@@ -263,7 +263,7 @@ def fma_peak(threads=1):
     float
         GFLOP/s in float32.
     """
-    steps, ready, ends, operations = 2_000_000, threading.Barrier(threads), [], []
+    steps, ready, ends, operations = 1_000_000, threading.Barrier(threads), [], []
 
     def run():
         _fastnn_core._fma_chains(steps // 10)
@@ -396,7 +396,7 @@ def measure(case, seconds=0.3, threads=1, peers=None):
         timers[1] = partial(peers["numpy"].time, case)
     if "torch" in peers and case.torch:
         timers.append(partial(peers["torch"].time, case))
-    peak = fma_peak(threads)
+    peak = statistics.median(fma_peak(threads) for _ in range(5))
     with parallel.threads(threads):
         ours, theirs, *torch = interleaved(timers, seconds)
     result = {
