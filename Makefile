@@ -23,7 +23,8 @@ format:
 	ruff format .
 	clang-format -i csrc/*.c csrc/*.h tests/*.c
 
-# The suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own. Python itself leaks by design.
+# The suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by design), and the
+# pool under ThreadSanitizer.
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize:
 	rm -rf build/sanitize
@@ -32,6 +33,8 @@ sanitize:
 	cd build/sanitize && LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest -q -p no:cacheprovider -c ../../pyproject.toml --rootdir ../.. \
 		$(addprefix ../../tests/test_,activations.py matmul.py losses.py optimizers.py layers.py trainer.py)
+	$${CC:-gcc} -std=c11 -O1 -g -fsanitize=thread -Icsrc tests/race.c csrc/pool.c -o build/race -lpthread
+	build/race
 
 # Breaks every kernel and every row in a copy of the tree and expects the suite to turn red; long.
 mutate:

@@ -76,6 +76,28 @@ def test_bits_of_the_backward_products(oracle, m, n, k, dtype, isa):
     assert F.linear_backward(grad, x, weight, need_dx=False)[0] is None
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    m=st.integers(1, 60), n=st.integers(1, 300), k=st.integers(0, 1100), turned=st.tuples(st.booleans(), st.booleans()),
+    threads=st.sampled_from([1, 2, 5]), double=st.booleans(), bias=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_bits_of_random_shapes(oracle, m, n, k, turned, threads, double, bias, seed):
+    rng, dtype = np.random.default_rng(seed), np.float64 if double else np.float32
+    a, b, c = normal(rng, m, k, dtype=dtype), normal(rng, k, n, dtype=dtype), normal(rng, n, dtype=dtype)
+    want = oracle(a, b, core.isa()) + (c if bias else 0)
+    a, b = (np.asfortranarray(x) if turn else x for x, turn in zip((a, b), turned, strict=True))
+    bound, before = core.get_num_threads(), core._force_threads(True)
+    try:
+        core.set_num_threads(threads)
+        got = F.linear(a, b.T, c) if bias else F.matmul(a, b)
+    finally:
+        core._force_threads(before)
+        core.set_num_threads(bound)
+    np.testing.assert_array_equal(got, want)
+    row = seed % m
+    np.testing.assert_array_equal(F.linear(a[row], b.T, c) if bias else F.matmul(a[row], b), want[row])
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     m=st.integers(0, 30), n=st.integers(0, 150), k=st.integers(0, 40), turned=st.tuples(st.booleans(), st.booleans()),
