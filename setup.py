@@ -18,8 +18,9 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISA_FLAGS = {"portable": [], **({"avx2": ["-mavx2", "-mfma"]} if X86 else {})}
 
 KERNEL_FLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-Wall", "-Wextra"]
-# No contraction: fma is written where it is meant, and gcc would fuse intrinsics too.
-KERNEL_FLAGS += ["-ffp-contract=off", "-fno-math-errno"]
+# No contraction: fma is written where it is meant, and gcc would fuse intrinsics too. No wrapping: Python's own flags ask for
+# it, and loops whose counters may wrap are slower, some by a third.
+KERNEL_FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-wrapv"]
 if os.environ.get("FASTNN_WERROR") == "1":
     KERNEL_FLAGS.append("-Werror")
 

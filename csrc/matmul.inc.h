@@ -532,7 +532,6 @@ enum { GROUPS = 4 }; /* chains */
 
 static void one_row_columns(T *c, const T *a, const T *b, int64_t b_col, int64_t k)
 {
-    V total[GROUPS];
     const T *at[GROUPS];
     for (int h = 0; h < GROUPS; h++) at[h] = b + h * VL * b_col;
     for (int64_t chunk = 0; chunk < k; chunk += FNN_K_CHUNK) {
@@ -554,10 +553,9 @@ static void one_row_columns(T *c, const T *a, const T *b, int64_t b_col, int64_t
                 load_columns(column, at[h], b_col, VL, end - p);
                 for (int q = 0; q < end - p; q++) sum[h] = v_madd(column[q], v_set1(a[p + q]), sum[h]);
             }
-            total[h] = chunk == 0 ? sum[h] : v_add(total[h], sum[h]);
+            v_store(c + h * VL, chunk == 0 ? sum[h] : v_add(v_load(c + h * VL), sum[h]));
         }
     }
-    for (int h = 0; h < GROUPS; h++) v_store(c + h * VL, total[h]);
 }
 
 /* The epilogue of one row of finished sums in y, by loops. */

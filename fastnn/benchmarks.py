@@ -82,10 +82,17 @@ def _products(m, k, n):
     yield _product("matmul db", name, k, m, n, lambda: (_normal(m, k).T, _normal(m, n)))
 
 
+def _aligned(*shape):
+    """An uninitialised array that starts with a line of memory, as those of a compiled network do."""
+    memory = np.empty(math.prod(shape) + 16, np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    return memory[start : start + math.prod(shape)].reshape(shape)
+
+
 def _panels(rows):
     """Rows (batch, features) as panels [batch / 16][features][16]."""
     batch, features = rows.shape
-    panels = np.zeros((-(-batch // 16), features, 16), np.float32)
+    panels = _aligned(-(-batch // 16), features, 16)
     return _fastnn_core._panels("to", panels, rows, None, batch, 0, features)
 
 
@@ -102,15 +109,20 @@ def _panel_forms(inputs, outputs, batch):
             first, second = operands()
             rows = theirs()
             out = np.empty((rows[0].shape[0], rows[1].shape[1]), np.float32)
-            ours = partial(_fastnn_core._panels, form, np.empty_like(ours_like()), first, second, *sizes)
+            ours = partial(_fastnn_core._panels, form, _aligned(*ours_like().shape), first, second, *sizes)
             return ours, partial(np.matmul, *rows, out=out)
 
         return Case("panels " + form, f"{inputs}-{outputs} batch {batch}", work, "GFLOP/s", build, 2e-5, view=view)
 
-    x, weight, dz = partial(_normal, batch, inputs), partial(_normal, outputs, inputs), partial(_normal, batch, outputs)
+    x, dz = partial(_normal, batch, inputs), partial(_normal, batch, outputs)
+
+    def weight():
+        out = _aligned(outputs, inputs)
+        out[:] = _normal(outputs, inputs)
+        return out
 
     def turned():
-        out = np.empty((-(-inputs // 16), batch, 16), np.float32)
+        out = _aligned(-(-inputs // 16), batch, 16)
         return _fastnn_core._panels("turn", out, _panels(x()), None, *sizes)
 
     return [
@@ -263,7 +275,7 @@ def fma_peak(threads=1):
     float
         GFLOP/s in float32.
     """
-    steps, ready, ends, operations = 1_000_000, threading.Barrier(threads), [], []
+    steps, ready, ends, operations = 200_000, threading.Barrier(threads), [], []
 
     def run():
         _fastnn_core._fma_chains(steps // 10)
@@ -386,7 +398,7 @@ def measure(case, seconds=0.3, threads=1, peers=None):
     -------
     dict
         group, name, seconds of fastnn and of the reference, their ratio, rate and unit; for products ``peak``, the share of the
-        multiply-add peak measured just before; for cases PyTorch has, with a "torch" peer, its seconds and ratio.
+        multiply-add peak measured in between; for cases PyTorch has, with a "torch" peer, its seconds and ratio.
     """
     case.verify()
     ours, theirs = case.build()
@@ -396,9 +408,9 @@ def measure(case, seconds=0.3, threads=1, peers=None):
         timers[1] = partial(peers["numpy"].time, case)
     if "torch" in peers and case.torch:
         timers.append(partial(peers["torch"].time, case))
-    peak = statistics.median(fma_peak(threads) for _ in range(5))
+    timers.append(lambda count: 1 / fma_peak(threads))
     with parallel.threads(threads):
-        ours, theirs, *torch = interleaved(timers, seconds)
+        ours, theirs, *torch, per_gflop = interleaved(timers, seconds)
     result = {
         "group": case.group,
         "name": case.name,
@@ -409,7 +421,7 @@ def measure(case, seconds=0.3, threads=1, peers=None):
         "unit": case.unit,
     }
     if case.unit == "GFLOP/s":
-        result["peak"] = result["rate"] / peak
+        result["peak"] = result["rate"] * per_gflop
     if torch:
         result["torch_seconds"], result["torch_ratio"] = torch[0], torch[0] / ours
     return result
