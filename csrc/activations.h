@@ -4,21 +4,22 @@
  *
  * Design
  * A. A row gives the enum, the loops on every ISA and dtype, the fused forms, the layer class, the tests and the
- *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py,
- * docs. B. Expressions are functions of one variable. WIDE(f) { ... } is evaluated in float64 lanes and rounded once to
- * T; NARROW(f) { ... } in lanes of T; they define f_w (wide only) and f_v. x is the argument, p the parameters. NAME is
+ *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py, docs.
+ * B. Expressions are functions of one variable. WIDE(f) { ... } is evaluated in float64 lanes and rounded once to T;
+ *    NARROW(f) { ... } in lanes of T; they define f_w (wide only) and f_v. x is the argument, p the parameters. NAME is
  *    the function, NAME_dx its derivative as a function of x, NAME_dy as a function of y (then called x); the backward
  *    loop multiplies by the incoming gradient.
- * C. NAME_dy holds for parameters >= 0 only (with a negative slope y does not tell the sign of x).
- * D. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
+ * C. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
  *
  * Columns
  *    name      of the function
  *    layer     class name, torch.nn's where it has one
- *    saves     Y when NAME_dy exists (backward then takes y), else X
+ *    saves     Y when NAME_dy exists (backward then takes y); P when it exists and holds for parameters >= 0 (with a
+ *              negative slope y does not tell the sign of x); else X
  *    ulp       bound on the error in ulp: float32 forward, backward from x; float64 forward, backward from x. Default
- *              parameters, gradient 1. INFINITY: near a root of f' float64 cancels; absolutely it is within 4 epsilon
- * there. domain    of x, where the bounds hold params    name, default, whether 0 is refused
+ *              parameters, gradient 1. INFINITY: near a root of f' float64 cancels; absolutely it is within 4 epsilon.
+ *    domain    of x, where the bounds hold
+ *    params    name, default, which values are accepted
  */
 #ifndef FNN_ACTIVATIONS_H
 #define FNN_ACTIVATIONS_H
@@ -28,7 +29,7 @@
 
 /* clang-format off */
 enum { FNN_MAX_PARAMS = 2 };
-enum fnn_accepted { ANY, NONZERO, POSITIVE };
+enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
 
 #define ULP(...) {__VA_ARGS__}
 #define REALS {-INFINITY, INFINITY}
@@ -38,8 +39,8 @@ enum fnn_accepted { ANY, NONZERO, POSITIVE };
     /*  name        layer         saves  ulp                             domain  params */                                          \
     ROW(identity,    "Identity",   Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
     ROW(relu,        "ReLU",       Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
-    ROW(leaky_relu,  "LeakyReLU",  Y,     ULP(0.9, 0.25, 0.5, 0),         REALS,  {"negative_slope", 0.01, ANY})                    \
-    ROW(elu,         "ELU",        Y,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, ANY})                              \
+    ROW(leaky_relu,  "LeakyReLU",  P,     ULP(0.9, 0.25, 0.5, 0),         REALS,  {"negative_slope", 0.01, ANY})                    \
+    ROW(elu,         "ELU",        P,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, ANY})                              \
     ROW(celu,        "CELU",       Y,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, POSITIVE})                         \
     ROW(sigmoid,     "Sigmoid",    Y,     ULP(0.51, 0.51, 3, 5),          REALS,  NO_PARAMS)                                        \
     ROW(tanh,        "Tanh",       Y,     ULP(0.51, 0.51, 3, 5),          REALS,  NO_PARAMS)                                        \
@@ -48,7 +49,18 @@ enum fnn_accepted { ANY, NONZERO, POSITIVE };
     ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, ANY})                              \
     ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                                        \
     ROW(silu,        "SiLU",       X,     ULP(0.51, 0.51, 4, INFINITY),   REALS,  NO_PARAMS)                                        \
-    ROW(gelu,        "GELU",       X,     ULP(0.51, 0.6, 32, INFINITY),   REALS,  NO_PARAMS)
+    ROW(gelu,        "GELU",       X,     ULP(0.51, 0.6, 32, INFINITY),   REALS,  NO_PARAMS)                                        \
+    ROW(gelu_tanh,   "GELUTanh",   X,     ULP(0.51, 0.6, 2000, INFINITY), REALS,  NO_PARAMS)                                        \
+    ROW(mish,        "Mish",       X,     ULP(0.51, 0.6, 4, INFINITY),    REALS,  NO_PARAMS)                                        \
+    ROW(selu,        "SELU",       Y,     ULP(0.51, 0.51, 2, 2),          REALS,  NO_PARAMS)                                        \
+    ROW(softsign,    "Softsign",   X,     ULP(0.51, 0.51, 2, 4),          REALS,  NO_PARAMS)                                        \
+    ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.51, 0.52, 5, 8),          REALS,  NO_PARAMS)                                        \
+    ROW(softshrink,  "Softshrink", Y,     ULP(0.5, 0, 0.5, 0),            REALS,  {"lambd", 0.5, NONNEGATIVE})                      \
+    ROW(threshold,   "Threshold",  X,     ULP(0, 0, 0, 0),                REALS,  {"threshold", 1.0, ANY}, {"value", 0.0, ANY})     \
+    ROW(relu6,       "ReLU6",      Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
+    ROW(hardtanh,    "Hardtanh",   Y,     ULP(0, 0, 0, 0),                REALS,  {"min_val", -1.0, ANY}, {"max_val", 1.0, ANY})    \
+    ROW(hardsigmoid, "Hardsigmoid", Y,    ULP(0.51, 0.51, 1.5, 0.51),     REALS,  NO_PARAMS)                                        \
+    ROW(hardswish,   "Hardswish",  X,     ULP(0.51, 0.51, 2, 1),          REALS,  NO_PARAMS)
 /* clang-format on */
 
 #define FNN_ENUM(name, ...) FNN_##name,
@@ -56,7 +68,7 @@ enum fnn_activation { FNN_ACTIVATIONS(FNN_ENUM) FNN_ACTIVATION_COUNT };
 
 typedef struct {
     const char *name, *layer;
-    char saves; /* 'x' or 'y' */
+    char saves; /* 'x', 'y' or 'p' */
     double ulp[4], domain[2];
     struct {
         const char *name; /* NULL after the last */
@@ -75,9 +87,16 @@ NARROW(identity) { return x; }
 NARROW(identity_dx) { return v_set1(1); } /* even where x is NaN: x is never read */
 NARROW(identity_dy) { return v_set1(1); }
 
+/* open ? 1 : 0, and NaN where x is: the derivative of a function of straight pieces */
+static FNN_INLINE V v_gate(VM open, V x) { return v_select(open, v_set1(1), v_select(v_eq(x, x), v_set1(0), x)); }
+static FNN_INLINE V v_gate_between(V low, V x, V high)
+{
+    return v_select(v_lt(low, x), v_gate(v_lt(x, high), x), v_gate(v_lt(x, x), x));
+}
+
 /* relu(x) = x < 0 ? 0 : x, which keeps -0 and NaN */
 NARROW(relu) { return v_max(v_set1(0), x); }
-NARROW(relu_dx) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_select(v_eq(x, x), v_set1(0), x)); }
+NARROW(relu_dx) { return v_gate(v_lt(v_set1(0), x), x); }
 NARROW(relu_dy) { return relu_dx_v(x, p); }
 
 /* leaky_relu(x) = x > 0 ? x : negative_slope x */
@@ -153,10 +172,7 @@ WIDE(logsigmoid_dx) { return sigmoid_w(w_neg(x), p); }
 
 /* hardshrink(x) = |x| <= lambd ? 0 : x */
 NARROW(hardshrink) { return v_select(v_le(v_abs(x), v_set1((T)p.v[0])), v_set1(0), x); }
-NARROW(hardshrink_dx)
-{
-    return v_select(v_le(v_abs(x), v_set1((T)p.v[0])), v_set1(0), v_select(v_eq(x, x), v_set1(1), x));
-}
+NARROW(hardshrink_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), v_abs(x)), x); }
 
 /* square(x) = x^2 */
 NARROW(square) { return v_mul(x, x); }
@@ -164,14 +180,18 @@ NARROW(square_dx) { return v_add(x, x); }
 
 /* silu(x) = x sigmoid(x). Beyond |x| = 760 sigmoid is 0 or 1 and the clamp keeps inf * 0 away. */
 WIDE(silu) { return w_mul(w_max(w_set1(-760), x), sigmoid_w(x, p)); }
-/* silu'(x) = sigmoid(x) (1 + x sigmoid(-x)) = (1 + e + x) e / (1 + e)^2 with e = e^x where x < 0; with e = e^-x and
- * (1 + e + x e) / (1 + e)^2 else */
+/* f' of f(x) = x sigmoid(u(x)), with e = e^-|u| and xdu = x u'(x): (1 + e + xdu) e / (1 + e)^2 where x < 0,
+ * (1 + e + xdu e) / (1 + e)^2 else */
+static FNN_INLINE W w_gated_dx(WM negative, W e, W xdu)
+{
+    W d = w_add(w_set1(1), e), n = w_add(d, w_mul(xdu, w_select(negative, w_set1(1), e)));
+    return w_div(w_mul(n, w_select(negative, e, w_set1(1))), w_mul(d, d));
+}
+/* silu'(x) = sigmoid(x) (1 + x sigmoid(-x)) */
 WIDE(silu_dx)
 {
-    W c = w_min(w_set1(760), w_max(w_set1(-760), x)), e = w_exp_full(w_neg_abs(c));
-    WM negative = w_lt(x, w_set1(0));
-    W d = w_add(w_set1(1), e), n = w_add(d, w_mul(c, w_select(negative, w_set1(1), e)));
-    return w_div(w_mul(n, w_select(negative, e, w_set1(1))), w_mul(d, d));
+    W c = w_min(w_set1(760), w_max(w_set1(-760), x));
+    return w_gated_dx(w_lt(x, w_set1(0)), w_exp_full(w_neg_abs(c)), c);
 }
 
 /* gelu(x) = x Phi(x) with Phi the normal distribution; Q(a) = Phi(-a) = e^(-a^2 / 2) R(a) keeps the tail's digits.
@@ -190,6 +210,131 @@ WIDE(gelu_dx)
     W bracket = w_madd(a, w_set1(-0x1.9884533d43651p-2), w_gauss_tail_full(a));
     W d = w_mul(w_exp_gauss(a, w_exp_full), bracket);
     return w_select(w_lt(x, w_set1(0)), d, w_sub(w_set1(1), d));
+}
+
+/* gelu_tanh(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x sigmoid(u), u = x (c + d x^2), beyond 30 as
+ * silu beyond 760 */
+WIDE(gelu_tanh)
+{
+    W c = w_max(w_set1(-30), x),
+      u = w_mul(c, w_madd(w_mul(c, c), w_set1(0x1.2444f2a4d8b4bp-4), w_set1(0x1.9884533d43651p0)));
+    return w_mul(c, sigmoid_w(u, p));
+}
+/* x u'(x) = x (c + 3 d x^2) */
+WIDE(gelu_tanh_dx)
+{
+    W c = w_min(w_set1(30), w_max(w_set1(-30), x)), x2 = w_mul(c, c);
+    W u = w_mul(c, w_madd(x2, w_set1(0x1.2444f2a4d8b4bp-4), w_set1(0x1.9884533d43651p0)));
+    W xdu = w_mul(c, w_madd(x2, w_set1(3 * 0x1.2444f2a4d8b4bp-4), w_set1(0x1.9884533d43651p0)));
+    return w_gated_dx(w_lt(x, w_set1(0)), w_exp_full(w_neg_abs(u)), xdu);
+}
+
+/* mish(x) = x tanh(log(1 + e^x)) = x n / d. With e = e^x where x < 0: n = e (e + 2), d = n + 2; with e = e^-x else:
+ * n = 1 + 2 e, d = n + 2 e^2 */
+static FNN_INLINE void w_mish_parts(WM negative, W e, W *n, W *d)
+{
+    W pair = w_madd(w_set1(2), e, w_select(negative, w_mul(e, e), w_set1(1)));
+    *n = pair;
+    *d = w_add(pair, w_select(negative, w_set1(2), w_mul(w_set1(2), w_mul(e, e))));
+}
+WIDE(mish)
+{
+    W n, d, c = w_max(w_set1(-760), x);
+    w_mish_parts(w_lt(x, w_set1(0)), w_exp(w_neg_abs(c)), &n, &d);
+    return w_mul(c, w_div(n, d));
+}
+/* mish'(x) = e ((e + 2) d + 4 x (1 + e)) / d^2 where x < 0, (n d + 4 x e^2 (1 + e)) / d^2 else. The float32 nearest the
+ * root, -1.1924312, needs the exact fma. */
+WIDE(mish_dx)
+{
+    WM negative = w_lt(x, w_set1(0));
+    W n, d, c = w_min(w_set1(760), w_max(w_set1(-760), x)), e = w_exp_full(w_neg_abs(c));
+    w_mish_parts(negative, e, &n, &d);
+    W slope = w_mul(w_mul(w_set1(4), c), w_add(w_set1(1), e));
+    W low = w_mul(e, w_fma(w_add(e, w_set1(2)), d, slope)), high = w_madd(n, d, w_mul(slope, w_mul(e, e)));
+    return w_div(w_select(negative, low, high), w_mul(d, d));
+}
+
+/* selu(x) = scale (x < 0 ? alpha (e^x - 1) : x), Klambauer et al. (2017) */
+#define SELU_SCALE 1.0507009873554804934193349852946
+#define SELU_SCALE_ALPHA 1.7580993408473768599402175208123
+WIDE(selu)
+{
+    return w_select(w_lt(x, w_set1(0)), w_mul(w_set1(SELU_SCALE_ALPHA), w_expm1(x)), w_mul(w_set1(SELU_SCALE), x));
+}
+WIDE(selu_dx) { return w_select(w_lt(w_set1(0), x), w_set1(SELU_SCALE), w_mul(w_set1(SELU_SCALE_ALPHA), w_exp(x))); }
+WIDE(selu_dy) { return w_select(w_lt(w_set1(0), x), w_set1(SELU_SCALE), w_add(x, w_set1(SELU_SCALE_ALPHA))); }
+
+/* softsign(x) = x / (1 + |x|); the largest number stands for infinity */
+WIDE(softsign)
+{
+    W a = w_min(w_set1(0x1.fffffffffffffp1023), w_abs(x));
+    return w_copysign(w_div(a, w_add(w_set1(1), a)), x);
+}
+/* softsign'(x) = 1 / (1 + |x|)^2 */
+WIDE(softsign_dx)
+{
+    W r = w_div(w_set1(1), w_add(w_set1(1), w_abs(x)));
+    return w_mul(r, r);
+}
+
+/* tanhshrink(x) = x - tanh(x), odd. With a = |x| and g = e^-a: a - 1 + 2 g^2 / (1 + g^2) where a > 1, else
+ * (a cosh(a) - sinh(a)) / cosh(a), whose numerator is a^3 / 3 + a^5 / 30 + ...: nothing cancels */
+WIDE(tanhshrink)
+{
+    W a = w_abs(x), g = w_exp(w_neg(a)), g2 = w_mul(g, g), a2 = w_mul(a, a);
+    WM small = w_le(a, w_set1(1));
+    W n = w_mul(w_mul(a2, a), W_POLY(a2, sinh_difference));
+    W q = w_div(w_mul(w_mul(w_set1(2), g), w_select(small, n, g)), w_add(w_set1(1), g2));
+    return w_copysign(w_select(small, q, w_add(w_sub(a, w_set1(1)), q)), x);
+}
+/* tanhshrink'(x) = tanh(x)^2 */
+WIDE(tanhshrink_dx)
+{
+    W t = tanh_w(x, p);
+    return w_mul(t, t);
+}
+
+/* softshrink(x) = x > lambd ? x - lambd : x < -lambd ? x + lambd : 0 */
+NARROW(softshrink)
+{
+    V l = v_set1((T)p.v[0]);
+    V inside = v_select(v_eq(x, x), v_set1(0), x);
+    return v_select(v_lt(l, x), v_sub(x, l), v_select(v_lt(x, v_neg(l)), v_add(x, l), inside));
+}
+NARROW(softshrink_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), v_abs(x)), x); }
+NARROW(softshrink_dy) { return v_gate(v_lt(v_set1(0), v_abs(x)), x); }
+
+/* threshold(x) = x > threshold ? x : value */
+NARROW(threshold) { return v_select(v_le(x, v_set1((T)p.v[0])), v_set1((T)p.v[1]), x); }
+NARROW(threshold_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), x), x); }
+
+/* relu6(x) = min(max(x, 0), 6) */
+NARROW(relu6) { return v_min(v_set1(6), v_max(v_set1(0), x)); }
+NARROW(relu6_dx) { return v_gate_between(v_set1(0), x, v_set1(6)); }
+NARROW(relu6_dy) { return relu6_dx_v(x, p); }
+
+/* hardtanh(x) = min(max(x, min_val), max_val) */
+NARROW(hardtanh) { return v_min(v_set1((T)p.v[1]), v_max(v_set1((T)p.v[0]), x)); }
+NARROW(hardtanh_dx) { return v_gate_between(v_set1((T)p.v[0]), x, v_set1((T)p.v[1])); }
+NARROW(hardtanh_dy) { return hardtanh_dx_v(x, p); }
+
+/* hardsigmoid(x) = min(max(x + 3, 0), 6) / 6 */
+WIDE(hardsigmoid) { return w_div(w_min(w_set1(6), w_max(w_set1(0), w_add(x, w_set1(3)))), w_set1(6)); }
+NARROW(hardsigmoid_dx) { return v_mul(v_gate_between(v_set1(-3), x, v_set1(3)), v_set1((T)(1.0 / 6))); }
+NARROW(hardsigmoid_dy) { return v_mul(v_gate_between(v_set1(0), x, v_set1(1)), v_set1((T)(1.0 / 6))); }
+
+/* hardswish(x) = x min(max(x + 3, 0), 6) / 6 */
+WIDE(hardswish)
+{
+    W c = w_max(w_set1(-3), x);
+    return w_select(w_lt(w_set1(3), x), x, w_div(w_mul(c, w_add(c, w_set1(3))), w_set1(6)));
+}
+/* hardswish'(x) = (2 x + 3) / 6 between -3 and 3 */
+WIDE(hardswish_dx)
+{
+    W inside = w_div(w_fma(w_set1(2), x, w_set1(3)), w_set1(6));
+    return w_select(w_le(x, w_set1(-3)), w_set1(0), w_select(w_le(w_set1(3), x), w_set1(1), inside));
 }
 
 #endif

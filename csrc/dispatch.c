@@ -77,4 +77,5 @@ const fnn_kernels *fnn_active(int dtype) { return isas[fnn_isa_active()].kernels
 #define ROW(name, layer, saves, ulp, domain, ...) {#name, layer, FNN_SAVES_##saves, ulp, domain, {__VA_ARGS__}},
 #define FNN_SAVES_X 'x'
 #define FNN_SAVES_Y 'y'
+#define FNN_SAVES_P 'p'
 const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIONS(ROW)};

@@ -61,6 +61,7 @@ static FNN_INLINE void map_backward(T *dx, const T *dy, const T *saved, int64_t 
     }
 #define BACKWARD_Y_LOOP_X(name)
 #define BACKWARD_Y_LOOP_Y(name) BACKWARD_LOOP(name, y, name##_dy_v)
+#define BACKWARD_Y_LOOP_P BACKWARD_Y_LOOP_Y
 #define LOOPS(name, layer, saves, ...)                                                                                 \
     static void FNN(name##_forward)(void *y, const void *x, int64_t n, const double *params)                           \
     {                                                                                                                  \

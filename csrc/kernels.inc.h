@@ -104,6 +104,7 @@ static const fnn_forward_fn forward_loops[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIO
 #define BACKWARD_X(name, ...) [FNN_##name] = FNN(name##_backward_x),
 #define BACKWARD_Y_X(name)
 #define BACKWARD_Y_Y(name) [FNN_##name] = FNN(name##_backward_y),
+#define BACKWARD_Y_P BACKWARD_Y_Y
 #define BACKWARD_Y(name, layer, saves, ...) BACKWARD_Y_##saves(name)
 #define LOSS_ENTRY(name) [FNN_LOSS_##name] = FNN(loss_##name),
 

@@ -27,7 +27,7 @@ cdef extern from "fastnn.h" nogil:
         FNN_ROW_LANES, FNN_MAX_PARAMS
         FNN_ACTIVATION_COUNT, FNN_identity
         FNN_LOSS_mse
-        NONZERO, POSITIVE
+        NONZERO, NONNEGATIVE, POSITIVE
 
     ctypedef struct fnn_matrix:
         const void *data
@@ -326,7 +326,7 @@ cdef dict _describe_activations():
                 break
             params[row.params[j].name.decode()] = row.params[j].value
         name = row.name.decode()
-        infos[name] = ActivationInfo(name, params, chr(row.saves), row.ulp[0], row.ulp[1],
+        infos[name] = ActivationInfo(name, params, "x" if row.saves == b"x" else "y", row.ulp[0], row.ulp[1],
                                      (row.domain[0], row.domain[1]), row.layer.decode(), row.ulp[2], row.ulp[3])
     return infos
 
@@ -365,15 +365,18 @@ cdef int _params(double *values, int row, dict given, str func) except -1:
             values[i] = float(value)
         except (TypeError, ValueError):
             raise TypeError(f"{func}: {name} is {value!r} but a number was expected") from None
-        if r.params[i].accepted == NONZERO and values[i] == 0 or r.params[i].accepted == POSITIVE and not values[i] > 0:
-            wanted = "a number other than 0" if r.params[i].accepted == NONZERO else "a positive number"
+        if (r.params[i].accepted == NONZERO and values[i] == 0 or r.params[i].accepted == POSITIVE and not values[i] > 0
+                or r.params[i].accepted == NONNEGATIVE and not values[i] >= 0):
+            wanted = {NONZERO: "a number other than 0", NONNEGATIVE: "a number of at least 0",
+                      POSITIVE: "a positive number"}[r.params[i].accepted]
             raise ValueError(f"{func}: {name} is {value} but {wanted} was expected")
     return 0
 
 
 cdef bint _knows_y(int row, const double *params) noexcept:
-    """Whether the derivative can be had from y: the row has that form, and it holds for parameters >= 0."""
-    return fnn_activation_rows[row].saves == b"y" and params[0] >= 0 and params[1] >= 0
+    """Whether the derivative can be had from y: the row has that form, and it holds for these parameters."""
+    cdef char saved = fnn_activation_rows[row].saves
+    return saved == b"y" or saved == b"p" and params[0] >= 0 and params[1] >= 0
 
 
 def saves(name, dict params):
@@ -417,7 +420,7 @@ def activation_backward(str name, object grad, object x, object y, dict params, 
     cdef bint from_y = x is None
     if from_y and not _knows_y(row, values):
         raise ValueError(f"{func}: y came but {name} has no derivative from y"
-                         f"{' with a negative parameter' if fnn_activation_rows[row].saves == b'y' else ''}; pass x")
+                         f"{' with a negative parameter' if fnn_activation_rows[row].saves == b'p' else ''}; pass x")
     cdef str arg = "y" if from_y else "x"
     cdef ndarray dy = _array(grad, func, "grad"), saved = _array(y if from_y else x, func, arg)
     _require_same_shape(func, "grad", dy, arg, saved)

@@ -127,6 +127,17 @@ hardshrink, hardshrink_backward = _activation("hardshrink", "0 where |x| <= lamb
 square, square_backward = _activation("square", "x^2", "f' = 2 x")
 silu, silu_backward = _activation("silu", "x sigmoid(x) (Elfwing et al., 2018)", "f' = sigmoid(x) (1 + x sigmoid(-x))")
 gelu, gelu_backward = _activation("gelu", "x Phi(x), Phi the normal distribution (Hendrycks and Gimpel, 2016)", "f' = Phi(x) + x phi(x)")
+gelu_tanh, gelu_tanh_backward = _activation("gelu_tanh", "x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 (Hendrycks and Gimpel, 2016)", "f' = s (1 + x u' (1 - s)) with s = sigmoid(u), u = sqrt(8 / pi) (x + 0.044715 x^3)")
+mish, mish_backward = _activation("mish", "x tanh(log(1 + e^x)) (Misra, 2019)", "f' = t + x (1 - t^2) sigmoid(x) with t = tanh(log(1 + e^x))")
+selu, selu_backward = _activation("selu", "1.0507... elu(x, 1.6732...) (Klambauer et al., 2017)", "f' = 1.0507... where x > 0, else 1.7580... e^x = y + 1.7580...")
+softsign, softsign_backward = _activation("softsign", "x / (1 + |x|)", "f' = 1 / (1 + |x|)^2")
+tanhshrink, tanhshrink_backward = _activation("tanhshrink", "x - tanh(x)", "f' = tanh(x)^2")
+softshrink, softshrink_backward = _activation("softshrink", "x - lambd where x > lambd, x + lambd where x < -lambd, else 0", "f' = 1 where |x| > lambd, else 0")
+threshold, threshold_backward = _activation("threshold", "x where x > threshold, else value", "f' = 1 where x > threshold, else 0")
+relu6, relu6_backward = _activation("relu6", "min(max(x, 0), 6)", "f' = 1 between 0 and 6, else 0")
+hardtanh, hardtanh_backward = _activation("hardtanh", "min(max(x, min_val), max_val)", "f' = 1 between min_val and max_val, else 0")
+hardsigmoid, hardsigmoid_backward = _activation("hardsigmoid", "min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)", "f' = 1 / 6 between -3 and 3, else 0")
+hardswish, hardswish_backward = _activation("hardswish", "x min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)", "f' = (2 x + 3) / 6 between -3 and 3, 1 above, 0 below")
 # fmt: on
 
 

@@ -262,6 +262,160 @@ def gelu_backward(grad, *, x, out=None):
     return np.multiply(grad, np.where(x < 0, slope, 1 - slope), out=out)
 
 
+def _gelu_tanh_argument(x):
+    """Return u with gelu_tanh(x) = x sigmoid(u), and x u'(x)."""
+    c = np.sqrt(8 / (4 * np.arctan(x.dtype.type(1))))  # 2 sqrt(2 / pi), in the dtype
+    x2 = x.dtype.type("0.044715") * np.square(x)
+    return c * x * (1 + x2), c * x * (1 + 3 * x2)
+
+
+def gelu_tanh(x, *, out=None):
+    x = _real(x)
+    return np.multiply(np.maximum(x, -50), sigmoid(_gelu_tanh_argument(np.clip(x, -50, 50))[0]), out=out)
+
+
+def gelu_tanh_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    u, slope = _gelu_tanh_argument(np.clip(x, -50, 50))
+    slope *= sigmoid(-u)
+    slope += 1
+    slope *= sigmoid(u)
+    return np.multiply(grad, slope, out=out)
+
+
+def _mish_parts(x):
+    """Return e = exp(-|x|) and n, d with tanh(log(1 + e^x)) = n / d."""
+    e = np.exp(-np.abs(x))
+    n = 2 * e + np.where(x < 0, e * e, 1)
+    return e, n, n + 2 * np.where(x < 0, 1, e * e)
+
+
+def mish(x, *, out=None):
+    x = _real(x)
+    c = np.maximum(x, -1000)  # keeps -inf * 0 away; the value there is 0
+    _, n, d = _mish_parts(c)
+    n /= d
+    return np.multiply(c, n, out=out)
+
+
+def mish_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    c = np.clip(x, -1000, 1000)
+    e, n, d = _mish_parts(c)
+    slope = n * d + 4 * c * (1 + e) * np.where(x < 0, e, e * e)
+    slope /= d
+    slope /= d
+    return np.multiply(grad, slope, out=out)
+
+
+_SELU_SCALE, _SELU_ALPHA = "1.0507009873554804934193349852946", "1.6732632423543772848170429916717"
+
+
+def selu(x, *, out=None):
+    x = _real(x)
+    scale, alpha = map(x.dtype.type, (_SELU_SCALE, _SELU_ALPHA))
+    return np.multiply(elu(x, alpha), scale, out=out)
+
+
+def selu_backward(grad, *, x=None, y=None, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    scale, alpha = map(saved.dtype.type, (_SELU_SCALE, _SELU_ALPHA))
+    negative = scale * alpha * np.exp(np.minimum(saved, 0)) if y is None else saved + scale * alpha
+    return np.multiply(grad, np.where(saved > 0, scale, negative), out=out)
+
+
+def softsign(x, *, out=None):
+    x = _real(x)
+    c = np.clip(x, -np.finfo(x.dtype).max, np.finfo(x.dtype).max)
+    return np.divide(c, 1 + np.abs(c), out=out)
+
+
+def softsign_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    slope = np.reciprocal(1 + np.abs(x))
+    slope *= slope
+    return np.multiply(grad, slope, out=out)
+
+
+def tanhshrink(x, *, out=None):
+    x = _real(x)
+    y = x - np.tanh(x)
+    if x.dtype not in (np.float32, np.float64):  # the oracle: near 0 the difference has no digits, the series has all
+        x2, term, series = np.square(x), x.dtype.type(1), x.dtype.type(0)
+        for n in range(1, 20):
+            term = term * x2 / ((2 * n) * (2 * n + 1))
+            series = series + 2 * n * term
+        y = np.where(np.abs(x) < 1, x * series / np.cosh(np.minimum(np.abs(x), 1)), y)
+    return _copy(y, out)
+
+
+def tanhshrink_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    return np.multiply(grad, np.square(np.tanh(x)), out=out)
+
+
+def softshrink(x, lambd=0.5, *, out=None):
+    x = _real(x)
+    return np.subtract(x, np.clip(x, -lambd, lambd), out=out)
+
+
+def softshrink_backward(grad, *, x=None, y=None, lambd=0.5, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    return np.multiply(grad, ~(np.abs(saved) <= (lambd if y is None else 0)), out=out)
+
+
+def threshold(x, threshold=1.0, value=0.0, *, out=None):
+    x = _real(x)
+    return _copy(np.where(x <= threshold, x.dtype.type(value), x), out)
+
+
+def threshold_backward(grad, *, x, threshold=1.0, value=0.0, out=None):
+    grad, x = _real(grad, x)
+    return np.multiply(grad, ~(x <= threshold), out=out)
+
+
+def relu6(x, *, out=None):
+    return np.clip(_real(x), 0, 6, out=out)
+
+
+def relu6_backward(grad, *, x=None, y=None, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    return np.multiply(grad, (saved > 0) & (saved < 6), out=out)
+
+
+def hardtanh(x, min_val=-1.0, max_val=1.0, *, out=None):
+    return np.clip(_real(x), min_val, max_val, out=out)
+
+
+def hardtanh_backward(grad, *, x=None, y=None, min_val=-1.0, max_val=1.0, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    return np.multiply(grad, (saved > min_val) & (saved < max_val), out=out)
+
+
+def hardsigmoid(x, *, out=None):
+    y = np.clip(_real(x) + 3, 0, 6, out=out)
+    y /= 6
+    return y
+
+
+def hardsigmoid_backward(grad, *, x=None, y=None, out=None):
+    grad, saved = _real(grad, y if x is None else x)
+    inside = (saved > -3) & (saved < 3) if y is None else (saved > 0) & (saved < 1)
+    return np.multiply(grad, inside / grad.dtype.type(6), out=out)
+
+
+def hardswish(x, *, out=None):
+    x = _real(x)
+    c = np.maximum(x, -3)  # keeps -inf * 0 away; the value there is 0
+    return np.multiply(c, np.minimum(c + 3, 6) / 6, out=out)
+
+
+def hardswish_backward(grad, *, x, out=None):
+    grad, x = _real(grad, x)
+    slope = np.where(x < 3, (2 * x + 3) / 6, x.dtype.type(1))
+    return np.multiply(grad, np.where(x <= -3, x.dtype.type(0), slope), out=out)
+
+
 def prelu(x, weight, *, out=None):
     x, weight = _real(x, weight)
     y = np.where(x > 0, x, x * weight)
