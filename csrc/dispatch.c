@@ -2,9 +2,10 @@
  * dispatch.c: which kernels run, and the activation table as data.
  *
  * Design
- * A. ISAs are a list, best first: name, what the CPU must have, kernels per dtype. To add one: its isa_*.c and vec_*.h,
- * a line here, a line in setup.py. B. The choice is made once, at the first question, and stays until fnn_isa_use. An
- * index is written whole, so readers need no lock.
+ * A. ISAs are a list, best first: name, what the CPU must have, kernels per dtype. To add one: its isa_*.c and
+ *    vec_*.h, a line here, a line in setup.py.
+ * B. The choice is made once, at the first question, and stays until fnn_isa_use. An index is written whole, so
+ *    readers need no lock.
  */
 #include <stddef.h>
 #include <string.h>

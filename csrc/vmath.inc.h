@@ -2,12 +2,12 @@
  * vmath.inc.h: exp, expm1, log1p and the Gaussian tail in wide lanes.
  *
  * Design
- * A. float32 evaluates here in float64 lanes and rounds once, so short polynomials, to about 2^-32, are enough for it;
- * float64 uses the full ones. Same expressions, other lists of coefficients. The _full functions take the full lists in
- * float32 too: a derivative needs them near its root, where terms cancel. B. Coefficients and bounds:
- * docs/numerics/coefficients.sollya. A bound is the relative error of the approximation. C. Arguments are clamped so
- * that every scale factor is a normal number; NaN passes through the clamps and the polynomial, and a factor made from
- * its bits cannot undo it.
+ * A. float32 evaluates here in float64 lanes and rounds once, so short polynomials, to about 2^-32, are enough for
+ *    it; float64 uses the full ones. Same expressions, other lists of coefficients. The _full functions take the full
+ *    lists in float32 too: a derivative needs them near its root, where terms cancel.
+ * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation.
+ * C. Arguments are clamped so that every scale factor is a normal number; NaN passes through the clamps and the
+ *    polynomial, and a factor made from its bits cannot undo it.
  */
 
 /* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8 */
