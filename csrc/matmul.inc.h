@@ -23,10 +23,12 @@
 enum {
     NR = NV * VL,
     PANEL = FNN_PANEL,
-    BLOCK = 128,   /* columns of b in flight: with 512 k they take 256 KiB (float32) of L2 */
-    GROUP = 48,    /* rows of a that meet them: 96 KiB */
-    WIDEST = 2048, /* columns of b packed at a time: 4 MiB of L3 */
-    TURNED = 512,  /* rows of a transposed block, which waits in scratch to be turned */
+    SHARE = sizeof(T) / 4,     /* float64 takes twice the room */
+    BLOCK = 128 / SHARE,       /* columns of b in flight: with 512 k they take 256 KiB of L2 */
+    GROUP = 48 / SHARE,        /* rows of a that meet them, read in place: 96 KiB */
+    PACKED_GROUP = 96 / SHARE, /* the same, packed */
+    WIDEST = 2048,             /* columns of b packed at a time: 4 MiB of L3 */
+    TURNED = 512,              /* rows of a transposed block, which waits in scratch to be turned */
     NARROW = 12,
     MOST_VECTORS = 12,
     RUN = 8 /* rows of b, or of packed strips, read together: as many as L1 has ways */
@@ -262,12 +264,13 @@ static int64_t strip_place(int64_t i, int64_t depth) { return i * (depth + VL); 
 /* Steps [first, last) of one strip of an operand with strided k. What a store writes too far, the next step's corrects. */
 static void pack_strip(T *packed, const left *a, int64_t strip, int64_t rows_left, int64_t first, int64_t last)
 {
-    if (a->panel) {
+    if (a->panel || a->col == 1) {
+        const int64_t row = a->panel ? PANEL : a->row;
         for (int64_t p = first; p < last; p += VC) {
             V column[(MR + VL - 1) / VL][VC];
-            const T *from = a->data + p / PANEL * a->panel + p % PANEL;
+            const T *from = a->data + (a->panel ? p / PANEL * a->panel + p % PANEL : p);
             for (int r = 0; r < strip; r += VL)
-                load_columns(column[r / VL], from + r * PANEL, PANEL, rows_left - r, VC);
+                load_columns(column[r / VL], from + r * row, row, rows_left - r, a->panel ? VC : last - p);
             for (int q = 0; q < VC && p + q < last; q++)
                 for (int r = 0; r < strip; r += VL) v_store(packed + (p + q) * strip + r, column[r / VL][q]);
         }
@@ -324,14 +327,15 @@ static void multiply_strip(const sink *to, const right *b, steps s, int64_t i, i
 
 /* c = a times b, over one chunk: `rows` rows of a against `columns` columns. A group of rows stays in L2 beside a block
  * of columns, one strip of it in L1. strips: STRIPS(depth) elements of scratch. */
-#define STRIPS(depth) ((GROUP + MR) * ((depth) + VL))
+#define STRIPS(depth) ((PACKED_GROUP + MR) * ((depth) + VL))
 
 static void multiply_block(const sink *to, const left *a, const right *b, int64_t rows, int64_t columns, int64_t depth,
                            int packing, T *strips)
 {
+    const int64_t most = packing ? PACKED_GROUP : GROUP;
     for (int64_t group = 0, group_rows; group < rows; group += group_rows) {
         const left from = left_rows(a, group);
-        group_rows = rows - group < GROUP + MR ? rows - group : GROUP; /* no short group at the end */
+        group_rows = rows - group < most + MR ? rows - group : most; /* no short group at the end */
         if (packing) pack_strips(strips, &from, group_rows, depth);
         for (int64_t j = 0; j < columns; j += BLOCK)
             for (int64_t i = 0, strip; i < group_rows; i += strip) {
@@ -348,10 +352,10 @@ static void multiply_block(const sink *to, const left *a, const right *b, int64_
     }
 }
 
-/* Whether packing strips pays: where k is strided, for many steps and many columns. */
-static int packing_pays(const left *a, int64_t columns, int64_t depth)
+/* Whether packing strips pays: for many columns; fewer where k is strided. */
+static int packing_pays(const left *a, int64_t rows, int64_t columns, int64_t depth)
 {
-    return a->col != 1 && depth >= 128 && columns >= 2 * BLOCK;
+    return depth >= 128 && (a->col != 1 ? columns >= 256 : columns >= 1024 && rows >= PACKED_GROUP);
 }
 
 /* What a product's epilogue asks of the tiles and loops, before and after the last chunk. */
@@ -618,7 +622,7 @@ static int along_n(const product *g)
             for (int64_t q = 0; q < part.n; q += PANEL)
                 if (g->b.col != 1 || part.n - q < PANEL)
                     pack(PANEL, panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, part.n - q, depth);
-            multiply_block(&to, &a, &packed, g->m, part.n, depth, packing_pays(&a, part.n, depth),
+            multiply_block(&to, &a, &packed, g->m, part.n, depth, packing_pays(&a, g->m, part.n, depth),
                            panels + deepest * widest);
             p += depth;
         } while (p < g->k);
@@ -649,7 +653,7 @@ static int along_m(const product *g)
                 for (int64_t q = 0; q < columns; q += PANEL)
                     pack(PANEL, panels + q * depth, a + q * g->a.row, g->a.col, g->a.row, columns - q, depth);
                 multiply_block(&to, &w, &packed, rows, round_up(columns, PANEL), depth,
-                               packing_pays(&w, columns, depth), strips);
+                               packing_pays(&w, rows, columns, depth), strips);
                 p += depth;
             } while (p < g->k);
             for (int64_t q = 0; q < columns; q += PANEL) {
