@@ -133,12 +133,12 @@ static void tile_of(int64_t rows, const sink *to, int64_t i, int64_t j, const st
     }
 }
 
-/* Tiles with 12 chains for fewer rows than 6. */
-static const int wide_vectors[MR] = {12, 6, 4, 3, NV, NV};
+/* Tiles with 12 chains for fewer rows than 6; a single row waits for packing anyway, where one_row() does not apply. */
+static const int wide_vectors[MR] = {4, 6, 4, 3, NV, NV};
 static void wide_tile_of(int64_t rows, const sink *to, int64_t i, int64_t j, const steps *s)
 {
     switch (rows) {
-    case 1: tile(1, 12, 0, to, i, j, s); break;
+    case 1: tile(1, 4, 0, to, i, j, s); break;
     case 2: tile(2, 6, 0, to, i, j, s); break;
     case 3: tile(3, 4, 0, to, i, j, s); break;
     case 4: tile(4, 3, 0, to, i, j, s); break;
@@ -398,7 +398,7 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
     T packed[SLAB * (MOST_VECTORS > NR / VL ? MOST_VECTORS * VL : NR)];
     const int64_t apart = g->b.row * (int64_t)sizeof(T); /* far rows share few sets of the caches */
     int64_t slab = g->b.col != 1 || apart < 2048 ? SLAB : apart < 4096 ? SLAB / 2 : RUN;
-    while (g->b.col != 1 && slab * wide > 2048) slab /= 2; /* 8 KiB of L1 */
+    while (g->b.col != 1 && slab * wide > 4096) slab /= 2; /* 16 KiB of L1 */
     for (int64_t p = 0, depth; p < k; p += depth) {
         const int64_t chunk = p / FNN_K_CHUNK * FNN_K_CHUNK;
         depth = k - p < slab ? k - p : slab;
