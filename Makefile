@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench lint format sanitize mutate clean
+.PHONY: build test bench lint format sanitize mutate exhaustive clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -39,6 +39,10 @@ sanitize:
 # Breaks every kernel and every row in a copy of the tree and expects the suite to turn red; long.
 mutate:
 	$(PYTHON) tests/mutate.py
+
+# The errors of all activations over all 2^32 float32 numbers, and docs/accuracy.md; about an hour on two cores.
+exhaustive: build
+	PYTHONPATH=. $(PYTHON) -m fastnn.accuracy --peers --float64 10000000 --markdown docs/accuracy.md
 
 clean:
 	rm -rf build dist *.egg-info fastnn/*.so .pytest_cache .ruff_cache .hypothesis .benchmarks

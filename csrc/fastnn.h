@@ -191,7 +191,10 @@ int fnn_force_threads(int on);
 int fnn_forcing_threads(void);
 int fnn_threads_of_last_job(void);
 
-/* parallel.c. kernels->matmul of the active ISA, on as many threads as pay. */
+/* parallel.c. Kernels of the active ISA, on as many threads as pay. */
+void fnn_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params);
+void fnn_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
+                  const double *params);
 int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
                const fnn_epilogue *epilogue);
 

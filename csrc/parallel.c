@@ -13,7 +13,8 @@
 /* Work that pays for one more thread: waking it and sharing the caches with it costs about 10 us. */
 static const struct {
     double multiply_adds; /* of a matrix product: 40 us at 50 a nanosecond */
-} work_per_thread = {2e6};
+    double elements;      /* of an elementwise function: 100 us and more, cheap ones being bound by memory */
+} work_per_thread = {2e6, 5e5};
 
 typedef struct {
     const fnn_kernels *kernels;
@@ -65,4 +66,55 @@ int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int6
     const int64_t parts = (m + g.rows - 1) / g.rows * ((n + g.columns - 1) / g.columns);
     fnn_parallel(threads, (int)parts, multiply_part, &g);
     return g.code;
+}
+
+typedef struct {
+    fnn_forward_fn forward;
+    fnn_backward_fn backward; /* one of the two */
+    char *out;
+    const char *x, *saved;
+    int64_t n, length; /* of a part */
+    int64_t itemsize;
+    const double *params;
+} map;
+
+static void map_part(void *context, int part)
+{
+    const map *f = context;
+    const int64_t first = part * f->length, n = f->n - first < f->length ? f->n - first : f->length;
+    const int64_t at = first * f->itemsize;
+    if (f->forward)
+        f->forward(f->out + at, f->x + at, n, f->params);
+    else
+        f->backward(f->out + at, f->x + at, f->saved + at, n, f->params);
+}
+
+static void run_map(map f)
+{
+    const int threads = fnn_threads_for((double)f.n, work_per_thread.elements);
+    f.length = threads == 1 ? f.n : piece(f.n, threads, 250000);
+    fnn_parallel(threads, f.n == 0 ? 0 : (int)((f.n + f.length - 1) / f.length), map_part, &f);
+}
+
+void fnn_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params)
+{
+    run_map((map){.forward = fnn_active(dtype)->forward[row],
+                  .out = y,
+                  .x = x,
+                  .n = n,
+                  .itemsize = dtype == FNN_F32 ? 4 : 8,
+                  .params = params});
+}
+
+void fnn_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
+                  const double *params)
+{
+    const fnn_kernels *kernels = fnn_active(dtype);
+    run_map((map){.backward = from_y ? kernels->backward_y[row] : kernels->backward_x[row],
+                  .out = dx,
+                  .x = dy,
+                  .saved = saved,
+                  .n = n,
+                  .itemsize = dtype == FNN_F32 ? 4 : 8,
+                  .params = params});
 }

@@ -47,8 +47,6 @@ cdef extern from "fastnn.h" nogil:
         int64_t ignore_index
         double label_smoothing
 
-    ctypedef void (*fnn_forward_fn)(void *, const void *, int64_t, const double *) noexcept nogil
-    ctypedef void (*fnn_backward_fn)(void *, const void *, const void *, int64_t, const double *) noexcept nogil
     ctypedef void (*fnn_loss_fn)(double *, void *, void *, const void *, const void *, const void *, double, int64_t,
                                  int64_t) noexcept nogil
     ctypedef void (*fnn_rows_fn)(void *, const void *, int64_t, int64_t) noexcept nogil
@@ -64,9 +62,6 @@ cdef extern from "fastnn.h" nogil:
         int (*dx_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t) noexcept nogil
         int (*dweight_panels)(void *, int64_t, const void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*fma_chains)(int64_t) noexcept nogil
-        fnn_forward_fn *forward
-        fnn_backward_fn *backward_x
-        fnn_backward_fn *backward_y
         void (*prelu_forward)(void *, const void *, const void *, int64_t, int64_t, int) noexcept nogil
         void (*prelu_backward)(void *, void *, double *, const void *, const void *, const void *, int64_t, int64_t,
                                int) noexcept nogil
@@ -113,6 +108,8 @@ cdef extern from "fastnn.h" nogil:
     int fnn_set_thread_bound(int n)
     int fnn_force_threads(int on)
     int fnn_threads_of_last_job()
+    void fnn_forward(int, int, void *, const void *, int64_t, const double *) noexcept nogil
+    void fnn_backward(int, int, int, void *, const void *, const void *, int64_t, const double *) noexcept nogil
     int fnn_matmul(int, void *, int64_t, fnn_matrix, fnn_matrix, int64_t, int64_t, int64_t,
                    const fnn_epilogue *) noexcept nogil
 
@@ -395,19 +392,16 @@ def activation_forward(str name, object x, dict params, object out):
     cdef int dtype = _dtype(source, name, "x")
     source = _ready(source, dtype)
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, name), out, source, True)
-    cdef fnn_forward_fn kernel = fnn_active(dtype).forward[row]
     with nogil:
-        kernel(data(y), data(source), size(source), values)
+        fnn_forward(dtype, row, data(y), data(source), size(source), values)
     return _deliver(out, y)
 
 
 cdef object _differentiate(ndarray dx, ndarray dy, ndarray saved, int row, bint from_y, const double *params,
                            int dtype):
     """dx = dy * f'(saved); contiguous arrays."""
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
-    cdef fnn_backward_fn kernel = kernels.backward_y[row] if from_y else kernels.backward_x[row]
     with nogil:
-        kernel(data(dx), data(dy), data(saved), size(dy), params)
+        fnn_backward(dtype, row, from_y, data(dx), data(dy), data(saved), size(dy), params)
 
 
 def activation_backward(str name, object grad, object x, object y, dict params, object out):

@@ -187,6 +187,31 @@ def bound(info, kind):
     return {"forward": info.ulp, "x": info.ulp_backward, "y": 1.0}[kind]
 
 
+def _markdown(results, options):
+    taken = "all float32 numbers" if options.stride == 1 else f"one in {options.stride} of all float32 numbers"
+    lines = [
+        "# Accuracy",
+        "",
+        f"Worst errors in units in the last place, over {taken} and default parameters; `f'` with an",
+        "incoming gradient of 1, `f'(y)` as a function of y. NumPy and PyTorch over every 1009th number: `fastnn.reference` in float32 with",
+        f"NumPy {np.__version__}, and the function of that name. float64 at {options.float64:,} random points, against long double: where a derivative",
+        "has a root float64 cancels, and in the tails of gelu, gelu_tanh, silu and mish it loses digits. The bounds are the rows of",
+        "`csrc/activations.h`, which the tests hold; this file is written by",
+        "",
+        f"    python -m fastnn.accuracy --stride {options.stride} --peers --float64 {options.float64} --markdown docs/accuracy.md",
+        "",
+        "| function | | bound | worst | at | NumPy | PyTorch | float64 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    of = {"forward": "f", "x": "f'", "y": "f'(y)"}
+    for result in results:
+        others = [f"{result[key]:.3g}" if key in result else "" for key in ("numpy", "torch", "float64")]
+        witness = repr(result["witness"]) if result["ulp"] else ""
+        lines.append(f"| {result['name']} | {of[result['kind']]} | {result['bound']:g} | {result['ulp']:.4f} | {witness} | "
+                     + " | ".join(others) + " |")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments=None):
     """Print the worst error of each function asked for; exit status 1 if one exceeds its row's bound."""
     rows = F.activations()
@@ -194,7 +219,11 @@ def main(arguments=None):
     parser.add_argument("names", nargs="*", metavar="NAME", help="activations; all without")
     parser.add_argument("--stride", type=int, default=1, help="every N-th float32 (%(default)s)")
     parser.add_argument("--peers", action="store_true", help="NumPy and PyTorch too, with a stride of at least 1009")
+    parser.add_argument(
+        "--float64", type=int, default=0, metavar="POINTS", help="also in float64, at so many random points"
+    )
     parser.add_argument("--json", metavar="FILE", help="store the results")
+    parser.add_argument("--markdown", metavar="FILE", help="store them as a table for docs/accuracy.md")
     options = parser.parse_args(arguments)
     for name in options.names:
         if name not in rows:
@@ -204,10 +233,18 @@ def main(arguments=None):
         for name in options.names or rows:
             for kind in kinds(rows[name]):
                 worst, witness = measure(name, kind, stride=options.stride, pool=pool)
-                result = {"name": name, "kind": kind, "bound": bound(rows[name], kind), "ulp": worst, "witness": witness}
+                result = {
+                    "name": name,
+                    "kind": kind,
+                    "bound": bound(rows[name], kind),
+                    "ulp": worst,
+                    "witness": witness,
+                }
                 for package in ("numpy", "torch") if options.peers and kind != "y" else ():
                     stride = max(options.stride, 1009)
                     result[package] = measure(name, kind, stride=stride, pool=pool, package=package)[0]
+                if options.float64:
+                    result["float64"] = measure_float64(name, kind, points=options.float64)
                 results.append({**result, "stride": options.stride})
                 print(f"{name:12} {kind:8} {worst:9.6f} ulp of {result['bound']:4.2f} at {witness!r:24}"
                       + "".join(f" {package} {result[package]:.3g}" for package in ("numpy", "torch") if package in result),
@@ -215,6 +252,9 @@ def main(arguments=None):
     if options.json:
         with open(options.json, "w") as file:
             json.dump(results, file, indent=1)
+    if options.markdown:
+        with open(options.markdown, "w") as file:
+            file.write(_markdown(results, options))
     return int(any(result["ulp"] > result["bound"] for result in results))
 
 

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from support import ROWS
 
 import fastnn as fnn
 from fastnn import _fastnn_core as core
@@ -50,6 +51,20 @@ def test_same_bits_on_any_number_of_threads(forced, workers, m, n, k, dtype, isa
     longest = max(m, n)
     pieces = -(-longest // -(-longest // workers))
     assert core._threads_of_last_job() == min(workers, pieces)
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_elementwise_bits_on_any_number_of_threads(forced, workers, row, dtype):
+    x, grad = np.random.default_rng(0).standard_normal((2, 1003)).astype(dtype) * 3
+    f, df = getattr(F, row.name), getattr(F, f"{row.name}_backward")
+    forced(1)
+    y, dx = f(x), df(grad, x=x)
+    forced(workers)
+    np.testing.assert_array_equal(f(x), y)
+    assert core._threads_of_last_job() == workers
+    np.testing.assert_array_equal(df(grad, x=x, out=grad), dx)
+    assert f(x[:0]).size == 0
 
 
 def test_calls_from_several_threads_at_once(forced):
