@@ -48,10 +48,10 @@ enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
     ROW(logsigmoid,  "LogSigmoid", X,     ULP(0.51, 0.51, 4, 3),          REALS,  NO_PARAMS)                                        \
     ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, ANY})                              \
     ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                                        \
-    ROW(silu,        "SiLU",       X,     ULP(0.51, 0.51, 380, INFINITY),   REALS,  NO_PARAMS)                                        \
-    ROW(gelu,        "GELU",       X,     ULP(0.51, 0.6, 32, INFINITY),   REALS,  NO_PARAMS)                                        \
+    ROW(silu,        "SiLU",       X,     ULP(0.51, 0.51, 3, INFINITY),   REALS,  NO_PARAMS)                                        \
+    ROW(gelu,        "GELU",       X,     ULP(0.51, 0.6, 20, INFINITY),   REALS,  NO_PARAMS)                                        \
     ROW(gelu_tanh,   "GELUTanh",   X,     ULP(0.51, 0.6, 2000, INFINITY), REALS,  NO_PARAMS)                                        \
-    ROW(mish,        "Mish",       X,     ULP(0.51, 0.6, 380, INFINITY),    REALS,  NO_PARAMS)                                        \
+    ROW(mish,        "Mish",       X,     ULP(0.51, 0.6, 4, INFINITY),    REALS,  NO_PARAMS)                                        \
     ROW(selu,        "SELU",       Y,     ULP(0.51, 0.51, 2, 2),          REALS,  NO_PARAMS)                                        \
     ROW(softsign,    "Softsign",   X,     ULP(0.51, 0.51, 2, 4),          REALS,  NO_PARAMS)                                        \
     ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.51, 0.52, 5, 8),          REALS,  NO_PARAMS)                                        \
@@ -178,8 +178,13 @@ NARROW(hardshrink_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), v_abs(x)), x); }
 NARROW(square) { return v_mul(x, x); }
 NARROW(square_dx) { return v_add(x, x); }
 
-/* silu(x) = x sigmoid(x). Beyond |x| = 760 sigmoid is 0 or 1 and the clamp keeps inf * 0 away. */
-WIDE(silu) { return w_mul(w_max(w_set1(-760), x), sigmoid_w(x, p)); }
+/* silu(x) = x sigmoid(x) = x e / (1 + e) with e = e^x where x < 0, x / (1 + e) with e = e^-x else. Below -760 it is 0
+ * and the clamp keeps inf * 0 away. */
+WIDE(silu)
+{
+    W xe, c = w_max(w_set1(-760), x), e = w_exp_and_times(w_neg_abs(c), c, &xe);
+    return w_div(w_select(w_lt(x, w_set1(0)), xe, c), w_add(w_set1(1), e));
+}
 /* f' of f(x) = x sigmoid(u(x)), with e = e^-|u| and xdu = x u'(x): (1 + e + xdu) e / (1 + e)^2 where x < 0,
  * (1 + e + xdu e) / (1 + e)^2 else */
 static FNN_INLINE W w_gated_dx(WM negative, W e, W xdu)
@@ -194,13 +199,13 @@ WIDE(silu_dx)
     return w_gated_dx(w_lt(x, w_set1(0)), w_exp_full(w_neg_abs(c)), c);
 }
 
-/* gelu(x) = x Phi(x) with Phi the normal distribution; Q(a) = Phi(-a) = e^(-a^2 / 2) R(a) keeps the tail's digits.
- * Beyond |x| = GAUSS_LIMIT Q is 0 and the clamp keeps inf * 0 away. */
+/* gelu(x) = x Phi(x) with Phi the normal distribution: x Q(|x|) where x < 0, x - x Q(x) else. Q(a) = Phi(-a) =
+ * e^(-a^2 / 2) R(a) keeps the tail's digits. Beyond |x| = GAUSS_LIMIT it is 0 and the clamp keeps inf * 0 away. */
 WIDE(gelu)
 {
-    W c = w_max(w_set1(-GAUSS_LIMIT), x), a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
-    W q = w_mul(w_exp_gauss(a, w_exp), w_gauss_tail(a));
-    return w_mul(c, w_select(w_lt(x, w_set1(0)), q, w_sub(w_set1(1), q)));
+    W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
+    W xq = w_gauss_times(a, w_mul(w_copysign(a, x), w_gauss_tail(a)));
+    return w_copysign(w_select(w_lt(x, w_set1(0)), xq, w_sub(x, xq)), x); /* for -0: -0 - -0 is 0 */
 }
 /* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): e (R(a) - a / sqrt(2 pi)) where x < 0, 1 minus it
  * else */
@@ -208,7 +213,7 @@ WIDE(gelu_dx)
 {
     W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
     W bracket = w_madd(a, w_set1(-0x1.9884533d43651p-2), w_gauss_tail_full(a));
-    W d = w_mul(w_exp_gauss(a, w_exp_full), bracket);
+    W d = w_gauss_times_full(a, bracket);
     return w_select(w_lt(x, w_set1(0)), d, w_sub(w_set1(1), d));
 }
 
@@ -239,9 +244,10 @@ static FNN_INLINE void w_mish_parts(WM negative, W e, W *n, W *d)
 }
 WIDE(mish)
 {
-    W n, d, c = w_max(w_set1(-760), x);
-    w_mish_parts(w_lt(x, w_set1(0)), w_exp(w_neg_abs(c)), &n, &d);
-    return w_mul(c, w_div(n, d));
+    WM negative = w_lt(x, w_set1(0));
+    W n, d, xe, c = w_max(w_set1(-760), x), e = w_exp_and_times(w_neg_abs(c), c, &xe);
+    w_mish_parts(negative, e, &n, &d);
+    return w_div(w_select(negative, w_mul(xe, w_add(e, w_set1(2))), w_mul(c, n)), d);
 }
 /* mish'(x) = e ((e + 2) d + 4 x (1 + e)) / d^2 where x < 0, (n d + 4 x e^2 (1 + e)) / d^2 else. The float32 nearest the
  * root, -1.1924312, needs the exact fma. */

@@ -29,7 +29,8 @@ enum {
     PACKED_GROUP = 96 / SHARE, /* the same, packed */
     WIDEST = 2048,             /* columns of b packed at a time: 4 MiB of L3 */
     TURNED = 512,              /* rows of a transposed block, which waits in scratch to be turned */
-    NARROW = 12,
+    SLAB = 128,                /* steps of a thin product at a time, at most */
+    NARROW = 12,               /* rows or columns of a thin product, at most */
     MOST_VECTORS = 12,
     RUN = 8 /* rows of b, or of packed strips, read together: as many as L1 has ways */
 };
@@ -372,7 +373,7 @@ static sink make_sink(T *c, T *z, int64_t row, int64_t panel, const T *bias, int
     return to;
 }
 
-/* A product, with everything resolved: pointers of type T, and whether it is the transpose that is asked for. */
+/* A product as matmul is asked for it, with its pointers typed. */
 typedef struct {
     T *c, *z;
     int64_t row;
@@ -390,8 +391,6 @@ static int64_t wide_columns(int64_t m) { return (m > MR ? NV : wide_vectors[m - 
 /* Thin products: `rows` <= NARROW rows of a. b is read once, in slabs of few k, so that the hardware sees few streams;
  * in place by wide tiles where its rows are contiguous, else packed a wide tile at a time, which stays in L1. A chain
  * that is not the first of its sums waits in `waiting`, (rows, n), for its chunk to end. */
-enum { SLAB = 128 };
-
 static void thin(const product *g, int bias_of_rows, T *waiting)
 {
     const int64_t m = g->m, n = g->n, k = g->k, wide = wide_columns(m);

@@ -57,7 +57,7 @@ static const double log_poly[] = {
 
 #else
 
-#define EXP_LOW (-746.0) /* below half the smallest subnormal */
+#define EXP_LOW (-760.0) /* even 760 times that is below half the smallest subnormal */
 #define GAUSS_LIMIT 38.7
 #define exp_short exp_full
 #define gauss_short gauss_full
@@ -99,10 +99,10 @@ static FNN_INLINE W w_reduce_ln2(W x, W *r)
 /* e^r - 1 for |r| <= ln(2) / 2; POLY is exp_short or exp_full */
 #define W_EXPM1_REDUCED(r, POLY) w_madd(w_mul(r, r), W_POLY(r, POLY), r)
 
-/* (1 + expm1) 2^n */
-static FNN_INLINE W w_scale_exp(W expm1, W n)
+/* factor (1 + expm1) 2^n */
+static FNN_INLINE W w_scale_exp(W factor, W expm1, W n)
 {
-    W e = w_add(w_set1(1), expm1);
+    W e = w_madd(factor, expm1, factor);
 #if FNN_DTYPE == 32
     return w_mul(e, w_pow2(n));
 #else
@@ -116,13 +116,21 @@ static FNN_INLINE W w_scale_exp(W expm1, W n)
 static FNN_INLINE W w_exp(W x)
 {
     W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r);
-    return w_scale_exp(W_EXPM1_REDUCED(r, exp_short), n);
+    return w_scale_exp(w_set1(1), W_EXPM1_REDUCED(r, exp_short), n);
+}
+
+/* e^x, and factor e^x, which keeps its digits where e^x is subnormal. */
+static FNN_INLINE W w_exp_and_times(W x, W factor, W *times)
+{
+    W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r), expm1 = W_EXPM1_REDUCED(r, exp_short);
+    *times = w_scale_exp(factor, expm1, n);
+    return w_scale_exp(w_set1(1), expm1, n);
 }
 
 static FNN_INLINE W w_exp_full(W x)
 {
     W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r);
-    return w_scale_exp(W_EXPM1_REDUCED(r, exp_full), n);
+    return w_scale_exp(w_set1(1), W_EXPM1_REDUCED(r, exp_full), n);
 }
 
 /* e^x - 1 for x <= 0, likewise; -0 may become 0. Below -50 the result is -1. */
@@ -160,14 +168,24 @@ static FNN_INLINE W w_gauss_tail_full(W a)
     return W_POLY(w_div(w_sub(a, w_set1(4)), w_add(a, w_set1(4))), gauss_full);
 }
 
-/* e^(-a^2 / 2), by w_exp or w_exp_full. The square of a float32 is exact in float64; for float64 its rounding error is
- * put back. */
-static FNN_INLINE W w_exp_gauss(W a, W (*exponential)(W))
+/* factor e^(-a^2 / 2). The square of a float32 is exact in float64; for float64 its rounding error is put back. */
+static FNN_INLINE W w_gauss_correct(W a, W factor)
 {
-    W h = w_mul(a, a), e = exponential(w_mul(w_set1(-0.5), h));
 #if FNN_DTYPE == 64
-    W low = w_fma(a, a, w_neg(h));
-    e = w_madd(w_mul(w_set1(-0.5), low), e, e);
+    W h = w_mul(a, a), low = w_fma(a, a, w_neg(h));
+    factor = w_madd(w_mul(w_set1(-0.5), low), factor, factor);
+#else
+    (void)a;
 #endif
-    return e;
+    return factor;
+}
+static FNN_INLINE W w_gauss_times(W a, W factor)
+{
+    W times;
+    w_exp_and_times(w_mul(w_set1(-0.5), w_mul(a, a)), w_gauss_correct(a, factor), &times);
+    return times;
+}
+static FNN_INLINE W w_gauss_times_full(W a, W factor)
+{
+    return w_mul(w_exp_full(w_mul(w_set1(-0.5), w_mul(a, a))), w_gauss_correct(a, factor));
 }

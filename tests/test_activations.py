@@ -52,7 +52,7 @@ def test_float32_is_within_the_bounds_of_the_row(row, isa):
 def test_float64_is_within_the_bounds_of_the_row(row, isa):
     rng = np.random.default_rng(0)
     x = np.concatenate(
-        [rng.standard_normal(4000) * s for s in (1e-300, 1e-8, 0.1, 1, 3, 10, 30)] + [np.linspace(-37, 37, 9999)]
+        [rng.standard_normal(4000) * s for s in (1e-300, 1e-8, 0.1, 1, 3, 10, 30)] + [np.linspace(-37, 37, 9999), np.linspace(-750, -700, 999)]
     )
     wide, one = x.astype(np.longdouble), np.ones_like(x)
     (f, df), (rf, rdf) = functions(row), functions(row, R)
