@@ -52,7 +52,8 @@ def test_float32_is_within_the_bounds_of_the_row(row, isa):
 def test_float64_is_within_the_bounds_of_the_row(row, isa):
     rng = np.random.default_rng(0)
     x = np.concatenate(
-        [rng.standard_normal(4000) * s for s in (1e-300, 1e-8, 0.1, 1, 3, 10, 30)] + [np.linspace(-37, 37, 9999), np.linspace(-750, -700, 999)]
+        [rng.standard_normal(4000) * s for s in (1e-300, 1e-8, 0.1, 1, 3, 10, 30)]
+        + [np.linspace(-37, 37, 9999), np.linspace(-750, -700, 999)]
     )
     wide, one = x.astype(np.longdouble), np.ones_like(x)
     (f, df), (rf, rdf) = functions(row), functions(row, R)
@@ -144,6 +145,50 @@ def test_zero_keeps_its_sign_where_the_function_passes_through_zero_with_a_slope
     zeros = np.array([0.0, -0.0], dtype)
     if f(zeros)[0] == 0 and df(np.ones_like(zeros), x=zeros + np.finfo(dtype).tiny)[0] > 0.1:
         np.testing.assert_array_equal(np.signbit(f(zeros)), [False, True])
+
+
+ODD = ["identity", "tanh", "softsign", "tanhshrink", "hardshrink", "softshrink", "hardtanh"]
+INCREASING = [
+    *ODD,
+    "relu",
+    "leaky_relu",
+    "elu",
+    "celu",
+    "selu",
+    "sigmoid",
+    "softplus",
+    "logsigmoid",
+    "threshold",
+    "relu6",
+    "hardsigmoid",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_functions_are_odd_bit_by_bit(name, dtype, isa):
+    x = samples32(F.activations()[name]).astype(dtype)
+    f, df = getattr(F, name), getattr(F, f"{name}_backward")
+    np.testing.assert_array_equal(f(-x), -f(x))
+    np.testing.assert_array_equal(df(x, x=-x), df(x, x=x))
+
+
+@pytest.mark.parametrize("name", INCREASING)
+def test_increasing_functions_increase(name, isa):
+    x = samples32(F.activations()[name])
+    centres = np.array([-20, -7, -1, -0.06, 0.06, 0.5, 1, 7, 20], np.float32)
+    dense = (centres.view(np.int32)[:, None] + np.arange(-3000, 3000, dtype=np.int32)).astype(np.int32).view(np.float32)
+    y = getattr(F, name)(np.sort(np.concatenate([x, dense.ravel()])))
+    assert (y[1:] >= y[:-1]).all()
+
+
+def test_saturation_is_exact(dtype, isa):
+    big = np.array([1000, np.finfo(dtype).max, np.inf], dtype)
+    for name, low, high in [("sigmoid", 0, 1), ("tanh", -1, 1), ("hardsigmoid", 0, 1), ("hardtanh", -1, 1), ("relu6", 0, 6), ("elu", -1, None),
+                            ("silu", 0, big), ("gelu", 0, big), ("gelu_tanh", 0, big), ("mish", 0, big), ("softplus", 0, big),
+                            ("logsigmoid", -big, 0), ("hardswish", 0, big)]:  # fmt: skip
+        np.testing.assert_array_equal(getattr(F, name)(-big), np.broadcast_to(low, 3), err_msg=name)
+        if high is not None:
+            np.testing.assert_array_equal(getattr(F, name)(big), np.broadcast_to(high, 3), err_msg=name)
 
 
 @rows
