@@ -9,7 +9,7 @@
  *    part, how many parts are left. Taking one is a compare-and-exchange, so a thread that wakes for a job long over
  *    takes nothing of the next one by mistake. Who has taken a part may read the rest of the job: it cannot end before.
  * C. Threads start with the first job that wants them. They wait up to SPIN nanoseconds awake, because minibatches
- *    follow one another closely, then asleep.
+ *    follow one another closely, then asleep. One that wakes on the caller's processor moves to another.
  * D. One job at a time. Who finds the pool busy works alone, and callers that come together share the processors: none
  *    waits for another, and there are never more threads than processors at work. Inside a part every call is serial.
  * E. After fork the child has one thread. It starts with no pool, allocates a new one when it needs it, and never
@@ -85,7 +85,7 @@ struct pool {
     void *context;
     atomic_int unfinished, taking_part; /* parts; threads of the job that took any */
     atomic_int busy, callers;
-    atomic_int caller_sleeps;
+    atomic_int caller_sleeps, processor; /* the caller's */
     mutex mutex;
     condition wake, done;
     int asleep, started; /* under the mutex; started is also read by who holds busy */
@@ -173,6 +173,7 @@ static void *run_worker(void *argument)
             unlock(&p->mutex);
         }
         seen = job_of(word);
+        if (!forced) leave_processor(p->processor);
         work(p, word, self->number);
     }
     return NULL;
@@ -201,6 +202,7 @@ static void run_job(pool *p, int threads, int parts, fnn_task task, void *contex
     p->context = context;
     p->taking_part = 0;
     p->unfinished = parts;
+    p->processor = this_processor();
     const uint64_t job = (job_of(p->word) + 1) & 0xffffff;
     const uint64_t word = word_of(job, forced && parts == threads, threads, parts);
     lock(&p->mutex); /* a thread that has found nothing and is about to sleep holds it */

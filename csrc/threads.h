@@ -72,4 +72,30 @@ static inline int processors(void)
     return n > 0 ? (int)n : 1;
 }
 
+/* The processor the calling thread runs on, or -1. */
+static inline int this_processor(void)
+{
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* Move the calling thread away from a processor, if it runs there and may run elsewhere. A system wakes a thread near the
+ * one that woke it, and can leave both on one processor for many milliseconds. */
+static inline void leave_processor(int busy)
+{
+#ifdef __linux__
+    cpu_set_t may, elsewhere;
+    if (busy < 0 || sched_getcpu() != busy || sched_getaffinity(0, sizeof may, &may) || CPU_COUNT(&may) < 2) return;
+    elsewhere = may;
+    CPU_CLR(busy, &elsewhere);
+    sched_setaffinity(0, sizeof elsewhere, &elsewhere);
+    sched_setaffinity(0, sizeof may, &may);
+#else
+    (void)busy;
+#endif
+}
+
 #endif
