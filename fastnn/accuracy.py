@@ -195,7 +195,7 @@ def _markdown(results, options):
         f"Worst errors in units in the last place, over {taken} and default parameters; `f'` with an",
         "incoming gradient of 1, `f'(y)` as a function of y. NumPy and PyTorch over every 1009th number: `fastnn.reference` in float32 with",
         f"NumPy {np.__version__}, and the function of that name. float64 at {options.float64:,} random points, against long double: where a derivative",
-        "has a root float64 cancels, and in the tails of gelu, gelu_tanh, silu and mish it loses digits. The bounds are the rows of",
+        "has a root float64 cancels. The bounds are the rows of",
         "`csrc/activations.h`, which the tests hold; this file is written by",
         "",
         f"    python -m fastnn.accuracy --stride {options.stride} --peers --float64 {options.float64} --markdown docs/accuracy.md",
