@@ -245,7 +245,9 @@ WIDE(gelu_tanh)
 WIDE(gelu_tanh_dx)
 {
     W xdu, low, u = w_gelu_tanh_u(w_min(w_set1(30), w_max(w_set1(-30), x)), &xdu, &low);
-    return w_gated_dx(w_lt(x, w_set1(0)), w_exp_full(w_neg_abs(u)), xdu);
+    WM negative = w_lt(x, w_set1(0));
+    W e = w_exp_full(w_neg_abs(u));
+    return w_gated_dx(negative, w_madd(e, w_select(negative, low, w_neg(low)), e), xdu);
 }
 
 /* mish(x) = x tanh(log(1 + e^x)) = x n / d. With e = e^x where x < 0: n = e (e + 2), d = n + 2; with e = e^-x else:
