@@ -584,10 +584,10 @@ static void one_row_weights(const product *g, const T *a, T *waiting)
 
 static int one_row(const product *g)
 {
-    T *a = fnn_scratch((g->k + g->n) * (int64_t)sizeof(T)), *waiting = a + g->k;
+    T *a = fnn_scratch((g->k + g->n) * (int64_t)sizeof(T));
     if (!a) return FNN_NO_MEMORY;
     for (int64_t p = 0; g->a.col != 1 && p < g->k; p++) a[p] = ((const T *)g->a.data)[p * g->a.col];
-    (g->b.col == 1 ? one_row_rows : one_row_weights)(g, g->a.col == 1 ? g->a.data : a, waiting);
+    (g->b.col == 1 ? one_row_rows : one_row_weights)(g, g->a.col == 1 ? g->a.data : a, a + g->k);
     finish_row(g->c, g->z, g->bias, g->n, g->e);
     return FNN_OK;
 }
@@ -665,7 +665,7 @@ static int along_m(const product *g)
 }
 
 /* Relative cost of a product in panels along `n`, in multiply-adds; b_row and b_col are the strides of what is packed.
- * A contiguous row costs nothing to pack, turning an element costs four, a scattered one two vectors. */
+ * An element in a contiguous row costs one to pack, one to be turned four, a scattered one two vectors. */
 static int64_t cost_along(int64_t n, int64_t m, int64_t k, int64_t b_row, int64_t b_col)
 {
     const int64_t pack = b_col == 1 ? 1 : b_row == 1 ? 4 : 2 * VL;

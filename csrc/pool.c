@@ -88,7 +88,7 @@ struct pool {
     atomic_int caller_sleeps, processor; /* the caller's */
     mutex mutex;
     condition wake, done;
-    int asleep, started; /* under the mutex; started is also read by who holds busy */
+    int asleep, started; /* workers; under the mutex */
     worker workers[FNN_MAX_THREADS];
 };
 

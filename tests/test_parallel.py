@@ -91,14 +91,17 @@ def test_cost_model_spares_small_calls(forced):
     core._force_threads(False)
     forced(2)
     small, large = np.ones((32, 64), np.float32), np.ones((512, 512), np.float32)
-    F.matmul(large, large)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if available > 1:
-        assert core._threads_of_last_job() <= 2
-    F.matmul(small, small.T)
-    with fnn.threads(1):
+    took_part = []
+    for _ in range(50):  # a worker that wakes late may find nothing left, but not always
         F.matmul(large, large)
-        assert core._threads_of_last_job() == 1 or available == 1
+        took_part.append(core._threads_of_last_job())
+        F.matmul(small, small.T)
+        assert core._threads_of_last_job() == 1
+        with fnn.threads(1):
+            F.matmul(large, large)
+        assert core._threads_of_last_job() == 1
+    assert max(took_part) == min(2, available)
 
 
 # ---------------------------------------------------------------- how many processors: recorded trees of /proc and /sys
