@@ -3,9 +3,8 @@
  *
  * Design
  * A. Sums over a row: struct lanes (kernels.inc.h), in float64.
- * B. log sum_j e^(x_j) = m + log1p(rest): m is the
- *    row's maximum, whose own term is exactly 1, and rest the sum of the other terms. A loss near 0 keeps its digits
- *    that way.
+ * B. log sum_j e^(x_j) = m + log1p(rest): m is the row's maximum, whose own term is exactly 1, and rest the sum of the
+ *    other terms. A loss near 0 keeps its digits that way.
  * C. Labels, label smoothing, class weights and probabilities are one formula: the loss of a row is sum_j q_j (m -
  *    x_j) + Q log1p(rest), with q_j = class_weight_j ((1 - s) target_j + s / classes) and Q = sum_j q_j. A label is a
  *    spike in q, added by itself; where nothing else is in q no vector of it is formed.

@@ -32,24 +32,26 @@ TORCH = {  # names of torch.nn.functional that differ from ours
 
 
 def ulps(y, true):
-    """Return the error of float32 y in units in the last place at each true value; 0 where both overflow or are NaN.
+    """Return the error of y in units in the last place of its dtype at each true value; 0 where both overflow or are NaN.
 
     Parameters
     ----------
-    y : ndarray of float32
+    y : ndarray of float32 or float64
     true : ndarray of float64 or long double
+        Wider than y.
 
     Returns
     -------
     ndarray
         Of true's dtype.
     """
+    info = np.finfo(y.dtype)
     if true.dtype == np.float64:  # the exponent's bits alone are the power of two below
         unit = (true.view(np.int64) & 0x7FF0000000000000).view(np.float64)
-        unit *= 2.0**-23
+        unit *= float(info.eps)
     else:
-        unit = np.ldexp(true.dtype.type(1), np.frexp(true)[1] - 24)
-    unit = np.maximum(unit, 2.0**-149, out=unit)
+        unit = np.ldexp(true.dtype.type(1), np.frexp(true)[1] - (info.nmant + 1))
+    unit = np.maximum(unit, true.dtype.type(info.smallest_subnormal), out=unit)
     with np.errstate(invalid="ignore"):
         error = y.astype(true.dtype)
         error -= true
@@ -57,7 +59,7 @@ def ulps(y, true):
         error /= unit
     if not np.isfinite(error).all():
         with np.errstate(over="ignore"):
-            rounded = true.astype(np.float32)
+            rounded = true.astype(y.dtype)
         same = (y == rounded) & ~np.isfinite(rounded) | np.isnan(y) & np.isnan(true)
         error = np.where(same, 0, np.where(np.isnan(error), np.inf, error))
     return error
@@ -171,9 +173,7 @@ def measure_float64(name, kind, *, points=10**7, seed=0):
         y = _evaluate(F, name, kind, x)
         with np.errstate(all="ignore"):
             true = _evaluate(R, name, kind, x.astype(np.longdouble))
-        _, exponent = np.frexp(true)
-        unit = np.ldexp(np.longdouble(1), np.maximum(exponent - 53, -1074))
-        worst = max(worst, float(np.nanmax(np.abs(y - true) / unit)))
+        worst = max(worst, float(ulps(y, true).max()))
     return worst
 
 
