@@ -605,7 +605,7 @@ static int along_n(const product *g)
 {
     const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
     const int64_t most = g->m < 4 * BLOCK ? BLOCK : WIDEST, widest = round_up(g->n < most ? g->n : most, PANEL);
-    const int by_first_strip = g->b.col == 1 && g->m < 4 * BLOCK && g->b.row * (int64_t)sizeof(T) < 4096;
+    const int by_first_strip = g->b.col == 1 && g->m < BLOCK && g->b.row * (int64_t)sizeof(T) < 4096;
     T *panels = fnn_scratch((deepest * widest + STRIPS(deepest)) * (int64_t)sizeof(T));
     if (!panels) return FNN_NO_MEMORY;
     for (int64_t j = 0; j < g->n; j += most) {
