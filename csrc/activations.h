@@ -40,27 +40,27 @@ enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
     ROW(identity,    "Identity",   Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
     ROW(relu,        "ReLU",       Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
     ROW(leaky_relu,  "LeakyReLU",  P,     ULP(0.9, 0.25, 0.5, 0),         REALS,  {"negative_slope", 0.01, ANY})                    \
-    ROW(elu,         "ELU",        P,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, ANY})                              \
-    ROW(celu,        "CELU",       Y,     ULP(0.51, 0.51, 1.5, 1.5),      REALS,  {"alpha", 1.0, POSITIVE})                         \
-    ROW(sigmoid,     "Sigmoid",    Y,     ULP(0.51, 0.51, 3, 5),          REALS,  NO_PARAMS)                                        \
-    ROW(tanh,        "Tanh",       Y,     ULP(0.51, 0.51, 3, 5),          REALS,  NO_PARAMS)                                        \
-    ROW(softplus,    "Softplus",   X,     ULP(0.51, 0.51, 4, 3),          REALS,  {"beta", 1.0, NONZERO}, {"threshold", 20.0, ANY}) \
-    ROW(logsigmoid,  "LogSigmoid", X,     ULP(0.51, 0.51, 4, 3),          REALS,  NO_PARAMS)                                        \
+    ROW(elu,         "ELU",        P,     ULP(0.85, 0.85, 1, 1),          REALS,  {"alpha", 1.0, ANY})                              \
+    ROW(celu,        "CELU",       Y,     ULP(0.85, 0.85, 1, 1),          REALS,  {"alpha", 1.0, POSITIVE})                         \
+    ROW(sigmoid,     "Sigmoid",    Y,     ULP(0.85, 0.85, 1, 1),          REALS,  NO_PARAMS)                                        \
+    ROW(tanh,        "Tanh",       Y,     ULP(0.9, 0.85, 1.5, 1),         REALS,  NO_PARAMS)                                        \
+    ROW(softplus,    "Softplus",   X,     ULP(1, 0.85, 1, 1),             REALS,  {"beta", 1.0, NONZERO}, {"threshold", 20.0, ANY}) \
+    ROW(logsigmoid,  "LogSigmoid", X,     ULP(1, 0.85, 1, 1),             REALS,  NO_PARAMS)                                        \
     ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, ANY})                              \
     ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                                        \
-    ROW(silu,        "SiLU",       X,     ULP(0.51, 0.51, 3, INFINITY),   REALS,  NO_PARAMS)                                        \
+    ROW(silu,        "SiLU",       X,     ULP(0.95, 0.51, 1, INFINITY),   REALS,  NO_PARAMS)                                        \
     ROW(gelu,        "GELU",       X,     ULP(0.51, 0.6, 20, INFINITY),   REALS,  NO_PARAMS)                                        \
     ROW(gelu_tanh,   "GELUTanh",   X,     ULP(0.51, 0.6, 3, INFINITY),    REALS,  NO_PARAMS)                                        \
     ROW(mish,        "Mish",       X,     ULP(0.51, 0.6, 4, INFINITY),    REALS,  NO_PARAMS)                                        \
-    ROW(selu,        "SELU",       Y,     ULP(0.51, 0.51, 2, 2),          REALS,  NO_PARAMS)                                        \
-    ROW(softsign,    "Softsign",   X,     ULP(0.51, 0.51, 2, 4),          REALS,  NO_PARAMS)                                        \
-    ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.51, 0.52, 5, 8),          REALS,  NO_PARAMS)                                        \
+    ROW(selu,        "SELU",       Y,     ULP(1, 0.85, 1.5, 1),           REALS,  NO_PARAMS)                                        \
+    ROW(softsign,    "Softsign",   X,     ULP(0.51, 0.9, 0.51, 1),        REALS,  NO_PARAMS)                                        \
+    ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.51, 1.35, 5, 2),          REALS,  NO_PARAMS)                                        \
     ROW(softshrink,  "Softshrink", Y,     ULP(0.5, 0, 0.5, 0),            REALS,  {"lambd", 0.5, NONNEGATIVE})                      \
     ROW(threshold,   "Threshold",  X,     ULP(0, 0, 0, 0),                REALS,  {"threshold", 1.0, ANY}, {"value", 0.0, ANY})     \
     ROW(relu6,       "ReLU6",      Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
     ROW(hardtanh,    "Hardtanh",   Y,     ULP(0, 0, 0, 0),                REALS,  {"min_val", -1.0, ANY}, {"max_val", 1.0, ANY})    \
-    ROW(hardsigmoid, "Hardsigmoid", Y,    ULP(0.51, 0.51, 1.5, 0.51),     REALS,  NO_PARAMS)                                        \
-    ROW(hardswish,   "Hardswish",  X,     ULP(0.51, 0.51, 2, 1),          REALS,  NO_PARAMS)
+    ROW(hardsigmoid, "Hardsigmoid", Y,    ULP(0.51, 0.34, 1, 0.34),       REALS,  NO_PARAMS)                                        \
+    ROW(hardswish,   "Hardswish",  X,     ULP(1, 0.51, 1, 1),             REALS,  NO_PARAMS)
 /* clang-format on */
 
 #define FNN_ENUM(name, ...) FNN_##name,
@@ -105,17 +105,29 @@ NARROW(leaky_relu_dx) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_select(
 NARROW(leaky_relu_dy) { return leaky_relu_dx_v(x, p); }
 
 /* elu(x) = x < 0 ? alpha (e^x - 1) : x, which keeps -0 */
-WIDE(elu) { return w_select(w_lt(x, w_set1(0)), w_mul(w_set1(p.v[0]), w_expm1(x)), x); }
-WIDE(elu_dx) { return w_select(w_lt(w_set1(0), x), w_set1(1), w_mul(w_set1(p.v[0]), w_exp(x))); }
+NARROW(elu)
+{
+    V y = v_rounded_product(v_constant(p.v[0]), v_expm1(v_max(v_set1(-SATURATED), x), NULL));
+    return v_select(v_lt(x, v_set1(0)), y, x);
+}
+NARROW(elu_dx)
+{
+    pair y = v_product(v_constant(p.v[0]), v_exp_scaled(v_max(v_set1(EXP_LOWEST), x), NULL));
+    return v_select(v_lt(v_set1(0), x), v_set1(1), v_rounded_unscaled(y));
+}
 NARROW(elu_dy) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_add(x, v_set1((T)p.v[0]))); }
 
 /* celu(x) = x < 0 ? alpha (e^(x / alpha) - 1) : x */
-WIDE(celu)
+NARROW(celu)
 {
-    W alpha = w_set1(p.v[0]);
-    return w_select(w_lt(x, w_set1(0)), w_mul(alpha, w_expm1(w_div(x, alpha))), x);
+    pair z = v_at_least(-SATURATED, v_times(x, v_reciprocal(p.v[0])));
+    return v_select(v_lt(x, v_set1(0)), v_rounded_product(v_constant(p.v[0]), v_expm1(z.hi, &z.lo)), x);
 }
-WIDE(celu_dx) { return w_select(w_lt(w_set1(0), x), w_set1(1), w_exp(w_div(x, w_set1(p.v[0])))); }
+NARROW(celu_dx)
+{
+    pair z = v_at_least(EXP_LOWEST, v_times(x, v_reciprocal(p.v[0])));
+    return v_select(v_lt(v_set1(0), x), v_set1(1), v_rounded_unscaled(v_exp_scaled(z.hi, &z.lo)));
+}
 WIDE(celu_dy)
 {
     W alpha = w_set1(p.v[0]);
@@ -123,52 +135,65 @@ WIDE(celu_dy)
 }
 
 /* sigmoid(x) = 1 / (1 + e^-x), as e / (1 + e) with e = e^x where x < 0: no overflow, and the tail keeps its digits */
-WIDE(sigmoid)
-{
-    W e = w_exp(w_neg_abs(x));
-    return w_div(w_select(w_lt(x, w_set1(0)), e, w_set1(1)), w_add(w_set1(1), e));
-}
+NARROW(sigmoid) { return v_logistic(x, v_neg_abs_exp(x), NULL); }
 /* sigmoid'(x) = e / (1 + e)^2 with e = e^-|x| */
-WIDE(sigmoid_dx)
+NARROW(sigmoid_dx)
 {
-    W e = w_exp(w_neg_abs(x)), d = w_add(w_set1(1), e);
-    return w_div(e, w_mul(d, d));
+    pair e = v_exp_scaled(v_neg_abs_exp(x), NULL), d = v_plus(v_set1(1), v_unscaled(e));
+    return v_mul(v_quotient(e, v_product(d, d)), v_set1(EXP_DOWN));
 }
 /* y (1 - y) = y - y^2, rounded once */
 NARROW(sigmoid_dy) { return v_fma(v_neg(x), x, x); }
 
-/* tanh(x) = -m / (2 + m) with m = e^(-2|x|) - 1, odd */
-WIDE(tanh)
+/* tanh(x) = (1 - e) / (1 + e) with e = e^(-2|x|) = e^r / t, odd: (t - e^r) / (t + e^r) */
+static FNN_INLINE void v_tanh_parts(V x, pair *n, pair *d)
 {
-    W m = w_expm1(w_mul(w_set1(2), w_neg_abs(x)));
-    return w_copysign(w_div(m, w_add(w_set1(2), m)), x);
+    V t, r = v_reduce(v_max(v_set1(-SATURATED), v_neg_abs(v_add(x, x))), NULL, 1, 0, &t);
+    const V below = v_sub(t, v_set1(1)), above = v_add(t, v_set1(1));
+    *n = v_plus_expm1(below, v_neg(r), r);
+    *d = v_plus_expm1(above, r, r);
+    d->lo = v_add(d->lo, v_sub(v_set1(2), v_sub(above, below))); /* what both lost */
+}
+NARROW(tanh)
+{
+    pair n, d;
+    v_tanh_parts(x, &n, &d);
+    return v_copysign(v_quotient(n, d), x);
 }
 /* tanh'(x) = 1 - tanh(x)^2 = 4 e / (1 + e)^2 with e = e^(-2|x|) */
-WIDE(tanh_dx)
+NARROW(tanh_dx)
 {
-    W e = w_exp(w_mul(w_set1(2), w_neg_abs(x))), d = w_add(w_set1(1), e);
-    return w_div(w_mul(w_set1(4), e), w_mul(d, d));
+    pair e = v_exp_scaled(v_neg_abs_exp(v_add(x, x)), NULL), d = v_plus(v_set1(1), v_unscaled(e));
+    return v_mul(v_quotient(e, v_product(d, d)), v_set1(4 * EXP_DOWN));
 }
 NARROW(tanh_dy) { return v_fma(v_neg(x), x, v_set1(1)); }
 
 /* softplus(x) = log(1 + e^(beta x)) / beta, and x where beta x > threshold */
-WIDE(softplus)
+NARROW(softplus)
 {
-    W beta = w_set1(p.v[0]), z = w_mul(beta, x);
-    W soft = w_add(w_max(w_set1(0), z), w_log1p_unit(w_exp(w_neg_abs(z))));
-    return w_select(w_lt(w_set1(p.v[1]), z), x, w_div(soft, beta));
+    const V linear = v_min(v_set1((T)p.v[1]), v_set1(SATURATED));
+    if (p.v[0] == 1) return v_select(v_lt(linear, x), x, v_log1p_exp(x, v_neg_abs_exp(x), NULL));
+    pair z = v_times(x, v_constant(p.v[0])), a = v_neg_abs_pair(z);
+    V soft = v_log1p_exp(z.hi, a.hi, &a.lo);
+    return v_select(v_lt(linear, z.hi), x, v_mul(soft, v_set1((T)(1 / p.v[0]))));
 }
 /* softplus'(x) = sigmoid(beta x), and 1 where beta x > threshold */
-WIDE(softplus_dx)
+NARROW(softplus_dx)
 {
-    W z = w_mul(w_set1(p.v[0]), x);
-    return w_select(w_lt(w_set1(p.v[1]), z), w_set1(1), sigmoid_w(z, p));
+    const V linear = v_set1((T)p.v[1]);
+    if (p.v[0] == 1) return v_select(v_lt(linear, x), v_set1(1), v_logistic(x, v_neg_abs_exp(x), NULL));
+    pair z = v_times(x, v_constant(p.v[0])), a = v_neg_abs_pair(z);
+    return v_select(v_lt(linear, z.hi), v_set1(1), v_logistic(z.hi, a.hi, &a.lo));
 }
 
-/* logsigmoid(x) = log(sigmoid(x)) = min(x, 0) - log(1 + e^-|x|) */
-WIDE(logsigmoid) { return w_sub(w_min(w_set1(0), x), w_log1p_unit(w_exp(w_neg_abs(x)))); }
+/* logsigmoid(x) = log(sigmoid(x)) = -log(1 + e^-x) */
+NARROW(logsigmoid)
+{
+    V soft = v_log1p_exp(v_neg(x), v_neg_abs_exp(x), NULL);
+    return v_select(v_lt(x, v_set1(-SATURATED)), x, v_neg(soft));
+}
 /* logsigmoid'(x) = 1 - sigmoid(x) = sigmoid(-x) */
-WIDE(logsigmoid_dx) { return sigmoid_w(w_neg(x), p); }
+NARROW(logsigmoid_dx) { return v_logistic(v_neg(x), v_neg_abs_exp(x), NULL); }
 
 /* hardshrink(x) = |x| <= lambd ? 0 : x */
 NARROW(hardshrink) { return v_select(v_le(v_abs(x), v_set1((T)p.v[0])), v_set1(0), x); }
@@ -180,10 +205,13 @@ NARROW(square_dx) { return v_add(x, x); }
 
 /* silu(x) = x sigmoid(x) = x e / (1 + e) with e = e^x where x < 0, x / (1 + e) with e = e^-x else. Below -760 it is 0
  * and the clamp keeps inf * 0 away. */
-WIDE(silu)
+NARROW(silu)
 {
-    W xe, c = w_max(w_set1(-760), x), e = w_exp_and_times(w_neg_abs(c), c, &xe);
-    return w_div(w_select(w_lt(x, w_set1(0)), xe, c), w_add(w_set1(1), e));
+    const V up = v_set1(1 / (EXP_DOWN * EXP_DOWN)), down = v_set1(EXP_DOWN * EXP_DOWN); /* n is scaled, x may be tiny */
+    V t, c = v_min(v_set1(SATURATED), v_max(v_set1(EXP_LOWEST), x));
+    pair e = v_exp_ratio(v_neg_abs(c), NULL, &t), n = {v_select_sign(x, e.hi, t), v_select_sign(x, e.lo, v_set1(0))};
+    V y = v_mul(v_quotient(v_times(v_mul(c, up), n), v_plus(t, e)), down);
+    return v_select(v_lt(v_set1(SATURATED), x), x, y);
 }
 /* f' of f(x) = x sigmoid(u(x)), with e = e^-|u| and xdu = x u'(x): (1 + e + xdu) e / (1 + e)^2 where x < 0,
  * (1 + e + xdu e) / (1 + e)^2 else */
@@ -281,24 +309,39 @@ WIDE(mish_dx)
 #define SELU_SCALE 1.0507009873554804934193349852946
 #define SELU_SCALE_ALPHA 1.7580993408473768599402175208123
 #define SELU_SCALE_ALPHA_LOW 1.41535193800845e-17 /* what float64 leaves of it: y + scale alpha ends near 0 */
-WIDE(selu)
+NARROW(selu)
 {
-    return w_select(w_lt(x, w_set1(0)), w_mul(w_set1(SELU_SCALE_ALPHA), w_expm1(x)), w_mul(w_set1(SELU_SCALE), x));
+    const pair scale = v_constant(SELU_SCALE);
+    V y = v_rounded_product(v_constant(SELU_SCALE_ALPHA), v_expm1(v_max(v_set1(-SATURATED), x), NULL));
+    V c = v_min(v_set1(LARGEST), x), line = v_copysign(v_fma(c, scale.hi, v_mul(c, scale.lo)), x); /* for -0 */
+    return v_select(v_lt(x, v_set1(0)), y, line);
 }
-WIDE(selu_dx) { return w_select(w_lt(w_set1(0), x), w_set1(SELU_SCALE), w_mul(w_set1(SELU_SCALE_ALPHA), w_exp(x))); }
-WIDE(selu_dy) { return w_select(w_lt(w_set1(0), x), w_set1(SELU_SCALE), w_add(x, w_set1(SELU_SCALE_ALPHA))); }
+NARROW(selu_dx)
+{
+    pair y = v_product(v_constant(SELU_SCALE_ALPHA), v_exp_scaled(v_max(v_set1(EXP_LOWEST), x), NULL));
+    return v_select(v_lt(v_set1(0), x), v_set1((T)SELU_SCALE), v_rounded_unscaled(y));
+}
+WIDE(selu_dy)
+{
+    W below = w_add(w_add(x, w_set1(SELU_SCALE_ALPHA)), w_set1(SELU_SCALE_ALPHA_LOW));
+    return w_select(w_lt(w_set1(0), x), w_set1(SELU_SCALE), below);
+}
 
 /* softsign(x) = x / (1 + |x|); the largest number stands for infinity */
-WIDE(softsign)
+NARROW(softsign)
 {
-    W a = w_min(w_set1(0x1.fffffffffffffp1023), w_abs(x));
-    return w_copysign(w_div(a, w_add(w_set1(1), a)), x);
+    V a = v_min(v_set1(LARGEST), v_abs(x)), one = v_set1(1);
+    pair d = v_plus(v_max(one, a), (pair){v_min(one, a), v_set1(0)});
+    return v_copysign(v_quotient((pair){a, v_set1(0)}, d), x);
 }
-/* softsign'(x) = 1 / (1 + |x|)^2 */
-WIDE(softsign_dx)
+/* softsign'(x) = 1 / (1 + |x|)^2; the root is scaled so that its square is no subnormal number */
+NARROW(softsign_dx)
 {
-    W r = w_div(w_set1(1), w_add(w_set1(1), w_abs(x)));
-    return w_mul(r, r);
+    V a = v_min(v_set1(LARGEST), v_abs(x)), one = v_set1(1);
+    pair root = {v_set1(0x1p20), v_set1(0)}, d = v_plus(v_max(one, a), (pair){v_min(one, a), v_set1(0)});
+    root = v_quotient_pair(root, d);
+    root = v_product(root, root);
+    return v_mul(v_add(root.hi, root.lo), v_set1((T)0x1p-40));
 }
 
 /* tanhshrink(x) = x - tanh(x), odd. With a = |x| and g = e^-a: a - 1 + 2 g^2 / (1 + g^2) where a > 1, else
@@ -311,11 +354,14 @@ WIDE(tanhshrink)
     W q = w_div(w_mul(w_mul(w_set1(2), g), w_select(small, n, g)), w_add(w_set1(1), g2));
     return w_copysign(w_select(small, q, w_add(w_sub(a, w_set1(1)), q)), x);
 }
-/* tanhshrink'(x) = tanh(x)^2 */
-WIDE(tanhshrink_dx)
+/* tanhshrink'(x) = tanh(x)^2. The square doubles the error of the exponential: more than 1 ulp. */
+NARROW(tanhshrink_dx)
 {
-    W t = tanh_w(x, p);
-    return w_mul(t, t);
+    pair n, d;
+    v_tanh_parts(x, &n, &d);
+    n = v_quotient_pair(n, d);
+    n = v_product(n, n);
+    return v_add(n.hi, n.lo);
 }
 
 /* softshrink(x) = x > lambd ? x - lambd : x < -lambd ? x + lambd : 0 */
@@ -343,21 +389,30 @@ NARROW(hardtanh_dx) { return v_gate_between(v_set1((T)p.v[0]), x, v_set1((T)p.v[
 NARROW(hardtanh_dy) { return hardtanh_dx_v(x, p); }
 
 /* hardsigmoid(x) = min(max(x + 3, 0), 6) / 6 */
-WIDE(hardsigmoid) { return w_div(w_min(w_set1(6), w_max(w_set1(0), w_add(x, w_set1(3)))), w_set1(6)); }
-NARROW(hardsigmoid_dx) { return v_mul(v_gate_between(v_set1(-3), x, v_set1(3)), v_set1((T)(1.0 / 6))); }
-NARROW(hardsigmoid_dy) { return v_mul(v_gate_between(v_set1(0), x, v_set1(1)), v_set1((T)(1.0 / 6))); }
+#define SIXTH (1.0 / 6)
+static FNN_INLINE V v_clamp(V low, V x, V high) { return v_min(high, v_max(low, x)); }
+NARROW(hardsigmoid)
+{
+    pair above = v_plus(v_set1(3), (pair){v_clamp(v_set1(-3), x, v_set1(3)), v_set1(0)});
+    return v_rounded_product(above, v_constant(SIXTH));
+}
+NARROW(hardsigmoid_dx) { return v_mul(v_gate_between(v_set1(-3), x, v_set1(3)), v_set1((T)SIXTH)); }
+NARROW(hardsigmoid_dy) { return v_mul(v_gate_between(v_set1(0), x, v_set1(1)), v_set1((T)SIXTH)); }
 
 /* hardswish(x) = x min(max(x + 3, 0), 6) / 6 */
-WIDE(hardswish)
+NARROW(hardswish)
 {
-    W c = w_max(w_set1(-3), x);
-    return w_select(w_lt(w_set1(3), x), x, w_div(w_mul(c, w_add(c, w_set1(3))), w_set1(6)));
+    V c = v_clamp(v_set1(-3), x, v_set1(3));
+    pair product = v_times(c, v_plus(v_set1(3), (pair){c, v_set1(0)}));
+    V y = v_copysign(v_rounded_product(product, v_constant(SIXTH)), x); /* for -0 */
+    return v_select(v_lt(v_set1(3), x), x, y);
 }
 /* hardswish'(x) = (2 x + 3) / 6 between -3 and 3 */
-WIDE(hardswish_dx)
+NARROW(hardswish_dx)
 {
-    W inside = w_div(w_fma(w_set1(2), x, w_set1(3)), w_set1(6));
-    return w_select(w_le(x, w_set1(-3)), w_set1(0), w_select(w_le(w_set1(3), x), w_set1(1), inside));
+    V c = v_clamp(v_set1(-3), x, v_set1(3));
+    V inside = v_rounded_product(v_plus(v_set1(3), (pair){v_add(c, c), v_set1(0)}), v_constant(SIXTH));
+    return v_select(v_le(x, v_set1(-3)), v_set1(0), v_select(v_le(v_set1(3), x), v_set1(1), inside));
 }
 
 #endif

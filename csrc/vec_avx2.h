@@ -9,7 +9,8 @@
  *    V splits into V_PARTS wide vectors. With T = float64 narrow and wide are the same type.
  * B. Masks are vectors of all-ones and all-zeros lanes: VM, WM.
  * C. max(a, b) is a > b ? a : b and min(a, b) is a < b ? a : b, so an unordered or equal pair gives b.
- * D. fma rounds once on every ISA. madd is a * b + c however the machine does it fastest; here they are the same.
+ * D. fma(a, b, c) = a * b + c and fms(a, b, c) = a * b - c round once on every ISA. madd, msub and nmadd(a, b, c) =
+ *    c - a * b do it however the machine is fastest; here that is the same.
  */
 #ifndef FNN_VEC_H
 #define FNN_VEC_H
@@ -33,7 +34,10 @@ static inline W w_mul(W a, W b) { return _mm256_mul_pd(a, b); }
 static inline W w_div(W a, W b) { return _mm256_div_pd(a, b); }
 static inline W w_sqrt(W a) { return _mm256_sqrt_pd(a); }
 static inline W w_fma(W a, W b, W c) { return _mm256_fmadd_pd(a, b, c); }
+static inline W w_fms(W a, W b, W c) { return _mm256_fmsub_pd(a, b, c); }
 static inline W w_madd(W a, W b, W c) { return _mm256_fmadd_pd(a, b, c); }
+static inline W w_msub(W a, W b, W c) { return _mm256_fmsub_pd(a, b, c); }
+static inline W w_nmadd(W a, W b, W c) { return _mm256_fnmadd_pd(a, b, c); }
 static inline W w_max(W a, W b) { return _mm256_max_pd(a, b); }
 static inline W w_min(W a, W b) { return _mm256_min_pd(a, b); }
 static inline W w_neg(W a) { return _mm256_xor_pd(a, w_set1(-0.0)); }
@@ -44,13 +48,12 @@ static inline WM w_lt(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
 static inline WM w_le(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
 static inline WM w_eq(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
 static inline W w_select(WM m, W yes, W no) { return _mm256_blendv_pd(no, yes, m); }
+/* yes where the sign bit of s is set */
+static inline W w_select_sign(W s, W yes, W no) { return _mm256_blendv_pd(no, yes, s); }
 
-/* 2^n for an integral n in [-1022, 1023]. */
-static inline W w_pow2(W n)
-{
-    __m256i biased = _mm256_castpd_si256(w_add(n, w_set1(0x1.8p52 + 1023)));
-    return _mm256_castsi256_pd(_mm256_slli_epi64(biased, 52));
-}
+/* 2^n for an integral n in [-1022, 1023], given as n + W_BIAS: adding that also rounds to an integer. */
+#define W_BIAS (0x1.8p52 + 1023)
+static inline W w_pow2(W biased) { return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(biased), 52)); }
 
 /* x = m * 2^e with m in [sqrt(1/2), sqrt(2)), for normal x > 0; returns e. */
 static inline W w_split_exponent(W x, W *m)
@@ -123,15 +126,24 @@ static inline V v_mul(V a, V b) { return _mm256_mul_ps(a, b); }
 static inline V v_div(V a, V b) { return _mm256_div_ps(a, b); }
 static inline V v_sqrt(V a) { return _mm256_sqrt_ps(a); }
 static inline V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+static inline V v_fms(V a, V b, V c) { return _mm256_fmsub_ps(a, b, c); }
 static inline V v_madd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+static inline V v_msub(V a, V b, V c) { return _mm256_fmsub_ps(a, b, c); }
+static inline V v_nmadd(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline V v_max(V a, V b) { return _mm256_max_ps(a, b); }
 static inline V v_min(V a, V b) { return _mm256_min_ps(a, b); }
 static inline V v_neg(V a) { return _mm256_xor_ps(a, v_set1(-0.0f)); }
 static inline V v_abs(V a) { return _mm256_andnot_ps(v_set1(-0.0f), a); }
+static inline V v_neg_abs(V a) { return _mm256_or_ps(v_set1(-0.0f), a); }
+static inline V v_copysign(V a, V sign) { return _mm256_or_ps(v_abs(a), _mm256_and_ps(v_set1(-0.0f), sign)); }
 static inline VM v_lt(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 static inline VM v_le(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
 static inline VM v_eq(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 static inline V v_select(VM m, V yes, V no) { return _mm256_blendv_ps(no, yes, m); }
+static inline V v_select_sign(V s, V yes, V no) { return _mm256_blendv_ps(no, yes, s); }
+/* 2^n for an integral n in [-126, 127], given as n + V_BIAS */
+#define V_BIAS (0x1.8p23f + 127)
+static inline V v_pow2(V biased) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(biased), 23)); }
 
 /* Columns [0, VC) of VL rows: lane r of column[j] = p[r * row + j]. */
 enum { VC = 4 };

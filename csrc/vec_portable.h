@@ -26,7 +26,10 @@ static inline W w_mul(W a, W b) { return a * b; }
 static inline W w_div(W a, W b) { return a / b; }
 static inline W w_sqrt(W a) { return sqrt(a); }
 static inline W w_fma(W a, W b, W c) { return fma(a, b, c); }
+static inline W w_fms(W a, W b, W c) { return fma(a, b, -c); }
 static inline W w_madd(W a, W b, W c) { return a * b + c; }
+static inline W w_msub(W a, W b, W c) { return a * b - c; }
+static inline W w_nmadd(W a, W b, W c) { return c - a * b; }
 static inline W w_max(W a, W b) { return a > b ? a : b; }
 static inline W w_min(W a, W b) { return a < b ? a : b; }
 static inline W w_neg(W a) { return -a; }
@@ -37,15 +40,16 @@ static inline WM w_lt(W a, W b) { return a < b; }
 static inline WM w_le(W a, W b) { return a <= b; }
 static inline WM w_eq(W a, W b) { return a == b; }
 static inline W w_select(WM m, W yes, W no) { return m ? yes : no; }
+static inline W w_select_sign(W s, W yes, W no) { return signbit(s) ? yes : no; }
 
-static inline W w_pow2(W n)
+#define W_BIAS (0x1.8p52 + 1023)
+static inline W w_pow2(W biased)
 {
-    double biased = n + (0x1.8p52 + 1023), result;
     uint64_t bits;
     memcpy(&bits, &biased, sizeof bits);
     bits <<= 52;
-    memcpy(&result, &bits, sizeof bits);
-    return result;
+    memcpy(&biased, &bits, sizeof bits);
+    return biased;
 }
 
 static inline W w_split_exponent(W x, W *m)
@@ -89,15 +93,31 @@ static inline V v_mul(V a, V b) { return a * b; }
 static inline V v_div(V a, V b) { return a / b; }
 static inline V v_sqrt(V a) { return sqrtf(a); }
 static inline V v_fma(V a, V b, V c) { return fmaf(a, b, c); }
+static inline V v_fms(V a, V b, V c) { return fmaf(a, b, -c); }
 static inline V v_madd(V a, V b, V c) { return a * b + c; }
+static inline V v_msub(V a, V b, V c) { return a * b - c; }
+static inline V v_nmadd(V a, V b, V c) { return c - a * b; }
 static inline V v_max(V a, V b) { return a > b ? a : b; }
 static inline V v_min(V a, V b) { return a < b ? a : b; }
 static inline V v_neg(V a) { return -a; }
 static inline V v_abs(V a) { return fabsf(a); }
+static inline V v_neg_abs(V a) { return -fabsf(a); }
+static inline V v_copysign(V a, V sign) { return copysignf(a, sign); }
 static inline VM v_lt(V a, V b) { return a < b; }
 static inline VM v_le(V a, V b) { return a <= b; }
 static inline VM v_eq(V a, V b) { return a == b; }
 static inline V v_select(VM m, V yes, V no) { return m ? yes : no; }
+static inline V v_select_sign(V s, V yes, V no) { return signbit(s) ? yes : no; }
+
+#define V_BIAS (0x1.8p23f + 127)
+static inline V v_pow2(V biased)
+{
+    uint32_t bits;
+    memcpy(&bits, &biased, sizeof bits);
+    bits <<= 23;
+    memcpy(&biased, &bits, sizeof bits);
+    return biased;
+}
 
 enum { V_PARTS = 1 };
 static inline W v_widen(V a, int part)

@@ -10,15 +10,23 @@
 #define v_div w_div
 #define v_sqrt w_sqrt
 #define v_fma w_fma
+#define v_fms w_fms
 #define v_madd w_madd
+#define v_msub w_msub
+#define v_nmadd w_nmadd
 #define v_max w_max
 #define v_min w_min
 #define v_neg w_neg
 #define v_abs w_abs
+#define v_neg_abs w_neg_abs
+#define v_copysign w_copysign
 #define v_lt w_lt
 #define v_le w_le
 #define v_eq w_eq
 #define v_select w_select
+#define v_select_sign w_select_sign
+#define v_pow2 w_pow2
+#define V_BIAS W_BIAS
 
 enum { V_PARTS = 1 };
 static inline W v_widen(V a, int part)

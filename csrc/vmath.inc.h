@@ -1,13 +1,17 @@
 /*
- * vmath.inc.h: exp, expm1, log1p and the Gaussian tail in wide lanes.
+ * vmath.inc.h: exp, expm1, log1p and the Gaussian tail, for the expressions of activations.h and for softmax.
  *
  * Design
- * A. float32 evaluates here in float64 lanes and rounds once, so short polynomials, to about 2^-32, are enough for
- *    it; float64 uses the full ones. Same expressions, other lists of coefficients. The _full functions take the full
- *    lists in float32 too: a derivative needs them near its root, where terms cancel.
- * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation.
+ * A. Two ways to an error well below one ulp. In lanes of T, with pairs hi + lo for whatever a rounding would spoil: most
+ *    activations, in float32 twice as fast as the other. Or in wide lanes: float32 is evaluated in float64 and
+ *    rounded once, so short polynomials, to about 2^-32, are enough for it; where terms cancel, near the root of a
+ *    derivative, the _full functions take the long ones. float64 has no wider lanes.
+ * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation,
+ *    unless it says "within".
  * C. Arguments are clamped so that every scale factor is a normal number; NaN passes through the clamps and the
  *    polynomial, and a factor made from its bits cannot undo it.
+ * D. What limits the lanes of T is the latency of a chain of operations times their number: hence polynomials in groups,
+ *    and sums that do not wait for one another.
  */
 
 /* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8 */
@@ -37,6 +41,26 @@ static const double sinh_difference[] = {SINH_DIFFERENCE, 1.0 / 22230464256000, 
 
 #if FNN_DTYPE == 32
 
+#define LN2_HIGH 0x1.62e4p-1f /* 16 bits: times k it is exact */
+#define LN2_LOW 0x1.7f7d1cp-20f
+#define EXP_LOWEST (-110) /* 110 e^-110 rounds to 0 */
+#define EXP_SCALE 40
+#define EXP_DOWN 0x1p-40f
+#define LARGEST 0x1.fffffep127f
+#define SATURATED 20 /* 1 + e^-x and tanh(x / 2) round to 1 */
+/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-28.1 */
+static const float exp_poly[] = {0x1.fffffap-2f, 0x1.555492p-3f, 0x1.555a26p-5f, 0x1.12398p-7f, 0x1.694ca6p-10f};
+/* (log(1 + u) - u) / u^2, 0 <= u <= e^-1: within 2^-27.76 */
+static const float log1p_poly[] = {
+    -0x1p-1f, 0x1.555522p-2f, -0x1.ffe9fep-3f, 0x1.980244p-3f, -0x1.477c2p-3f, 0x1.c98aa2p-4f, -0x1.79e46ep-5f,
+};
+/* log(cosh(z / 2)) / z^2 in z^2, |z| <= 1: within 2^-31.56 */
+static const float log_cosh_poly[] = {
+    0x1p-3f, -0x1.55552ap-8f, 0x1.6bfc0cp-12f, -0x1.b4f17cp-16f, 0x1.d63374p-20f,
+};
+#define LN2_NEAREST 0x1.62e43p-1f
+#define LN2_REST -0x1.05c61p-29f
+
 #define EXP_LOW (-700.0) /* e^-700 rounds to 0 in float32 */
 #define GAUSS_LIMIT 15.0 /* x Q(x) and x phi(x) round to 0 in float32 */
 /* as exp_full: 2^-34.1 */
@@ -57,6 +81,48 @@ static const double log_poly[] = {
 
 #else
 
+#define LN2_HIGH 0x1.62e42feep-1 /* 32 bits */
+#define LN2_LOW 0x1.a39ef35793c76p-33
+#define EXP_LOWEST (-760)
+#define EXP_SCALE 100
+#define EXP_DOWN 0x1p-100
+#define LARGEST 0x1.fffffffffffffp1023
+#define SATURATED 40
+#define exp_poly exp_full
+/* as above: within 2^-58.10 */
+static const double log1p_poly[] = {
+    -0x1p-1,
+    0x1.5555555555528p-2,
+    -0x1.fffffffffa81ap-3,
+    0x1.99999997b83c6p-3,
+    -0x1.55555501a6883p-3,
+    0x1.2492407ac2db8p-3,
+    -0x1.fffed5531019p-4,
+    0x1.c70ea397e3dbdp-4,
+    -0x1.9925976c6ad7bp-4,
+    0x1.719a489b91037p-4,
+    -0x1.48ffff0f08c2dp-4,
+    0x1.1287fc7fdb1f3p-4,
+    -0x1.852d537d0e5fcp-5,
+    0x1.8c8c95cda4b09p-6,
+    -0x1.9f9eea91d3355p-8,
+};
+/* as above: within 2^-59.33 */
+static const double log_cosh_poly[] = {
+    0x1p-3,
+    -0x1.555555555548dp-8,
+    0x1.6c16c16bf77ccp-12,
+    -0x1.ba1ba19f0a70ap-16,
+    0x1.1ea5cdd734be5p-19,
+    -0x1.833c36ff7bf13p-23,
+    0x1.0cf10a153c4d5p-26,
+    -0x1.7b3c314162f7p-30,
+    0x1.01b7860d677edp-33,
+    -0x1.020eedd191e2cp-37,
+};
+#define LN2_NEAREST 0x1.62e42fefa39efp-1
+#define LN2_REST 0x1.abc9e3b39803fp-56
+
 #define EXP_LOW (-760.0) /* even 760 times that is below half the smallest subnormal */
 #define GAUSS_LIMIT 38.7
 #define exp_short exp_full
@@ -70,17 +136,31 @@ static const double log_poly[] = {
 
 #endif
 
-/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1); n is a constant where it is called. Horner's scheme in x^2 over pairs of
- * terms: half the latency of the one in x, which is what limits the loops. */
-static FNN_INLINE W w_poly(W x, const double *c, int n)
-{
-    W x2 = w_mul(x, x), sum = n % 2 ? w_set1(c[n - 1]) : w_madd(w_set1(c[n - 1]), x, w_set1(c[n - 2]));
-    FNN_UNROLL(16)
-    for (int i = (n - n % 2) - (n % 2 ? 2 : 4); i >= 0; i -= 2)
-        sum = w_madd(sum, x2, w_madd(w_set1(c[i + 1]), x, w_set1(c[i])));
-    return sum;
-}
+/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2 and a constant where it is called. Horner's scheme in x^4 over groups
+ * of four terms: latency is what limits the loops. */
+#define POLYNOMIAL(name, LANES, NUMBER, set1, mul, madd)                                                               \
+    static FNN_INLINE LANES name##_group(LANES x, LANES x2, const NUMBER *c, int n)                                    \
+    {                                                                                                                  \
+        LANES low = n > 1 ? madd(set1(c[1]), x, set1(c[0])) : set1(c[0]);                                              \
+        if (n == 3) return madd(set1(c[2]), x2, low);                                                                  \
+        return n > 3 ? madd(madd(set1(c[3]), x, set1(c[2])), x2, low) : low;                                           \
+    }                                                                                                                  \
+    static FNN_INLINE LANES name(LANES x, const NUMBER *c, int n)                                                      \
+    {                                                                                                                  \
+        int last = (n - 1) / 4 * 4;                                                                                    \
+        LANES x2 = mul(x, x), sum = name##_group(x, x2, c + last, n - last);                                           \
+        if (n <= 4) return sum;                                                                                        \
+        if (n == 5) return madd(madd(set1(c[4]), x2, madd(set1(c[3]), x, set1(c[2]))), x2, name##_group(x, x2, c, 2)); \
+        LANES x4 = mul(x2, x2);                                                                                        \
+        FNN_UNROLL(16)                                                                                                 \
+        for (int i = last - 4; i >= 0; i -= 4) sum = madd(sum, x4, name##_group(x, x2, c + i, 4));                     \
+        return sum;                                                                                                    \
+    }
+POLYNOMIAL(w_poly, W, double, w_set1, w_mul, w_madd)
+POLYNOMIAL(v_poly, V, T, v_set1, v_mul, v_madd)
+#undef POLYNOMIAL
 #define W_POLY(x, c) w_poly(x, c, (int)(sizeof(c) / sizeof *(c)))
+#define V_POLY(x, c) v_poly(x, c, (int)(sizeof(c) / sizeof *(c)))
 
 /* x = n ln(2) + r with |r| <= ln(2) / 2, for |x| < 2^20. For float32 the rounding of ln(2) to float64 does no harm; for
  * float64 it is taken in two parts, the first with 32 bits: n times it is exact. */
@@ -104,11 +184,11 @@ static FNN_INLINE W w_scale_exp(W factor, W expm1, W n)
 {
     W e = w_madd(factor, expm1, factor);
 #if FNN_DTYPE == 32
-    return w_mul(e, w_pow2(n));
+    return w_mul(e, w_pow2(w_add(n, w_set1(W_BIAS))));
 #else
     /* Two steps: the first keeps e normal, the second rounds once to a subnormal. */
     W shift = w_set1(0x1.8p52), half = w_sub(w_madd(n, w_set1(0.5), shift), shift);
-    return w_mul(w_mul(e, w_pow2(half)), w_pow2(w_sub(n, half)));
+    return w_mul(w_mul(e, w_pow2(w_add(half, w_set1(W_BIAS)))), w_pow2(w_add(w_sub(n, half), w_set1(W_BIAS))));
 #endif
 }
 
@@ -136,7 +216,7 @@ static FNN_INLINE W w_exp_full(W x)
 /* e^x - 1 for x <= 0, likewise; -0 may become 0. Below -50 the result is -1. */
 static FNN_INLINE W w_expm1(W x)
 {
-    W r, n = w_reduce_ln2(w_max(w_set1(-50), x), &r), scale = w_pow2(n);
+    W r, n = w_reduce_ln2(w_max(w_set1(-50), x), &r), scale = w_pow2(w_add(n, w_set1(W_BIAS)));
     return w_madd(scale, W_EXPM1_REDUCED(r, exp_short), w_sub(scale, w_set1(1)));
 }
 
@@ -188,4 +268,151 @@ static FNN_INLINE W w_gauss_times(W a, W factor)
 static FNN_INLINE W w_gauss_times_full(W a, W factor)
 {
     return w_mul(w_exp_full(w_mul(w_set1(-0.5), w_mul(a, a))), w_gauss_correct(a, factor));
+}
+
+/*
+ * Pairs: hi + lo with |lo| at most about an ulp of hi, so that a result is rounded once, at the end.
+ */
+typedef struct {
+    V hi, lo;
+} pair;
+
+/* a + b, where |a| >= |b| or a = 0 */
+static FNN_INLINE pair v_plus(V a, pair b)
+{
+    V hi = v_add(a, b.hi);
+    return (pair){hi, v_add(v_add(v_sub(a, hi), b.hi), b.lo)};
+}
+
+static FNN_INLINE pair v_minus(V a, pair b)
+{
+    V hi = v_sub(a, b.hi);
+    return (pair){hi, v_sub(v_sub(v_sub(a, hi), b.hi), b.lo)};
+}
+
+/* a b */
+static FNN_INLINE pair v_times(V a, pair b)
+{
+    V hi = v_mul(a, b.hi);
+    return (pair){hi, v_madd(a, b.lo, v_fms(a, b.hi, hi))};
+}
+static FNN_INLINE pair v_product(pair a, pair b)
+{
+    pair p = v_times(a.hi, b);
+    return (pair){p.hi, v_madd(a.lo, b.hi, p.lo)};
+}
+static FNN_INLINE V v_rounded_product(pair a, pair b)
+{
+    return v_fma(a.hi, b.hi, v_madd(a.hi, b.lo, v_mul(a.lo, b.hi)));
+}
+
+/* a power of two times b */
+static FNN_INLINE pair v_scaled(V a, pair b) { return (pair){v_mul(a, b.hi), v_mul(a, b.lo)}; }
+
+/* A parameter and its reciprocal, in two parts. */
+static FNN_INLINE pair v_constant(double a) { return (pair){v_set1((T)a), v_set1((T)(a - (T)a))}; }
+static FNN_INLINE pair v_reciprocal(double a)
+{
+    const T hi = (T)(1 / a);
+    return (pair){v_set1(hi), v_set1((T)(fma(-hi, a, 1) / a))};
+}
+
+/* a, and lowest instead of what is below */
+static FNN_INLINE pair v_at_least(T lowest, pair a)
+{
+    return (pair){v_max(v_set1(lowest), a.hi), v_select(v_lt(a.hi, v_set1(lowest)), v_set1(0), a.lo)};
+}
+
+/* n / d = y - over q where y and q are n / d and 1 / d but for rounding: by fma what y d is over n is exact. This way
+ * round a quotient -0 stays one. */
+static FNN_INLINE V v_divide(pair n, pair d, V *y, V *q)
+{
+    *q = v_div(v_set1(1), d.hi);
+    *y = v_mul(n.hi, *q);
+    return v_add(v_fms(*y, d.hi, n.hi), v_msub(*y, d.lo, n.lo));
+}
+static FNN_INLINE V v_quotient(pair n, pair d)
+{
+    V y, q, over = v_divide(n, d, &y, &q);
+    return v_nmadd(over, q, y);
+}
+static FNN_INLINE pair v_quotient_pair(pair n, pair d)
+{
+    V y, q, over = v_divide(n, d, &y, &q);
+    return (pair){y, v_neg(v_mul(over, q))};
+}
+
+/* x = r - k ln(2) with |r| <= ln(2) / 2. Returns r; *power receives 2^(sign k + more). x may come with what it lost to
+ * rounding. */
+static FNN_INLINE V v_reduce(V x, const V *low, int sign, int more, V *power)
+{
+    const V bias = v_set1(V_BIAS + more);
+    V biased = v_madd(x, v_set1((T)(-sign * 0x1.71547652b82fep0)), bias), n = v_sub(biased, bias); /* sign k */
+    V r = v_madd(n, v_set1(sign * LN2_LOW), v_madd(n, v_set1(sign * LN2_HIGH), x));
+    *power = v_pow2(biased);
+    return low ? v_add(r, *low) : r;
+}
+
+/* base + c (e^r - 1), where |base| >= c |e^r - 1| or base = 0, given r and c r */
+static FNN_INLINE pair v_plus_expm1(V base, V cr, V r)
+{
+    V poly = V_POLY(r, exp_poly), cr2 = v_mul(r, cr), hi = v_madd(cr2, poly, v_add(base, cr));
+    return (pair){hi, v_madd(cr2, poly, v_add(v_sub(base, hi), cr))};
+}
+
+/* e^x 2^EXP_SCALE for EXP_LOWEST <= x <= 0: far from the subnormal numbers. */
+static FNN_INLINE pair v_exp_scaled(V x, const V *low)
+{
+    V s, r = v_reduce(x, low, -1, EXP_SCALE, &s);
+    return v_plus_expm1(s, v_mul(s, r), r);
+}
+static FNN_INLINE pair v_unscaled(pair a) { return v_scaled(v_set1(EXP_DOWN), a); }
+static FNN_INLINE V v_rounded_unscaled(pair a) { return v_mul(v_add(a.hi, a.lo), v_set1(EXP_DOWN)); }
+
+/* e^x = e / t for EXP_LOWEST <= x <= 0 with t a power of two, both scaled by 2^-EXP_SCALE: all normal numbers, and so
+ * are e + t and its reciprocal. */
+static FNN_INLINE pair v_exp_ratio(V x, const V *low, V *t)
+{
+    const V scale = v_set1(EXP_DOWN);
+    V r = v_reduce(x, low, 1, -EXP_SCALE, t);
+    return v_plus_expm1(scale, v_mul(scale, r), r);
+}
+
+/* e^x - 1 for -SATURATED <= x <= 0; there it is -1. */
+static FNN_INLINE pair v_expm1(V x, const V *low)
+{
+    V s, r = v_reduce(x, low, -1, 0, &s);
+    return v_plus_expm1(v_sub(s, v_set1(1)), v_mul(s, r), r);
+}
+
+/* -|x|, not below EXP_LOWEST */
+static FNN_INLINE V v_neg_abs_exp(V x) { return v_max(v_set1(EXP_LOWEST), v_neg_abs(x)); }
+static FNN_INLINE pair v_neg_abs_pair(pair x)
+{
+    return v_at_least(EXP_LOWEST, (pair){v_neg_abs(x.hi), v_select_sign(x.hi, x.lo, v_neg(x.lo))});
+}
+
+/* 1 / (1 + e^-z) where a = -|z|: e / (1 + e) with e = e^a where z < 0, 1 / (1 + e) else */
+static FNN_INLINE V v_logistic(V z, V a, const V *low)
+{
+    V t;
+    pair e = v_exp_ratio(a, low, &t), n = {v_select_sign(z, e.hi, t), v_select_sign(z, e.lo, v_set1(0))};
+    return v_quotient(n, v_plus(t, e));
+}
+
+/* log(1 + e^z), where a = -|z| but not below EXP_LOWEST; from SATURATED on it is z. For |z| < 1 log(2) + z / 2 +
+ * log(cosh(z / 2)), else max(z, 0) + log1p(u) with u = e^a: a pair and a small rest each, so that what rounding does to
+ * the rest hardly moves the result. */
+static FNN_INLINE V v_log1p_exp(V z, V a, const V *low)
+{
+    const V ln2 = v_set1(LN2_NEAREST), half = v_mul(z, v_set1((T)0.5)), z2 = v_mul(z, z);
+    V sum = v_add(ln2, half), lo = v_add(v_add(v_sub(ln2, sum), half), v_set1(LN2_REST));
+    V near = v_add(sum, v_madd(z2, V_POLY(z2, log_cosh_poly), lo));
+
+    const V scale = v_set1(1 / EXP_DOWN), down = v_set1(EXP_DOWN), base = v_mul(v_max(v_set1(0), z), scale);
+    const pair scaled = v_exp_scaled(a, low);
+    V u = v_mul(scaled.hi, down), rest = v_nmadd(scaled.lo, u, scaled.lo); /* d log1p(u) / du is about 1 - u */
+    rest = v_madd(v_mul(scaled.hi, u), V_POLY(u, log1p_poly), rest);
+    pair far = v_plus(base, (pair){scaled.hi, rest});
+    return v_select(v_lt(v_set1(-1), a), near, v_mul(v_add(far.hi, far.lo), down));
 }
