@@ -82,11 +82,16 @@ static double lanes_sum(double lane[FNN_ROW_LANES])
     return lane[0];
 }
 
-static double lanes_total(const lanes *s)
+static FNN_INLINE double lanes_total(const lanes *s)
 {
-    double lane[FNN_ROW_LANES];
-    for (int l = 0; l < FNN_ROW_LANES / WL; l++) w_store(lane + l * WL, s->w[l]);
-    return lanes_sum(lane);
+    double lane[WL];
+    lanes folded = *s;
+    for (int half = FNN_ROW_LANES / WL / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) folded.w[l] = w_add(folded.w[l], folded.w[l + half]);
+    w_store(lane, folded.w[0]);
+    for (int half = WL / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
+    return lane[0];
 }
 
 #include "vmath.inc.h"

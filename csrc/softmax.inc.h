@@ -2,72 +2,163 @@
  * softmax.inc.h: softmax, log_softmax and the fused softmax cross-entropy, row by row.
  *
  * Design
- * A. Sums over a row: struct lanes (kernels.inc.h), in float64.
+ * A. Sums over a row: struct lanes (kernels.inc.h), in float64; before that four numbers at most in lanes of T.
  * B. log sum_j e^(x_j) = m + log1p(rest): m is the row's maximum, whose own term is exactly 1, and rest the sum of the
  *    other terms. A loss near 0 keeps its digits that way.
  * C. Labels, label smoothing, class weights and probabilities are one formula: the loss of a row is sum_j q_j (m -
  *    x_j) + Q log1p(rest), with q_j = class_weight_j ((1 - s) target_j + s / classes) and Q = sum_j q_j. A label is a
  *    spike in q, added by itself; where nothing else is in q no vector of it is formed.
- * D. A row without a finite maximum, or with NaN, gives NaN, as in PyTorch.
+ * D. A row is read twice: for its exponentials, block by block, and to scale them. Blocks of 8 KiB stay in L1 from the search
+ *    for their maximum on; one that comes before the row's maximum is shifted by a smaller one, and scaled accordingly.
+ * E. A row without a finite maximum, or with NaN, gives NaN, as in PyTorch.
  */
 
-static double row_max(const T *x, int64_t n)
+enum {
+    SOFT_BLOCK = 2048, /* 8 KiB of float32: what a pass over it leaves in L1 */
+    SOFT_BLOCKS = 64,
+    SUMMED = 4 * FNN_ROW_LANES /* numbers summed in lanes of T before they go to float64: three roundings */
+};
+
+static T row_max(const T *x, int64_t n)
 {
     T best[VL];
-    V max = v_set1(-INFINITY);
-    for (int64_t i = 0; i < n; i += VL) max = v_max(v_load_upto(x + i, n - i, -INFINITY), max);
-    v_store(best, max);
-    for (int l = 1; l < VL; l++)
-        if (best[l] > best[0]) best[0] = best[l];
+    V max[2] = {v_set1(-INFINITY), v_set1(-INFINITY)};
+    int64_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL)
+        for (int h = 0; h < 2; h++) max[h] = v_max(v_load(x + i + h * VL), max[h]);
+    for (; i < n; i += VL) max[0] = v_max(v_load_upto(x + i, n - i, -INFINITY), max[0]);
+    v_store(best, v_max(max[0], max[1]));
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) best[l] = best[l] > best[l + half] ? best[l] : best[l + half];
     return best[0];
 }
 
 static FNN_INLINE double scalar_exp(double x) { return w_first(w_exp(w_set1(x))); }
+/* e^(a - b) for a <= b; what the difference loses to rounding is put back. */
+static double exp_of_difference(double a, double b)
+{
+    const double d = a - b, back = d - a, e = scalar_exp(d);
+    return d > EXP_LOW ? e + e * ((a - (d - back)) - (b + back)) : 0;
+}
 static FNN_INLINE double scalar_log1p(double x) { return w_first(w_log1p(w_set1(x))); }
 
-/* e^d with d = x - m <= 0. float32 subtracts in float64, where hardly a bit is lost; for float64 the rounding error of
- * the difference, which e^d would magnify |d| times, is put back, except where d is far below the range of e^d. */
-static FNN_INLINE W w_exp_shifted(W d, FNN_UNUSED W x, FNN_UNUSED W m)
+/* The exponentials of a row, while they are being summed and when they are. */
+typedef struct {
+    double max;            /* so far */
+    double rest;           /* sum_j e^(x_j - max) without those that largest counts; in the end without one maximum */
+    double largest;        /* of those that equal max, how many rest leaves out */
+    int64_t block;         /* length of a block */
+    T maxima[SOFT_BLOCKS]; /* that the blocks were shifted by */
+} exponentials;
+
+enum { ROW_VECTORS = FNN_ROW_LANES / VL, PLAIN = 0, WITH_MAX = 1, HUGE_ROW = 2 };
+
+/* One number for each lane, of which `left` exist: e^(x_j - m) 2^EXP_SCALE, rounded to T, is added to part and goes to e
+ * unless that is NULL. The difference is exact, as e^d would magnify its rounding error |d| times. WITH_MAX counts those
+ * that equal m in largest and leaves them out of part. Unless numbers are HUGE, it suffices to clamp x. */
+static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int kind, V *part, V *largest)
 {
-    W e = w_exp(d);
-#if FNN_DTYPE == 64
-    W m_rounded = w_sub(x, d), x_rounded = w_add(d, m_rounded);
-    W low = w_add(w_sub(x, x_rounded), w_sub(m_rounded, m));
-    e = w_madd(w_select(w_lt(w_set1(-1000), d), low, w_set1(0)), e, e);
-#endif
-    return e;
+    FNN_UNROLL(16)
+    for (int v = 0; v < ROW_VECTORS; v++, left -= VL) {
+        V xv = v_load_upto(x + v * VL, left, -INFINITY);
+        pair d = v_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + EXP_LOWEST), xv), v_set1(m));
+        VM is_max = v_eq(d.hi, v_set1(0));
+        if (kind & HUGE_ROW) d = v_at_least(EXP_LOWEST, d);
+        V value = v_exp_scaled_rounded(d.hi, &d.lo);
+        if (kind & WITH_MAX) largest[v] = v_add(largest[v], v_select(is_max, v_set1(1), v_set1(0)));
+        part[v] = v_add(part[v], kind & WITH_MAX ? v_select(is_max, v_set1(0), value) : value);
+        if (e) v_store_upto(e + v * VL, value, left);
+    }
 }
 
-/* Returns rest = sum_j e^(x_j - m) - 1; writes e^(x_j - m), rounded to T, unless e is NULL. e may be x. */
-static double exp_row(T *e, const T *x, int64_t n, double m)
+/* At most SUMMED numbers. */
+static FNN_INLINE void exp_part(exponentials *s, lanes *sum, T *e, const T *x, int64_t n, T m, const int kind)
 {
-    lanes sum = lanes_zero(), largest = lanes_zero();
-    for (int64_t i = 0; i < n; i += FNN_ROW_LANES) {
-        FNN_UNROLL(16)
-        for (int v = 0; v < FNN_ROW_LANES; v += VL) {
-            V xv = v_load_upto(x + i + v, n - i - v, -INFINITY);
-            W part[V_PARTS];
-            for (int h = 0; h < V_PARTS; h++) {
-                W xw = v_widen(xv, h), d = w_sub(xw, w_set1(m));
-                WM is_max = w_eq(d, w_set1(0));
-                part[h] = w_exp_shifted(d, xw, w_set1(m));
-                lanes_add(&sum, v, h, w_select(is_max, w_set1(0), part[h]));
-                lanes_add(&largest, v, h, w_select(is_max, w_set1(1), w_set1(0)));
-            }
-            if (e) v_store_upto(e + i + v, v_narrow(part), n - i - v);
+    V part[ROW_VECTORS], largest[ROW_VECTORS];
+    int64_t i = 0;
+    for (int v = 0; v < ROW_VECTORS; v++) part[v] = largest[v] = v_set1(0);
+    for (; i + FNN_ROW_LANES <= n; i += FNN_ROW_LANES)
+        exp_lanes(e ? e + i : NULL, x + i, FNN_ROW_LANES, m, kind, part, largest);
+    if (i < n) exp_lanes(e ? e + i : NULL, x + i, n - i, m, kind, part, largest);
+    for (int v = 0; v < ROW_VECTORS; v++)
+        for (int h = 0; h < V_PARTS; h++) lanes_add(sum, v * VL, h, v_widen(part[v], h));
+    if (kind & WITH_MAX) {
+        T count[VL];
+        for (int v = 1; v < ROW_VECTORS; v++) largest[0] = v_add(largest[0], largest[v]);
+        v_store(count, largest[0]);
+        for (int half = VL / 2; half > 0; half /= 2)
+            for (int l = 0; l < half; l++) count[l] += count[l + half];
+        s->largest = count[0];
+    }
+}
+
+static int contains(const T *x, int64_t n, T m)
+{
+    int found = 0;
+    for (int64_t i = 0; i < n; i += VL) found |= v_any(v_eq(v_load_upto(x + i, n - i, -INFINITY), v_set1(m)));
+    return found;
+}
+
+/* One block, which reaches m for the first time or not: then nothing is left out. */
+static FNN_INLINE void exp_block(exponentials *s, T *e, const T *x, int64_t n, T m, int first, const int kind)
+{
+    lanes sum = lanes_zero();
+    for (int64_t i = 0; i < n; i += SUMMED) {
+        const int64_t left = n - i < SUMMED ? n - i : SUMMED;
+        if (first && contains(x + i, left, m)) {
+            exp_part(s, &sum, e ? e + i : NULL, x + i, left, m, kind | WITH_MAX);
+            first = 0;
+        } else {
+            exp_part(s, &sum, e ? e + i : NULL, x + i, left, m, kind);
         }
     }
-    return lanes_total(&sum) + (lanes_total(&largest) - 1);
+    s->rest += lanes_total(&sum) * EXP_DOWN;
 }
 
-/* y = a x for a row, in wide lanes. */
-static void scale_row(T *y, const T *x, int64_t n, double a)
+/* The exponentials of a row in one pass over memory: a block is shifted by the largest number so far, or by 0 while all
+ * are -inf. e may be x. */
+static void exp_row(exponentials *s, T *e, const T *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += VL) {
-        V xv = v_load_upto(x + i, n - i, 0);
-        W part[V_PARTS];
-        for (int h = 0; h < V_PARTS; h++) part[h] = w_mul(v_widen(xv, h), w_set1(a));
-        v_store_upto(y + i, v_narrow(part), n - i);
+    s->max = -INFINITY;
+    s->rest = s->largest = 0;
+    s->block = SOFT_BLOCK;
+    while (s->block * SOFT_BLOCKS < n) s->block *= 2;
+    for (int64_t i = 0; i < n; i += s->block) {
+        const int64_t length = n - i < s->block ? n - i : s->block;
+        const T m = row_max(x + i, length);
+        const int first = m > s->max;
+        if (first) {
+            if (i > 0) s->rest = (s->rest + s->largest) * exp_of_difference(s->max, m);
+            s->max = m;
+            s->largest = 0;
+        }
+        s->maxima[i / s->block] = (T)s->max;
+        const T shift = s->max == -INFINITY ? 0 : (T)s->max;
+        if (fabs(s->max) < 0x1p23)
+            exp_block(s, e ? e + i : NULL, x + i, length, shift, first, PLAIN);
+        else
+            exp_block(s, e ? e + i : NULL, x + i, length, shift, first, HUGE_ROW);
+    }
+    s->rest = s->max == -INFINITY ? NAN : s->rest + (s->largest - 1);
+}
+
+/* Times 2^-EXP_SCALE it makes e^(x_j - max) of the exponentials in block b. */
+static double block_factor(const exponentials *s, int64_t b)
+{
+    return s->maxima[b] == s->max ? 1 : exp_of_difference(s->maxima[b], s->max);
+}
+
+/* y_j = a e^(x_j - max), from the exponentials in y */
+static void scale_row(T *y, int64_t n, double a, const exponentials *s)
+{
+    for (int64_t i = 0; i < n; i += s->block) {
+        const int64_t end = n - i < s->block ? n : i + s->block;
+        const pair factor = v_constant(a * block_factor(s, i / s->block));
+        for (int64_t j = i; j < end; j += VL) {
+            V e = v_load_upto(y + j, end - j, 0);
+            e = v_mul(v_fma(e, factor.hi, v_mul(e, factor.lo)), v_set1(EXP_DOWN));
+            v_store_upto(y + j, e, end - j);
+        }
     }
 }
 
@@ -77,8 +168,9 @@ static void FNN(softmax_forward)(void *y_, const void *x_, int64_t batch, int64_
     T *y = y_;
     const T *x = x_;
     for (int64_t i = 0; i < batch; i++, x += classes, y += classes) {
-        double rest = exp_row(y, x, classes, row_max(x, classes));
-        scale_row(y, y, classes, 1 / (1 + rest));
+        exponentials s;
+        exp_row(&s, y, x, classes);
+        scale_row(y, classes, 1 / (1 + s.rest), &s);
     }
 }
 
@@ -88,7 +180,9 @@ static void FNN(log_softmax_forward)(void *y_, const void *x_, int64_t batch, in
     T *y = y_;
     const T *x = x_;
     for (int64_t i = 0; i < batch; i++, x += classes, y += classes) {
-        double m = row_max(x, classes), log_sum = scalar_log1p(exp_row(NULL, x, classes, m));
+        exponentials s;
+        exp_row(&s, NULL, x, classes);
+        const double m = s.max, log_sum = scalar_log1p(s.rest);
         for (int64_t j = 0; j < classes; j += VL) {
             V xv = v_load_upto(x + j, classes - j, 0);
             W part[V_PARTS];
@@ -185,43 +279,63 @@ static double soft_cost(const soft_target *t, const T *x, int64_t n, double m)
     return lanes_total(&cost);
 }
 
-/* dlogits_j = scale (Q e_j / S - q_j) over a row, from e_j in dlogits, without the spike. */
-static void soft_gradient(T *dlogits, const soft_target *t, int64_t n, double softmax_scale, double scale)
+/* dlogits_j = scale (Q e_j / S - q_j) over a row, from the exponentials in dlogits, without the spike. */
+static void soft_gradient(T *dlogits, const soft_target *t, int64_t n, double softmax_scale, double scale,
+                          const exponentials *s)
 {
-    for (int64_t j = 0; j < n; j += VL) {
-        V e = v_load_upto(dlogits + j, n - j, 0);
-        W part[V_PARTS];
-        for (int h = 0; h < V_PARTS; h++)
-            part[h] = w_sub(w_mul(v_widen(e, h), w_set1(softmax_scale)), w_mul(soft_q(t, j, n - j, h), w_set1(scale)));
-        v_store_upto(dlogits + j, v_narrow(part), n - j);
+    for (int64_t i = 0; i < n; i += s->block) {
+        const int64_t end = n - i < s->block ? n : i + s->block;
+        const W factor = w_set1(softmax_scale * block_factor(s, i / s->block));
+        for (int64_t j = i; j < end; j += VL) {
+            V e = v_load_upto(dlogits + j, end - j, 0);
+            W part[V_PARTS];
+            for (int h = 0; h < V_PARTS; h++)
+                part[h] = w_sub(w_mul(w_mul(v_widen(e, h), w_set1(EXP_DOWN)), factor),
+                                w_mul(soft_q(t, j, end - j, h), w_set1(scale)));
+            v_store_upto(dlogits + j, v_narrow(part), end - j);
+        }
     }
 }
 
-/* Loss of one row; dlogits, unless NULL, receives its gradient times scale. label < 0 where there is no spike. */
-static double cross_entropy_row(T *dlogits, const T *x, int64_t n, const soft_target *t, int64_t label, double scale)
-{
-    const double m = row_max(x, n);
-    const int smooth = t->floor != 0 || t->probabilities;
-    const double below = label < 0 ? 0 : m - x[label]; /* read before dlogits, which may be x, is written */
-    const double spike = label < 0 ? 0 : t->keep * (t->class_weight ? t->class_weight[label] : 1);
-    const double q_label =
-        label < 0 || !smooth ? spike : spike + t->floor * (t->class_weight ? t->class_weight[label] : 1);
-    const double total = spike + (smooth ? soft_total(t, n) : 0);
-    double cost = spike == 0 ? 0 : spike * below;
-    if (smooth) cost += soft_cost(t, x, n, m);
+/* A row on its way to loss and gradient: the loss is cost + total log1p(e.rest). */
+typedef struct {
+    soft_target target;
+    int64_t label;                /* < 0 where there is no spike */
+    double spike, q_label, total; /* its share of q at the label, all of q there, sum_j q_j */
+    double cost;
+    exponentials e;
+} loss_row_state;
 
-    const double rest = exp_row(dlogits, x, n, m), sum = 1 + rest;
-    if (dlogits) {
-        if (smooth)
-            soft_gradient(dlogits, t, n, total / sum * scale, scale);
-        else
-            scale_row(dlogits, dlogits, n, total / sum * scale);
-        if (label >= 0) { /* Q e / S - q = ((Q - q) e + q (e - S)) / S, and e - S = (e - 1) - rest does not cancel */
-            double e = scalar_exp(-below);
-            dlogits[label] = (T)(((total - q_label) * e + q_label * ((e - 1) - rest)) / sum * scale);
-        }
+/* x is read for the last time: dlogits, unless NULL, may be x and receives the exponentials. */
+static void start_loss(loss_row_state *s, T *dlogits, const T *x, int64_t n, const soft_target *t, int64_t label)
+{
+    const int smooth = t->floor != 0 || t->probabilities;
+    const double weight = label < 0         ? 0
+                          : t->class_weight ? t->class_weight[label]
+                                            : 1,
+                 x_label = label < 0 ? 0 : x[label];
+    s->target = *t;
+    s->label = label;
+    s->spike = weight * t->keep;
+    s->q_label = s->spike + weight * t->floor;
+    s->total = s->spike + (smooth ? soft_total(t, n) : 0);
+    s->cost = smooth ? soft_cost(t, x, n, row_max(x, n)) : 0;
+    exp_row(&s->e, dlogits, x, n);
+    if (s->spike != 0) s->cost += s->spike * (s->e.max - x_label);
+}
+
+/* scale times the gradient, from the exponentials in dlogits */
+static void finish_gradient(T *dlogits, const loss_row_state *s, int64_t n, double scale)
+{
+    const double unit = scale / (1 + s->e.rest), label = s->label < 0 ? 0 : dlogits[s->label];
+    if (s->target.floor != 0 || s->target.probabilities)
+        soft_gradient(dlogits, &s->target, n, s->total * unit, scale, &s->e);
+    else
+        scale_row(dlogits, n, s->total * unit, &s->e);
+    if (s->label >= 0) { /* Q e / S - q = ((Q - q) e + q (e - S)) / S, and e - S = (e - 1) - rest does not cancel */
+        const double e = label * EXP_DOWN * block_factor(&s->e, s->label / s->e.block);
+        dlogits[s->label] = (T)(((s->total - s->q_label) * e + s->q_label * ((e - 1) - s->e.rest)) * unit);
     }
-    return cost + total * scalar_log1p(rest);
 }
 
 /* The weight of row i in the mean: its sample weight and, for labels, its class weight; 0 where it is ignored. */
@@ -233,6 +347,8 @@ static double row_weight(const fnn_target *t, int64_t i)
     if (t->labels[i] == t->ignore_index) return 0;
     return class_weight ? w * class_weight[t->labels[i]] : w;
 }
+
+enum { LOSS_ROWS = 16 };
 
 static int FNN(cross_entropy)(double *total, void *losses_, void *dlogits_, int64_t *bad_row, const void *logits_,
                               const fnn_target *target, int mean, int64_t batch, int64_t classes)
@@ -248,20 +364,32 @@ static int FNN(cross_entropy)(double *total, void *losses_, void *dlogits_, int6
     double weights = 0, sum = 0;
     for (int64_t i = 0; mean && i < batch; i++) weights += row_weight(target, i);
     const double scale = mean ? 1 / weights : 1;
-    soft_target t = {target->class_weight, target->probabilities, 1 - target->label_smoothing,
+    const T *const probabilities = target->probabilities;
+    soft_target t = {target->class_weight, probabilities, 1 - target->label_smoothing,
                      target->label_smoothing / (double)classes};
-    for (int64_t i = 0; i < batch; i++) {
-        T *gradient = dlogits ? dlogits + i * classes : NULL;
-        double loss = 0, w = sample_weight ? sample_weight[i] : 1;
-        if (labels && labels[i] == target->ignore_index) {
-            for (int64_t j = 0; gradient && j < classes; j++) gradient[j] = 0;
-        } else {
-            loss =
-                w * cross_entropy_row(gradient, logits + i * classes, classes, &t, labels ? labels[i] : -1, w * scale);
+    /* Several rows a step, as far as they stay in L1: the chains of operations of one overlap with the next one's. */
+    const int64_t step = classes < SOFT_BLOCK / LOSS_ROWS ? LOSS_ROWS : classes < SOFT_BLOCK ? SOFT_BLOCK / classes : 1;
+    for (int64_t first = 0, rows; first < batch; first += rows) {
+        loss_row_state row[LOSS_ROWS];
+        double rest[LOSS_ROWS] = {0}, logarithm[LOSS_ROWS];
+        rows = batch - first < step ? batch - first : step;
+        for (int64_t r = 0, i = first; r < rows; r++, i++) {
+            const int64_t label = labels ? labels[i] : -1;
+            if (labels && label == target->ignore_index) continue;
+            if (probabilities) t.probabilities = probabilities + i * classes;
+            start_loss(row + r, dlogits ? dlogits + i * classes : NULL, logits + i * classes, classes, &t, label);
+            rest[r] = row[r].e.rest;
         }
-        if (losses) losses[i] = (T)loss;
-        sum += loss;
-        if (t.probabilities) t.probabilities += classes;
+        for (int64_t r = 0; r < rows; r += WL) w_store(logarithm + r, w_log1p(w_load(rest + r)));
+        for (int64_t r = 0, i = first; r < rows; r++, i++) {
+            const int ignored = labels && labels[i] == target->ignore_index;
+            const double w = sample_weight ? sample_weight[i] : 1;
+            const double loss = ignored ? 0 : w * (row[r].cost + row[r].total * logarithm[r]);
+            if (losses) losses[i] = (T)loss;
+            sum += loss;
+            if (dlogits && ignored) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
+            if (dlogits && !ignored) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
+        }
     }
     *total = sum * scale;
     return FNN_OK;

@@ -290,6 +290,13 @@ static FNN_INLINE pair v_minus(V a, pair b)
     return (pair){hi, v_sub(v_sub(v_sub(a, hi), b.hi), b.lo)};
 }
 
+/* a - b of any two numbers */
+static FNN_INLINE pair v_difference(V a, V b)
+{
+    V hi = v_sub(a, b), back = v_sub(hi, a);
+    return (pair){hi, v_sub(v_sub(a, v_sub(hi, back)), v_add(b, back))};
+}
+
 /* a b */
 static FNN_INLINE pair v_times(V a, pair b)
 {
@@ -368,6 +375,13 @@ static FNN_INLINE pair v_exp_scaled(V x, const V *low)
 }
 static FNN_INLINE pair v_unscaled(pair a) { return v_scaled(v_set1(EXP_DOWN), a); }
 static FNN_INLINE V v_rounded_unscaled(pair a) { return v_mul(v_add(a.hi, a.lo), v_set1(EXP_DOWN)); }
+
+/* The same rounded to T, with an error of 0.8 ulp. */
+static FNN_INLINE V v_exp_scaled_rounded(V x, const V *low)
+{
+    V s, r = v_reduce(x, low, -1, EXP_SCALE, &s), expm1 = v_madd(v_mul(r, r), V_POLY(r, exp_poly), r);
+    return v_madd(s, expm1, s);
+}
 
 /* e^x = e / t for EXP_LOWEST <= x <= 0 with t a power of two, both scaled by 2^-EXP_SCALE: all normal numbers, and so
  * are e + t and its reciprocal. */
