@@ -17,7 +17,7 @@
  *    saves     Y when NAME_dy exists (backward then takes y); P when it exists and holds for parameters >= 0 (with a
  *              negative slope y does not tell the sign of x); else X
  *    ulp       bound on the error in ulp: float32 forward, backward from x; float64 forward, backward from x. Default
- *              parameters, gradient 1. INFINITY: near a root of f' float64 cancels; absolutely it is within 4 epsilon.
+ *              parameters, gradient 1.
  *    domain    of x, where the bounds hold
  *    params    name, default, which values are accepted
  */
@@ -48,13 +48,13 @@ enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
     ROW(logsigmoid,  "LogSigmoid", X,     ULP(1, 0.85, 1, 1),             REALS,  NO_PARAMS)                                        \
     ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, ANY})                              \
     ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                                        \
-    ROW(silu,        "SiLU",       X,     ULP(0.95, 0.51, 1, INFINITY),   REALS,  NO_PARAMS)                                        \
-    ROW(gelu,        "GELU",       X,     ULP(0.51, 0.6, 20, INFINITY),   REALS,  NO_PARAMS)                                        \
-    ROW(gelu_tanh,   "GELUTanh",   X,     ULP(0.51, 0.6, 3, INFINITY),    REALS,  NO_PARAMS)                                        \
-    ROW(mish,        "Mish",       X,     ULP(0.51, 0.6, 4, INFINITY),    REALS,  NO_PARAMS)                                        \
+    ROW(silu,        "SiLU",       X,     ULP(0.95, 0.95, 1, 1),          REALS,  NO_PARAMS)                                        \
+    ROW(gelu,        "GELU",       X,     ULP(0.51, 0.75, 2, 2),          REALS,  NO_PARAMS)                                        \
+    ROW(gelu_tanh,   "GELUTanh",   X,     ULP(1, 1, 2, 2),                REALS,  NO_PARAMS)                                        \
+    ROW(mish,        "Mish",       X,     ULP(0.95, 0.95, 1, 1),          REALS,  NO_PARAMS)                                        \
     ROW(selu,        "SELU",       Y,     ULP(1, 0.85, 1.5, 1),           REALS,  NO_PARAMS)                                        \
     ROW(softsign,    "Softsign",   X,     ULP(0.51, 0.9, 0.51, 1),        REALS,  NO_PARAMS)                                        \
-    ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.51, 1.35, 5, 2),          REALS,  NO_PARAMS)                                        \
+    ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.95, 1.4, 1, 2),           REALS,  NO_PARAMS)                                        \
     ROW(softshrink,  "Softshrink", Y,     ULP(0.5, 0, 0.5, 0),            REALS,  {"lambd", 0.5, NONNEGATIVE})                      \
     ROW(threshold,   "Threshold",  X,     ULP(0, 0, 0, 0),                REALS,  {"threshold", 1.0, ANY}, {"value", 0.0, ANY})     \
     ROW(relu6,       "ReLU6",      Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
@@ -203,128 +203,163 @@ NARROW(hardshrink_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), v_abs(x)), x); }
 NARROW(square) { return v_mul(x, x); }
 NARROW(square_dx) { return v_add(x, x); }
 
-/* silu(x) = x sigmoid(x) = x e / (1 + e) with e = e^x where x < 0, x / (1 + e) with e = e^-x else. Below -760 it is 0
- * and the clamp keeps inf * 0 away. */
+/* f(x) = x sigmoid(u(x)) where u has the sign of x, given a = -|u| and x within [EXP_LOWEST, SATURATED]: x e / (1 + e) with
+ * e = e^a where x < 0, x / (1 + e) else. The numerator is scaled, so that neither tiny nor far x make it subnormal. */
+static FNN_INLINE V v_gated(V x, V a, const V *low)
+{
+    const V up = v_set1(1 / (EXP_DOWN * EXP_DOWN)), down = v_set1(EXP_DOWN * EXP_DOWN);
+    V t;
+    pair e = v_exp_ratio(a, low, &t), n = v_select_pair_sign(x, e, (pair){t, v_set1(0)});
+    return v_mul(v_quotient(v_times(v_mul(x, up), n), v_plus(t, e)), down);
+}
+/* f' of the same, given x u'(x): (1 + e + x u') e / (1 + e)^2 where x < 0, (1 + e + x u' e) / (1 + e)^2 else */
+static FNN_INLINE V v_gated_dx(V x, V a, const V *low, pair xdu)
+{
+    const V one = v_set1(1), zero = v_set1(0);
+    pair scaled = v_exp_scaled(a, low), e = v_unscaled(scaled), d = v_plus(one, e);
+    pair n = v_sum(d, v_select_pair_sign(x, xdu, v_product(xdu, e)));
+    n = v_product(n, v_select_pair_sign(x, scaled, (pair){v_set1(1 / EXP_DOWN), zero}));
+    return v_mul(v_quotient(n, v_product(d, d)), v_set1(EXP_DOWN));
+}
+
+/* Near the root of a derivative its expansion, else what `far` says. */
+#define V_NEAR_ROOT(x, name, far) v_near_root(x, name##_root, V_POLY_PAIR(v_distance(x, name##_root), name##_root), far)
+static FNN_INLINE pair v_distance(V x, const T *root)
+{
+    return v_sum((pair){v_sub(x, v_set1(root[0])), v_set1(0)}, (pair){v_set1(-root[1]), v_set1(0)});
+}
+static FNN_INLINE V v_near_root(V x, const T *root, pair slope, V far)
+{
+    const pair distance = v_distance(x, root);
+    return v_select(v_lt(v_abs(distance.hi), v_set1(ROOT_RADIUS)), v_rounded_product(distance, slope), far);
+}
+
+/* silu(x) = x sigmoid(x) */
 NARROW(silu)
 {
-    const V up = v_set1(1 / (EXP_DOWN * EXP_DOWN)), down = v_set1(EXP_DOWN * EXP_DOWN); /* n is scaled, x may be tiny */
-    V t, c = v_min(v_set1(SATURATED), v_max(v_set1(EXP_LOWEST), x));
-    pair e = v_exp_ratio(v_neg_abs(c), NULL, &t), n = {v_select_sign(x, e.hi, t), v_select_sign(x, e.lo, v_set1(0))};
-    V y = v_mul(v_quotient(v_times(v_mul(c, up), n), v_plus(t, e)), down);
-    return v_select(v_lt(v_set1(SATURATED), x), x, y);
+    V c = v_min(v_set1(SATURATED), v_max(v_set1(EXP_LOWEST), x));
+    return v_select(v_lt(v_set1(SATURATED), x), x, v_gated(c, v_neg_abs(c), NULL));
 }
-/* f' of f(x) = x sigmoid(u(x)), with e = e^-|u| and xdu = x u'(x): (1 + e + xdu) e / (1 + e)^2 where x < 0,
- * (1 + e + xdu e) / (1 + e)^2 else */
-static FNN_INLINE W w_gated_dx(WM negative, W e, W xdu)
+NARROW(silu_dx)
 {
-    W d = w_add(w_set1(1), e), n = w_add(d, w_mul(xdu, w_select(negative, w_set1(1), e)));
-    return w_div(w_mul(n, w_select(negative, e, w_set1(1))), w_mul(d, d));
-}
-/* silu'(x) = sigmoid(x) (1 + x sigmoid(-x)) */
-WIDE(silu_dx)
-{
-    W c = w_min(w_set1(760), w_max(w_set1(-760), x));
-    return w_gated_dx(w_lt(x, w_set1(0)), w_exp_full(w_neg_abs(c)), c);
+    V c = v_min(v_set1(-EXP_LOWEST), v_max(v_set1(EXP_LOWEST), x));
+    return V_NEAR_ROOT(x, silu, v_gated_dx(c, v_neg_abs(c), NULL, (pair){c, v_set1(0)}));
 }
 
-/* gelu(x) = x Phi(x) with Phi the normal distribution: x Q(|x|) where x < 0, x - x Q(x) else. Q(a) = Phi(-a) =
- * e^(-a^2 / 2) R(a) keeps the tail's digits. Beyond |x| = GAUSS_LIMIT it is 0 and the clamp keeps inf * 0 away. */
-WIDE(gelu)
+/* Q(a) e^(a^2 / 2) for 0 <= a <= GAUSS_LIMIT, where Q(a) = Phi(-a) is the tail of the normal distribution */
+static FNN_INLINE extended e_gauss_tail(W a)
 {
-    W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
-    W xq = w_gauss_times(a, w_mul(w_copysign(a, x), w_gauss_tail(a)));
-    return w_copysign(w_select(w_lt(x, w_set1(0)), xq, w_sub(x, xq)), x); /* for -0: -0 - -0 is 0 */
+    const extended four = e_from(w_set1(4)), x = e_from(a);
+    return E_POLY(e_div(e_sub(x, four), e_add(x, four)), gauss);
+}
+/* gelu(x) = x Phi(x): -a Q(a) where x < 0, x - a Q(a) else, with a = |x|; scaled by 1 / E_DOWN where x < 0 */
+EXTENDED(gelu_near)
+{
+    W a = w_abs(x), scale = w_select_sign(x, w_set1(1), w_set1(E_DOWN));
+    extended aq = e_mul(e_mul(e_from(a), e_gauss_tail(a)), e_gauss(a));
+    return e_sub(e_from(w_max(w_set1(0), x)), e_mul(aq, e_from(scale)));
+}
+NARROW(gelu)
+{
+    V limit = v_set1(GAUSS_LIMIT), y = gelu_near_v(v_min(limit, v_max(v_neg(limit), x)), p);
+    y = v_copysign(v_mul(y, v_select_sign(x, v_set1(E_DOWN), v_set1(1))), x); /* for -0 */
+    return v_select(v_lt(limit, x), x, y);
 }
 /* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): e (R(a) - a / sqrt(2 pi)) where x < 0, 1 minus it
- * else */
-WIDE(gelu_dx)
+ * else, with a = |x| and R(a) = Q(a) / e */
+EXTENDED(gelu_near_dx)
 {
-    W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
-    W bracket = w_madd(a, w_set1(-0x1.9884533d43651p-2), w_gauss_tail_full(a));
-    W d = w_gauss_times_full(a, bracket);
-    return w_select(w_lt(x, w_set1(0)), d, w_sub(w_set1(1), d));
+    W a = w_abs(x);
+    const extended phi0 = e_exactly(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56), one = e_from(w_set1(1));
+    const extended d = e_mul(e_sub(e_gauss_tail(a), e_mul(e_from(a), phi0)), e_gauss(a));
+    return e_select_sign(x, d, e_sub(one, e_mul(d, e_from(w_set1(E_DOWN)))));
+}
+NARROW(gelu_dx)
+{
+    V limit = v_set1(GAUSS_LIMIT), d = gelu_near_dx_v(v_min(limit, v_max(v_neg(limit), x)), p);
+    return V_NEAR_ROOT(x, gelu, v_mul(d, v_select_sign(x, v_set1(E_DOWN), v_set1(1))));
 }
 
-/* gelu_tanh(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x sigmoid(u) with u = x (c + d x^2); returns u,
- * x u'(x) = x (c + 3 d x^2), and what u lost to rounding: for float64, where e^u multiplies it by up to 745 */
-static FNN_INLINE W w_gelu_tanh_u(W x, W *xdu, W *low)
+/* gelu_tanh(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x sigmoid(u) with u = x (c + d x^2) */
+static FNN_INLINE pair v_gelu_tanh_u(V x, pair *xdu)
 {
-    const W c = w_set1(0x1.9884533d43651p0), d = w_set1(0x1.2444f2a4d8b4bp-4);
-    W x2 = w_mul(x, x), t = w_madd(d, x2, c), u = w_mul(x, t);
-    *xdu = w_mul(x, w_madd(w_mul(w_set1(3), d), x2, c));
-    *low = w_set1(0);
-#if FNN_DTYPE == 64
-    W p = w_mul(d, x2), p_low = w_madd(d, w_fma(x, x, w_neg(x2)), w_fma(d, x2, w_neg(p)));
-    p_low = w_add(p_low, w_madd(x2, w_set1(-0x1.6c843a29d1c70p-61), w_set1(-0x1.cbc0d30ebfd15p-54))); /* of d and c */
-    t = w_add(c, p);
-    W back = w_sub(t, c), t_low = w_add(w_sub(c, w_sub(t, back)), w_sub(p, back));
-    u = w_mul(x, t);
-    *low = w_madd(x, w_add(t_low, p_low), w_fma(x, t, w_neg(u)));
-#endif
-    return u;
+    const pair c = v_exactly(0x1.9884533d43651p0, -0x1.cbc0d30ebfd15p-54), three = {v_set1(3), v_set1(0)};
+    const pair d = v_exactly(0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61);
+    const V x2 = v_mul(x, x);
+    pair cubic = v_product(d, (pair){x2, v_fms(x, x, x2)});
+    if (xdu) *xdu = v_times(x, v_sum(c, v_product(three, cubic)));
+    return v_times(x, v_sum(c, cubic));
 }
-/* Beyond 30 as silu beyond 760. */
-WIDE(gelu_tanh)
+NARROW(gelu_tanh)
 {
-    W xe, xdu, low, c = w_max(w_set1(-30), x), u = w_gelu_tanh_u(c, &xdu, &low);
-    W e = w_exp_and_times(w_neg_abs(u), w_madd(c, low, c), &xe);
-    return w_div(w_select(w_lt(x, w_set1(0)), xe, c), w_add(w_set1(1), e));
+    V c = v_min(v_set1(GELU_TANH_SATURATED), v_max(v_set1(GELU_TANH_LOWEST), x));
+    pair a = v_neg_abs_pair(v_gelu_tanh_u(c, NULL));
+    return v_select(v_lt(v_set1(GELU_TANH_SATURATED), x), x, v_gated(c, a.hi, &a.lo));
 }
-WIDE(gelu_tanh_dx)
+NARROW(gelu_tanh_dx)
 {
-    W xdu, low, u = w_gelu_tanh_u(w_min(w_set1(30), w_max(w_set1(-30), x)), &xdu, &low);
-    WM negative = w_lt(x, w_set1(0));
-    W e = w_exp_full(w_neg_abs(u));
-    return w_gated_dx(negative, w_madd(e, w_select(negative, low, w_neg(low)), e), xdu);
+    V c = v_min(v_set1(-GELU_TANH_LOWEST), v_max(v_set1(GELU_TANH_LOWEST), x));
+    pair xdu, a = v_neg_abs_pair(v_gelu_tanh_u(c, &xdu));
+    return V_NEAR_ROOT(x, gelu_tanh, v_gated_dx(c, a.hi, &a.lo, xdu));
 }
 
-/* mish(x) = x tanh(log(1 + e^x)) = x n / d. With e = e^x where x < 0: n = e (e + 2), d = n + 2; with e = e^-x else:
- * n = 1 + 2 e, d = n + 2 e^2 */
-static FNN_INLINE void w_mish_parts(WM negative, W e, W *n, W *d)
+/* mish(x) = x tanh(log(1 + e^x)) = x n / d. With e = e^x where x < 0: n = e (2 + e), d = n + 2; with e = e^-x else:
+ * n = 1 + 2 e, d = n + 2 e^2. n is scaled. */
+typedef struct {
+    pair scaled, e, m, n, d; /* e^-|x| scaled and not, 2 + e or 1 + 2 e, n and d */
+} mish_parts;
+static FNN_INLINE mish_parts v_mish_parts(V x)
 {
-    W pair = w_madd(w_set1(2), e, w_select(negative, w_mul(e, e), w_set1(1)));
-    *n = pair;
-    *d = w_add(pair, w_select(negative, w_set1(2), w_mul(w_set1(2), w_mul(e, e))));
+    const pair one = {v_set1(1), v_set1(0)}, two = {v_set1(2), v_set1(0)};
+    mish_parts p;
+    p.scaled = v_exp_scaled(v_neg_abs_exp(x), NULL);
+    p.e = v_unscaled(p.scaled);
+    p.m = v_sum(v_select_pair_sign(x, two, one), v_select_pair_sign(x, p.e, v_scaled(v_set1(2), p.e)));
+    p.n = v_product(p.m, v_select_pair_sign(x, p.scaled, v_scaled(v_set1(1 / EXP_DOWN), one)));
+    p.d = v_sum(v_unscaled(p.n), v_select_pair_sign(x, two, v_scaled(v_set1(2), v_product(p.e, p.e))));
+    return p;
 }
-WIDE(mish)
+NARROW(mish)
 {
-    WM negative = w_lt(x, w_set1(0));
-    W n, d, xe, c = w_max(w_set1(-760), x), e = w_exp_and_times(w_neg_abs(c), c, &xe);
-    w_mish_parts(negative, e, &n, &d);
-    return w_div(w_select(negative, w_mul(xe, w_add(e, w_set1(2))), w_mul(c, n)), d);
+    V c = v_min(v_set1(SATURATED), v_max(v_set1(EXP_LOWEST), x));
+    mish_parts m = v_mish_parts(c);
+    return v_select(v_lt(v_set1(SATURATED), x), x, v_mul(v_quotient(v_times(c, m.n), m.d), v_set1(EXP_DOWN)));
 }
-/* mish'(x) = e ((e + 2) d + 4 x (1 + e)) / d^2 where x < 0, (n d + 4 x e^2 (1 + e)) / d^2 else. The float32 nearest the
- * root, -1.1924312, needs the exact fma. */
-WIDE(mish_dx)
+/* mish'(x) = e ((2 + e) d + 4 x (1 + e)) / d^2 where x < 0, ((1 + 2 e) d + 4 x e^2 (1 + e)) / d^2 else */
+NARROW(mish_dx)
 {
-    WM negative = w_lt(x, w_set1(0));
-    W n, d, c = w_min(w_set1(760), w_max(w_set1(-760), x)), e = w_exp_full(w_neg_abs(c));
-    w_mish_parts(negative, e, &n, &d);
-    W slope = w_mul(w_mul(w_set1(4), c), w_add(w_set1(1), e));
-    W low = w_mul(e, w_fma(w_add(e, w_set1(2)), d, slope)), high = w_madd(n, d, w_mul(slope, w_mul(e, e)));
-    return w_div(w_select(negative, low, high), w_mul(d, d));
+    const pair one = {v_set1(1), v_set1(0)};
+    V c = v_min(v_set1(-EXP_LOWEST), v_max(v_set1(EXP_LOWEST), x));
+    mish_parts m = v_mish_parts(c);
+    pair slope = v_times(v_mul(v_set1(4), c), v_plus(v_set1(1), m.e));
+    slope = v_product(slope, v_select_pair_sign(x, one, v_product(m.e, m.e)));
+    pair n = v_sum(v_product(m.m, m.d), slope);
+    n = v_product(n, v_select_pair_sign(x, m.scaled, v_scaled(v_set1(1 / EXP_DOWN), one)));
+    return V_NEAR_ROOT(x, mish, v_mul(v_quotient(n, v_product(m.d, m.d)), v_set1(EXP_DOWN)));
 }
 
 /* selu(x) = scale (x < 0 ? alpha (e^x - 1) : x), Klambauer et al. (2017) */
 #define SELU_SCALE 1.0507009873554804934193349852946
 #define SELU_SCALE_ALPHA 1.7580993408473768599402175208123
-#define SELU_SCALE_ALPHA_LOW 1.41535193800845e-17 /* what float64 leaves of it: y + scale alpha ends near 0 */
+#define SELU_SCALE_ALPHA_REST 1.41535193800845e-17 /* what float64 lacks of it */
 NARROW(selu)
 {
     const pair scale = v_constant(SELU_SCALE);
-    V y = v_rounded_product(v_constant(SELU_SCALE_ALPHA), v_expm1(v_max(v_set1(-SATURATED), x), NULL));
+    V y = v_rounded_product(v_exactly(SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_REST),
+                            v_expm1(v_max(v_set1(-SATURATED), x), NULL));
     V c = v_min(v_set1(LARGEST), x), line = v_copysign(v_fma(c, scale.hi, v_mul(c, scale.lo)), x); /* for -0 */
     return v_select(v_lt(x, v_set1(0)), y, line);
 }
 NARROW(selu_dx)
 {
-    pair y = v_product(v_constant(SELU_SCALE_ALPHA), v_exp_scaled(v_max(v_set1(EXP_LOWEST), x), NULL));
+    pair y =
+        v_product(v_exactly(SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_REST), v_exp_scaled(v_max(v_set1(EXP_LOWEST), x), NULL));
     return v_select(v_lt(v_set1(0), x), v_set1((T)SELU_SCALE), v_rounded_unscaled(y));
 }
-WIDE(selu_dy)
+NARROW(selu_dy)
 {
-    W below = w_add(w_add(x, w_set1(SELU_SCALE_ALPHA)), w_set1(SELU_SCALE_ALPHA_LOW));
-    return w_select(w_lt(w_set1(0), x), w_set1(SELU_SCALE), below);
+    const pair alpha = v_exactly(SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_REST);
+    return v_select(v_lt(v_set1(0), x), v_set1((T)SELU_SCALE), v_add(v_add(x, alpha.hi), alpha.lo));
 }
 
 /* softsign(x) = x / (1 + |x|); the largest number stands for infinity */
@@ -344,15 +379,18 @@ NARROW(softsign_dx)
     return v_mul(v_add(root.hi, root.lo), v_set1((T)0x1p-40));
 }
 
-/* tanhshrink(x) = x - tanh(x), odd. With a = |x| and g = e^-a: a - 1 + 2 g^2 / (1 + g^2) where a > 1, else
- * (a cosh(a) - sinh(a)) / cosh(a), whose numerator is a^3 / 3 + a^5 / 30 + ...: nothing cancels */
-WIDE(tanhshrink)
+/* tanhshrink(x) = x - tanh(x), odd; near 0 x^3 times a polynomial in x^2. The cube is scaled: its parts are no subnormal
+ * numbers. */
+NARROW(tanhshrink)
 {
-    W a = w_abs(x), g = w_exp(w_neg(a)), g2 = w_mul(g, g), a2 = w_mul(a, a);
-    WM small = w_le(a, w_set1(1));
-    W n = w_mul(w_mul(a2, a), W_POLY(a2, sinh_difference));
-    W q = w_div(w_mul(w_mul(w_set1(2), g), w_select(small, n, g)), w_add(w_set1(1), g2));
-    return w_copysign(w_select(small, q, w_add(w_sub(a, w_set1(1)), q)), x);
+    V a = v_abs(x), small = v_min(v_set1(1), a), small2 = v_mul(small, small), up = v_mul(small, v_set1(1 / EXP_DOWN));
+    pair n, d, square = {small2, v_fms(small, small, small2)};
+    pair cube = v_product(v_times(up, (pair){up, v_set1(0)}), (pair){up, v_set1(0)});
+    V near = v_mul(v_rounded_product(cube, V_POLY_PAIR(square, tanhshrink)), v_set1(EXP_DOWN * EXP_DOWN * EXP_DOWN));
+    v_tanh_parts(a, &n, &d);
+    n = v_minus(a, v_quotient_pair(n, d));
+    V far = v_select(v_lt(v_set1(SATURATED), a), v_sub(a, v_set1(1)), v_add(n.hi, n.lo));
+    return v_copysign(v_select(v_lt(v_set1(1), a), far, near), x);
 }
 /* tanhshrink'(x) = tanh(x)^2. The square doubles the error of the exponential: more than 1 ulp. */
 NARROW(tanhshrink_dx)

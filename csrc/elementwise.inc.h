@@ -30,9 +30,19 @@ static FNN_INLINE V v_wide(W (*f)(W, P), V x, P p)
     static FNN_INLINE W name##_w(W x, FNN_UNUSED P p);                                                                 \
     static FNN_INLINE V name##_v(V x, P p) { return v_wide(name##_w, x, p); }                                          \
     static FNN_INLINE W name##_w(W x, FNN_UNUSED P p)
+#define EXTENDED(name)                                                                                                 \
+    static FNN_INLINE extended name##_e(W x);                                                                          \
+    static FNN_INLINE V name##_v(V x, FNN_UNUSED P p)                                                                  \
+    {                                                                                                                  \
+        extended part[V_PARTS];                                                                                        \
+        for (int h = 0; h < V_PARTS; h++) part[h] = name##_e(v_widen(x, h));                                           \
+        return e_rounded(part);                                                                                        \
+    }                                                                                                                  \
+    static FNN_INLINE extended name##_e(W x)
 #include "activations.h" /* the expressions */
 #undef NARROW
 #undef WIDE
+#undef EXTENDED
 
 /* y = f(x), two vectors at a time: the compiler interleaves their chains of operations. */
 static FNN_INLINE void map_forward(T *y, const T *x, int64_t n, V (*f)(V, P), P p)

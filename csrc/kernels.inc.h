@@ -96,6 +96,8 @@ static FNN_INLINE double lanes_total(const lanes *s)
 
 #include "vmath.inc.h"
 
+#include "expansions.inc.h"
+
 #include "elementwise.inc.h"
 
 #define FORWARD(name, ...) [FNN_##name] = FNN(name##_forward),

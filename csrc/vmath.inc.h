@@ -2,42 +2,16 @@
  * vmath.inc.h: exp, expm1, log1p and the Gaussian tail, for the expressions of activations.h and for softmax.
  *
  * Design
- * A. Two ways to an error well below one ulp. In lanes of T, with pairs hi + lo for whatever a rounding would spoil: most
- *    activations, in float32 twice as fast as the other. Or in wide lanes: float32 is evaluated in float64 and
- *    rounded once, so short polynomials, to about 2^-32, are enough for it; where terms cancel, near the root of a
- *    derivative, the _full functions take the long ones. float64 has no wider lanes.
+ * A. Two ways to an error below one ulp. In lanes of T, with pairs hi + lo for whatever a rounding would spoil: most
+ *    activations, in float32 twice as fast as the other, and softmax. In wide lanes, for float32 rounded once at the end:
+ *    the Gaussian tail of gelu, where float64 takes pairs ("extended numbers"), and single numbers like a row's loss.
  * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation,
- *    unless it says "within".
+ *    unless it says "within". Polynomials with pairs: expansions.inc.h.
  * C. Arguments are clamped so that every scale factor is a normal number; NaN passes through the clamps and the
  *    polynomial, and a factor made from its bits cannot undo it.
  * D. What limits the lanes of T is the latency of a chain of operations times their number: hence polynomials in groups,
  *    and sums that do not wait for one another.
  */
-
-/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8 */
-static const double exp_full[] = {
-    0x1.000000000000ap-1,  0x1.55555555554fep-3,  0x1.55555555506bap-5,  0x1.1111111126b3p-7,   0x1.6c16c18477aefp-10,
-    0x1.a01a012ff2942p-13, 0x1.a019995cdc802p-16, 0x1.71df18e254781p-19, 0x1.28adfefa69a53p-22, 0x1.ad9303ff16be2p-26,
-};
-/* R(a) in t = (a - 4) / (a + 4), 0 <= a <= 38.7: 2^-54.9 */
-static const double gauss_full[] = {
-    0x1.82b4bb8c94dcep-4,   -0x1.5cf97b0ae882cp-3,  0x1.fd751a1fba3cap-4,   -0x1.25b6aa9658226p-4,
-    0x1.f9b05f0efc739p-6,   -0x1.1644dc2f70b03p-7,  0x1.0a1bd417e427p-11,   0x1.4eec24dd2c929p-11,
-    -0x1.888dc9b1a19fcp-13, -0x1.7e246b160ec03p-15, 0x1.e0a39ef333a67p-16,  0x1.36d2b4bb91eebp-18,
-    -0x1.20cd0a3a5b3a9p-18, -0x1.bd6707fff9687p-21, 0x1.62fe88066cc15p-21,  0x1.bb5a9099a8f66p-23,
-    -0x1.91ef79e7ff148p-24, -0x1.cac950575583p-25,  0x1.257e7bf32434fp-27,  0x1.a9baeaee995f2p-27,
-    0x1.f07d06e9cc047p-31,  -0x1.33b22321fbd35p-29, -0x1.4ad66ac4a9628p-31, 0x1.f98ae5d2c671ep-33,
-    0x1.b592f5e53739ap-34,
-};
-
-/* (a cosh(a) - sinh(a)) / a^3 in a^2, |a| <= 1: the Taylor series, 2 n / (2 n + 1)!; what it leaves out is below 2^-55 of it,
- * in float32 below 2^-34 */
-#define SINH_DIFFERENCE 1.0 / 3, 1.0 / 30, 1.0 / 840, 1.0 / 45360, 1.0 / 3991680, 1.0 / 518918400, 1.0 / 93405312000
-#if FNN_DTYPE == 32
-static const double sinh_difference[] = {SINH_DIFFERENCE};
-#else
-static const double sinh_difference[] = {SINH_DIFFERENCE, 1.0 / 22230464256000, 1.0 / 6758061133824000};
-#endif
 
 #if FNN_DTYPE == 32
 
@@ -58,21 +32,14 @@ static const float log1p_poly[] = {
 static const float log_cosh_poly[] = {
     0x1p-3f, -0x1.55552ap-8f, 0x1.6bfc0cp-12f, -0x1.b4f17cp-16f, 0x1.d63374p-20f,
 };
-#define LN2_NEAREST 0x1.62e43p-1f
-#define LN2_REST -0x1.05c61p-29f
+#define GELU_TANH_LOWEST (-11) /* u(-11) is beyond EXP_LOWEST, and its e^u times x u' rounds to 0 */
+#define GELU_TANH_SATURATED 8  /* sigmoid(u) rounds to 1 */
 
 #define EXP_LOW (-700.0) /* e^-700 rounds to 0 in float32 */
-#define GAUSS_LIMIT 15.0 /* x Q(x) and x phi(x) round to 0 in float32 */
-/* as exp_full: 2^-34.1 */
-static const double exp_short[] = {
+/* as exp_poly: 2^-34.1 */
+static const double exp_wide[] = {
     0x1.0000003a23729p-1, 0x1.555554433c112p-3,  0x1.55548dc49e727p-5,
     0x1.111270b30bbf7p-7, 0x1.6d8d06d04ec6cp-10, 0x1.9f089615c6e56p-13,
-};
-/* as gauss_full for a <= GAUSS_LIMIT: 2^-31.5 */
-static const double gauss_short[] = {
-    0x1.82b4bb8d22a11p-4,   -0x1.5cf97b1bcb2cap-3,  0x1.fd751a07a64cfp-4,  -0x1.25b6a4917a34cp-4,
-    0x1.f9b061426c43ep-6,   -0x1.1647417c44561p-7,  0x1.0a13700f3ee08p-11, 0x1.4fb93b2c86761p-11,
-    -0x1.86e908d88286ep-13, -0x1.9ce8cf29eb252p-15, 0x1.ab4cc8aa3a8abp-16, 0x1.0053db1da37c8p-17,
 };
 /* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 1 / 3: 2^-33.0 */
 static const double log_poly[] = {
@@ -88,7 +55,11 @@ static const double log_poly[] = {
 #define EXP_DOWN 0x1p-100
 #define LARGEST 0x1.fffffffffffffp1023
 #define SATURATED 40
-#define exp_poly exp_full
+/* as above: 2^-57.8 */
+static const double exp_poly[] = {
+    0x1.000000000000ap-1,  0x1.55555555554fep-3,  0x1.55555555506bap-5,  0x1.1111111126b3p-7,   0x1.6c16c18477aefp-10,
+    0x1.a01a012ff2942p-13, 0x1.a019995cdc802p-16, 0x1.71df18e254781p-19, 0x1.28adfefa69a53p-22, 0x1.ad9303ff16be2p-26,
+};
 /* as above: within 2^-58.10 */
 static const double log1p_poly[] = {
     -0x1p-1,
@@ -120,13 +91,11 @@ static const double log_cosh_poly[] = {
     0x1.01b7860d677edp-33,
     -0x1.020eedd191e2cp-37,
 };
-#define LN2_NEAREST 0x1.62e42fefa39efp-1
-#define LN2_REST 0x1.abc9e3b39803fp-56
+#define GELU_TANH_LOWEST (-30)
+#define GELU_TANH_SATURATED 8
 
 #define EXP_LOW (-760.0) /* even 760 times that is below half the smallest subnormal */
-#define GAUSS_LIMIT 38.7
-#define exp_short exp_full
-#define gauss_short gauss_full
+#define exp_wide exp_poly
 /* as above: 2^-64.5 */
 static const double log_poly[] = {
     0x1.5555555555556p-1, 0x1.999999999965fp-2, 0x1.24924924b9d4ap-2, 0x1.c71c71aa00c55p-3,
@@ -159,8 +128,9 @@ static const double log_poly[] = {
 POLYNOMIAL(w_poly, W, double, w_set1, w_mul, w_madd)
 POLYNOMIAL(v_poly, V, T, v_set1, v_mul, v_madd)
 #undef POLYNOMIAL
-#define W_POLY(x, c) w_poly(x, c, (int)(sizeof(c) / sizeof *(c)))
-#define V_POLY(x, c) v_poly(x, c, (int)(sizeof(c) / sizeof *(c)))
+#define V_LENGTH(c) ((int)(sizeof(c) / sizeof *(c)))
+#define W_POLY(x, c) w_poly(x, c, V_LENGTH(c))
+#define V_POLY(x, c) v_poly(x, c, V_LENGTH(c))
 
 /* x = n ln(2) + r with |r| <= ln(2) / 2, for |x| < 2^20. For float32 the rounding of ln(2) to float64 does no harm; for
  * float64 it is taken in two parts, the first with 32 bits: n times it is exact. */
@@ -176,48 +146,19 @@ static FNN_INLINE W w_reduce_ln2(W x, W *r)
     return n;
 }
 
-/* e^r - 1 for |r| <= ln(2) / 2; POLY is exp_short or exp_full */
-#define W_EXPM1_REDUCED(r, POLY) w_madd(w_mul(r, r), W_POLY(r, POLY), r)
-
-/* factor (1 + expm1) 2^n */
-static FNN_INLINE W w_scale_exp(W factor, W expm1, W n)
-{
-    W e = w_madd(factor, expm1, factor);
-#if FNN_DTYPE == 32
-    return w_mul(e, w_pow2(w_add(n, w_set1(W_BIAS))));
-#else
-    /* Two steps: the first keeps e normal, the second rounds once to a subnormal. */
-    W shift = w_set1(0x1.8p52), half = w_sub(w_madd(n, w_set1(0.5), shift), shift);
-    return w_mul(w_mul(e, w_pow2(w_add(half, w_set1(W_BIAS)))), w_pow2(w_add(w_sub(n, half), w_set1(W_BIAS))));
-#endif
-}
-
 /* e^x for x <= 0; what comes of a positive x is unspecified, and no caller uses it. */
 static FNN_INLINE W w_exp(W x)
 {
+    const W bias = w_set1(W_BIAS);
     W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r);
-    return w_scale_exp(w_set1(1), W_EXPM1_REDUCED(r, exp_short), n);
-}
-
-/* e^x, and factor e^x, which keeps its digits where e^x is subnormal. */
-static FNN_INLINE W w_exp_and_times(W x, W factor, W *times)
-{
-    W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r), expm1 = W_EXPM1_REDUCED(r, exp_short);
-    *times = w_scale_exp(factor, expm1, n);
-    return w_scale_exp(w_set1(1), expm1, n);
-}
-
-static FNN_INLINE W w_exp_full(W x)
-{
-    W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r);
-    return w_scale_exp(w_set1(1), W_EXPM1_REDUCED(r, exp_full), n);
-}
-
-/* e^x - 1 for x <= 0, likewise; -0 may become 0. Below -50 the result is -1. */
-static FNN_INLINE W w_expm1(W x)
-{
-    W r, n = w_reduce_ln2(w_max(w_set1(-50), x), &r), scale = w_pow2(w_add(n, w_set1(W_BIAS)));
-    return w_madd(scale, W_EXPM1_REDUCED(r, exp_short), w_sub(scale, w_set1(1)));
+    W e = w_add(w_set1(1), w_madd(w_mul(r, r), W_POLY(r, exp_wide), r));
+#if FNN_DTYPE == 32
+    return w_mul(e, w_pow2(w_add(n, bias)));
+#else
+    /* Two steps: the first keeps e normal, the second rounds once to a subnormal. */
+    W shift = w_set1(0x1.8p52), half = w_sub(w_madd(n, w_set1(0.5), shift), shift);
+    return w_mul(w_mul(e, w_pow2(w_add(half, bias))), w_pow2(w_add(w_sub(n, half), bias)));
+#endif
 }
 
 /* log((1 + s) / (1 - s)) = 2 artanh(s) for |s| <= 1 / 3 */
@@ -226,9 +167,6 @@ static FNN_INLINE W w_log_ratio(W s)
     W z = w_mul(s, s);
     return w_madd(w_mul(s, z), W_POLY(z, log_poly), w_add(s, s));
 }
-
-/* log(1 + u) for 0 <= u <= 1, with s = u / (2 + u) */
-static FNN_INLINE W w_log1p_unit(W u) { return w_log_ratio(w_div(u, w_add(w_set1(2), u))); }
 
 /* log(1 + u) = log(f) + c / f for u >= 0, where c is what f = 1 + u lost to rounding: a whole ulp of u where the sum
  * crosses a power of two, so the division matters for large u too. f = 2^e m and s = (m - 1) / (m + 1). */
@@ -239,35 +177,6 @@ static FNN_INLINE W w_log1p(W u)
     W log_m = w_log_ratio(w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))));
     W low = w_madd(e, w_set1(0x1.a39ef35793c76p-33), w_add(log_m, w_div(c, f)));
     return w_madd(e, w_set1(0x1.62e42feep-1), low);
-}
-
-/* R(a) = Q(a) e^(a^2 / 2) with Q(a) = Phi(-a), for 0 <= a <= GAUSS_LIMIT; by gauss_short or gauss_full */
-static FNN_INLINE W w_gauss_tail(W a) { return W_POLY(w_div(w_sub(a, w_set1(4)), w_add(a, w_set1(4))), gauss_short); }
-static FNN_INLINE W w_gauss_tail_full(W a)
-{
-    return W_POLY(w_div(w_sub(a, w_set1(4)), w_add(a, w_set1(4))), gauss_full);
-}
-
-/* factor e^(-a^2 / 2). The square of a float32 is exact in float64; for float64 its rounding error is put back. */
-static FNN_INLINE W w_gauss_correct(W a, W factor)
-{
-#if FNN_DTYPE == 64
-    W h = w_mul(a, a), low = w_fma(a, a, w_neg(h));
-    factor = w_madd(w_mul(w_set1(-0.5), low), factor, factor);
-#else
-    (void)a;
-#endif
-    return factor;
-}
-static FNN_INLINE W w_gauss_times(W a, W factor)
-{
-    W times;
-    w_exp_and_times(w_mul(w_set1(-0.5), w_mul(a, a)), w_gauss_correct(a, factor), &times);
-    return times;
-}
-static FNN_INLINE W w_gauss_times_full(W a, W factor)
-{
-    return w_mul(w_exp_full(w_mul(w_set1(-0.5), w_mul(a, a))), w_gauss_correct(a, factor));
 }
 
 /*
@@ -297,6 +206,17 @@ static FNN_INLINE pair v_difference(V a, V b)
     return (pair){hi, v_sub(v_sub(a, v_sub(hi, back)), v_add(b, back))};
 }
 
+/* a + b in any order */
+static FNN_INLINE pair v_sum(pair a, pair b)
+{
+    V hi = v_add(a.hi, b.hi), back = v_sub(hi, a.hi);
+    return (pair){hi, v_add(v_add(v_sub(a.hi, v_sub(hi, back)), v_sub(b.hi, back)), v_add(a.lo, b.lo))};
+}
+static FNN_INLINE pair v_select_pair_sign(V s, pair yes, pair no)
+{
+    return (pair){v_select_sign(s, yes.hi, no.hi), v_select_sign(s, yes.lo, no.lo)};
+}
+
 /* a b */
 static FNN_INLINE pair v_times(V a, pair b)
 {
@@ -316,8 +236,10 @@ static FNN_INLINE V v_rounded_product(pair a, pair b)
 /* a power of two times b */
 static FNN_INLINE pair v_scaled(V a, pair b) { return (pair){v_mul(a, b.hi), v_mul(a, b.lo)}; }
 
+/* A constant given as a float64 and what that lacks. */
+static FNN_INLINE pair v_exactly(double a, double rest) { return (pair){v_set1((T)a), v_set1((T)((a - (T)a) + rest))}; }
 /* A parameter and its reciprocal, in two parts. */
-static FNN_INLINE pair v_constant(double a) { return (pair){v_set1((T)a), v_set1((T)(a - (T)a))}; }
+static FNN_INLINE pair v_constant(double a) { return v_exactly(a, 0); }
 static FNN_INLINE pair v_reciprocal(double a)
 {
     const T hi = (T)(1 / a);
@@ -355,9 +277,9 @@ static FNN_INLINE V v_reduce(V x, const V *low, int sign, int more, V *power)
 {
     const V bias = v_set1(V_BIAS + more);
     V biased = v_madd(x, v_set1((T)(-sign * 0x1.71547652b82fep0)), bias), n = v_sub(biased, bias); /* sign k */
-    V r = v_madd(n, v_set1(sign * LN2_LOW), v_madd(n, v_set1(sign * LN2_HIGH), x));
+    V exact = v_madd(n, v_set1(sign * LN2_HIGH), x), ln2_low = v_set1(sign * LN2_LOW);
     *power = v_pow2(biased);
-    return low ? v_add(r, *low) : r;
+    return low ? v_add(exact, v_madd(n, ln2_low, *low)) : v_madd(n, ln2_low, exact); /* one rounding */
 }
 
 /* base + c (e^r - 1), where |base| >= c |e^r - 1| or base = 0, given r and c r */
@@ -419,9 +341,10 @@ static FNN_INLINE V v_logistic(V z, V a, const V *low)
  * the rest hardly moves the result. */
 static FNN_INLINE V v_log1p_exp(V z, V a, const V *low)
 {
-    const V ln2 = v_set1(LN2_NEAREST), half = v_mul(z, v_set1((T)0.5)), z2 = v_mul(z, z);
-    V sum = v_add(ln2, half), lo = v_add(v_add(v_sub(ln2, sum), half), v_set1(LN2_REST));
-    V near = v_add(sum, v_madd(z2, V_POLY(z2, log_cosh_poly), lo));
+    const pair ln2 = v_exactly(0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56);
+    const V z2 = v_mul(z, z);
+    pair line = v_plus(ln2.hi, (pair){v_mul(z, v_set1((T)0.5)), ln2.lo});
+    V near = v_add(line.hi, v_madd(z2, V_POLY(z2, log_cosh_poly), line.lo));
 
     const V scale = v_set1(1 / EXP_DOWN), down = v_set1(EXP_DOWN), base = v_mul(v_max(v_set1(0), z), scale);
     const pair scaled = v_exp_scaled(a, low);
@@ -430,3 +353,56 @@ static FNN_INLINE V v_log1p_exp(V z, V a, const V *low)
     pair far = v_plus(base, (pair){scaled.hi, rest});
     return v_select(v_lt(v_set1(-1), a), near, v_mul(v_add(far.hi, far.lo), down));
 }
+
+/* c[0] + c[1] x + ...: the first coefficients and terms, as many as there are rests, as pairs. Each coefficient but the
+ * first is larger than what is added to it. */
+#define V_POLY_PAIR(x, name) v_poly_pair(x, name##_poly, V_LENGTH(name##_poly), name##_rests, V_LENGTH(name##_rests))
+static FNN_INLINE pair v_poly_pair(pair x, const T *c, int n, const T *rests, int pairs)
+{
+    pair sum = {v_mul(x.hi, v_poly(x.hi, c + pairs, n - pairs)), v_set1(0)};
+    FNN_UNROLL(8)
+    for (int i = pairs - 1; i > 0; i--)
+        sum = v_product(v_plus(v_set1(c[i]), (pair){sum.hi, v_add(sum.lo, v_set1(rests[i]))}), x);
+    return v_sum((pair){v_set1(c[0]), v_set1(rests[0])}, sum);
+}
+
+/*
+ * Extended numbers, for what costs too much in pairs of float32: float64 lanes for float32, which round nothing that
+ * matters, pairs for float64. One expression serves both.
+ */
+#if FNN_DTYPE == 32
+
+typedef W extended;
+static FNN_INLINE extended e_from(W a) { return a; }
+static FNN_INLINE extended e_exactly(double a, FNN_UNUSED double rest) { return w_set1(a); }
+static FNN_INLINE extended e_add(extended a, extended b) { return w_add(a, b); }
+static FNN_INLINE extended e_sub(extended a, extended b) { return w_sub(a, b); }
+static FNN_INLINE extended e_mul(extended a, extended b) { return w_mul(a, b); }
+static FNN_INLINE extended e_div(extended a, extended b) { return w_div(a, b); }
+static FNN_INLINE extended e_select_sign(W s, extended yes, extended no) { return w_select_sign(s, yes, no); }
+static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_narrow(part); }
+#define E_POLY(x, name) W_POLY(x, name##_poly)
+/* e^(-a^2 / 2), scaled by 1 / E_DOWN */
+#define E_DOWN 1
+static FNN_INLINE extended e_gauss(W a) { return w_exp(w_mul(w_set1(-0.5), w_mul(a, a))); }
+
+#else
+
+typedef pair extended;
+static FNN_INLINE extended e_from(W a) { return (pair){a, v_set1(0)}; }
+static FNN_INLINE extended e_exactly(double a, double rest) { return v_exactly(a, rest); }
+static FNN_INLINE extended e_add(extended a, extended b) { return v_sum(a, b); }
+static FNN_INLINE extended e_sub(extended a, extended b) { return v_sum(a, (pair){v_neg(b.hi), v_neg(b.lo)}); }
+static FNN_INLINE extended e_mul(extended a, extended b) { return v_product(a, b); }
+static FNN_INLINE extended e_div(extended a, extended b) { return v_quotient_pair(a, b); }
+static FNN_INLINE extended e_select_sign(W s, extended yes, extended no) { return v_select_pair_sign(s, yes, no); }
+static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_add(part->hi, part->lo); }
+#define E_POLY(x, name) V_POLY_PAIR(x, name)
+#define E_DOWN EXP_DOWN
+static FNN_INLINE extended e_gauss(W a)
+{
+    const V half = v_set1(-0.5), square = v_mul(a, a), low = v_mul(half, v_fms(a, a, square));
+    return v_exp_scaled(v_mul(half, square), &low);
+}
+
+#endif

@@ -1,0 +1,100 @@
+"""The expansions of csrc/expansions.h, near a root or near 0, and their errors.  Run: python docs/numerics/expansions.py (mpmath)
+
+Each is a least-squares fit of the relative error at Chebyshev nodes, close to the best polynomial of its degree, computed with 100
+digits; the error is relative to the function, over 400 points of the interval (rounding in the evaluation comes on top).
+"""
+
+import mpmath as mp
+import numpy as np
+
+mp.mp.dps = 100
+
+
+def sigmoid(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+def gated_derivative(x, u, du):
+    """(x sigmoid(u))' where u is a function of x."""
+    s = sigmoid(u)
+    return s + x * du * s * (1 - s)
+
+
+def silu(x):
+    return gated_derivative(x, x, 1)
+
+
+def gelu(x):
+    return mp.ncdf(x) + x * mp.npdf(x)
+
+
+def gelu_tanh(x):
+    c, d = 2 * mp.sqrt(2 / mp.pi), 2 * mp.sqrt(2 / mp.pi) * mp.mpf("0.044715")
+    return gated_derivative(x, x * (c + d * x * x), c + 3 * d * x * x)
+
+
+def mish(x):
+    t = mp.tanh(mp.log1p(mp.exp(x)))
+    return t + x * sigmoid(x) * (1 - t * t)
+
+
+def gauss(t):
+    """Q(a) e^(a^2 / 2) where t = (a - 4) / (a + 4); Q is the tail of the normal distribution."""
+    a = 4 * (1 + t) / (1 - t)
+    return mp.erfc(a / mp.sqrt(2)) / 2 * mp.exp(a * a / 2)
+
+
+def fit(f, low, high, terms, dtype, pairs):
+    """Coefficients of a polynomial, lowest degree first, rounded to dtype one after the other: later ones make up for what earlier
+    ones lost; and the rests of the first `pairs`.
+    """
+    middle, half = (mp.mpf(low) + high) / 2, (mp.mpf(high) - low) / 2
+    nodes = [middle + half * mp.cos(mp.pi * (2 * i + 1) / 200) for i in range(100)]
+    left, rounded, rests = [f(t) for t in nodes], [], []
+    values = list(left)
+    for j in range(terms):
+        powers = mp.matrix([[t**k / v for k in range(j, terms)] for t, v in zip(nodes, values, strict=True)])
+        wanted = mp.matrix([rest / v for rest, v in zip(left, values, strict=True)])
+        best = mp.lu_solve(powers.T * powers, powers.T * wanted)[0]
+        rounded.append(mp.mpf(float(dtype(float(best)))))
+        rests.append(mp.mpf(float(dtype(float(best - rounded[j])))) if j < pairs else 0)
+        left = [rest - (rounded[j] + rests[j]) * t**j for t, rest in zip(nodes, left, strict=True)]
+    return rounded, rests
+
+
+def show(name, f, low, high, terms, dtype, pairs=2):
+    """Print a polynomial and its error."""
+    rounded, rests = fit(f, low, high, terms, dtype, pairs)
+    points = [low + (mp.mpf(high) - low) * (i + mp.mpf(0.5)) / 400 for i in range(400)]
+    exact = [c + r for c, r in zip(rounded, rests, strict=True)]
+    error = max(abs(mp.polyval(exact[::-1], t) / f(t) - 1) for t in points)
+    suffix = "f" if dtype is np.float32 else ""
+    print(f"/* {name}: 2^{float(mp.log(error, 2)):.1f} */")
+    print("    rests: " + ", ".join(float(c).hex() + suffix for c in rests[:pairs]))
+    print("    " + ", ".join(float(c).hex() + suffix for c in rounded))
+
+
+def main():
+    for name, f, guess, terms in [
+        ("silu", silu, -1.278, (8, 15)),
+        ("gelu", gelu, -0.7518, (9, 15)),
+        ("gelu_tanh", gelu_tanh, -0.7525, (9, 18)),
+        ("mish", mish, -1.192, (8, 17)),
+    ]:
+        half = mp.mpf(0.375)
+        root = mp.findroot(f, mp.mpf(guess))
+        for dtype, n in zip((np.float32, np.float64), terms, strict=True):
+            high = mp.mpf(float(dtype(float(root))))
+            print(f"{name}' {dtype.__name__}: root {float(high).hex()} and {float(dtype(float(root - high))).hex()}")
+            show(f"{name}'", lambda t, f=f, root=root: f(root + t) / t, -half, half, n, dtype)
+    for dtype, n in ((np.float32, 9), (np.float64, 17)):
+        show(
+            "(x - tanh(x)) / x^3 in x^2", lambda s: (mp.sqrt(s) - mp.tanh(mp.sqrt(s))) / mp.sqrt(s) ** 3, 0, 1, n, dtype
+        )
+    # float32 evaluates this one in float64 lanes
+    for top, n, pairs in ((15, 12, 0), (mp.mpf("38.7"), 25, 7)):
+        show("Q(a) e^(a^2 / 2)", gauss, -1, (top - 4) / (top + 4), n, np.float64, pairs)
+
+
+if __name__ == "__main__":
+    main()
