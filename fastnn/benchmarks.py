@@ -134,25 +134,93 @@ def _panel_forms(inputs, outputs, batch):
     ]  # fmt: skip
 
 
-ELEMENTS = 65_536  # 256 KiB of float32: inside the second-level cache
+ELEMENTS = (65_536, 1_048_576)  # float32: 256 KiB, inside the second-level cache, and 4 MiB
 
 
-def _forward(name):
+def _torch_forward(name):
+    """PyTorch's function of (x, out), without allocation where it offers that."""
+    import torch
+
+    nn, clamp = torch._C._nn, torch.clamp
+    given = {
+        "identity": lambda x, out: out.copy_(x),
+        "relu": lambda x, out: clamp(x, min=0, out=out),
+        "celu": lambda x, out: torch.celu(x),
+        "selu": lambda x, out: torch.selu(x),
+        "softsign": lambda x, out: torch.nn.functional.softsign(x),
+        "tanhshrink": lambda x, out: torch.nn.functional.tanhshrink(x),
+        "logsigmoid": lambda x, out: nn.log_sigmoid(x, out=out),
+        "gelu_tanh": lambda x, out: nn.gelu(x, approximate="tanh", out=out),
+        "relu6": lambda x, out: nn.hardtanh(x, 0, 6, out=out),
+        "hardshrink": lambda x, out: torch.ops.aten.hardshrink.out(x, out=out),
+        "threshold": lambda x, out: torch.ops.aten.threshold.out(x, 1.0, 0.0, out=out),
+    }
+    function = getattr(nn, name, None) or getattr(torch, name, None)
+    return given.get(name) or (lambda x, out: function(x, out=out))
+
+
+def _torch_backward(name):
+    """PyTorch's derivative of (grad, saved, out)."""
+    import torch
+
+    ops, elu = torch.ops.aten, torch.ops.aten.elu_backward.grad_input
+    return {
+        "relu": lambda g, y, out: ops.threshold_backward.grad_input(g, y, 0.0, grad_input=out),
+        "leaky_relu": lambda g, y, out: ops.leaky_relu_backward.grad_input(g, y, 0.01, True, grad_input=out),
+        "elu": lambda g, y, out: elu(g, 1.0, 1.0, 1.0, True, y, grad_input=out),
+        "celu": lambda g, y, out: elu(g, 1.0, 1.0, 1.0, True, y, grad_input=out),
+        "selu": lambda g, y, out: elu(g, 1.6732632423543772, 1.0507009873554805, 1.0, True, y, grad_input=out),
+        "sigmoid": lambda g, y, out: ops.sigmoid_backward.grad_input(g, y, grad_input=out),
+        "tanh": lambda g, y, out: ops.tanh_backward.grad_input(g, y, grad_input=out),
+        "softplus": lambda g, x, out: ops.softplus_backward.grad_input(g, x, 1.0, 20.0, grad_input=out),
+        "logsigmoid": lambda g, x, out: ops.log_sigmoid_backward.grad_input(g, x, out, grad_input=out),
+        "hardshrink": lambda g, x, out: ops.hardshrink_backward.grad_input(g, x, 0.5, grad_input=out),
+        "silu": lambda g, x, out: ops.silu_backward.grad_input(g, x, grad_input=out),
+        "gelu": lambda g, x, out: ops.gelu_backward.grad_input(g, x, grad_input=out),
+        "gelu_tanh": lambda g, x, out: ops.gelu_backward.grad_input(g, x, approximate="tanh", grad_input=out),
+        "mish": lambda g, x, out: ops.mish_backward(g, x),
+        "softshrink": lambda g, y, out: ops.softshrink_backward.grad_input(g, y, 0.5, grad_input=out),
+        "threshold": lambda g, x, out: ops.threshold_backward.grad_input(g, x, 1.0, grad_input=out),
+        "relu6": lambda g, y, out: ops.hardtanh_backward.grad_input(g, y, 0.0, 6.0, grad_input=out),
+        "hardtanh": lambda g, y, out: ops.hardtanh_backward.grad_input(g, y, -1.0, 1.0, grad_input=out),
+        "hardsigmoid": lambda g, y, out: ops.hardsigmoid_backward.grad_input(g, y, grad_input=out),
+        "hardswish": lambda g, x, out: ops.hardswish_backward(g, x),
+    }[name]
+
+
+def _forward(name, n):
     def build():
-        x, ours, theirs = _normal(ELEMENTS, scale=3), *np.empty((2, ELEMENTS), np.float32)
+        x, ours, theirs = _normal(n, scale=3), *np.empty((2, n), np.float32)
         return partial(getattr(F, name), x, out=ours), partial(getattr(R, name), x, out=theirs)
 
-    return Case("forward", name, 8 * ELEMENTS, "GB/s", build)
+    def build_torch():
+        import torch
+
+        return partial(_torch_forward(name), torch.from_numpy(_normal(n, scale=3)), torch.empty(n))
+
+    return Case("forward", f"{name} {n}", 8 * n, "GB/s", build, torch=build_torch)
 
 
-def _backward(info):
+def _backward(info, n):
+    def operands():
+        x = _normal(n, scale=3)
+        return _normal(n), getattr(F, info.name)(x) if info.saves == "y" else x
+
     def build():
-        grad, x, ours, theirs = _normal(ELEMENTS), _normal(ELEMENTS, scale=3), *np.empty((2, ELEMENTS), np.float32)
-        saved = {info.saves: getattr(F, info.name)(x) if info.saves == "y" else x}
-        name = f"{info.name}_backward"
+        (grad, saved), (ours, theirs) = operands(), np.empty((2, n), np.float32)
+        name, saved = f"{info.name}_backward", {info.saves: saved}
         return partial(getattr(F, name), grad, **saved, out=ours), partial(getattr(R, name), grad, **saved, out=theirs)
 
-    return Case("backward", info.name, 12 * ELEMENTS, "GB/s", build)
+    def build_torch():
+        import torch
+
+        grad, saved = operands()
+        if info.name in ("softshrink", "hardsigmoid"):  # PyTorch takes their derivatives from x
+            saved = _normal(n, scale=3)
+        return partial(_torch_backward(info.name), torch.from_numpy(grad), torch.from_numpy(saved), torch.empty(n))
+
+    compared = info.name not in ("identity", "square", "softsign", "tanhshrink")  # PyTorch's autograd combines those
+    return Case("backward", f"{info.name} {n}", 12 * n, "GB/s", build, torch=build_torch if compared else None)
 
 
 def _softmax(name, batch, classes):
@@ -160,12 +228,21 @@ def _softmax(name, batch, classes):
         x, ours, theirs = _normal(batch, classes, scale=3), *np.empty((2, batch, classes), np.float32)
         return partial(getattr(F, name), x, out=ours), partial(getattr(R, name), x, out=theirs)
 
-    return Case("softmax", f"{name} {batch}x{classes}", 8 * batch * classes, "GB/s", build)
+    def build_torch():
+        import torch
+
+        x, out = torch.from_numpy(_normal(batch, classes, scale=3)), torch.empty(batch, classes)
+        return partial(getattr(torch, name), x, 1, out=out)
+
+    return Case("softmax", f"{name} {batch}x{classes}", 8 * batch * classes, "GB/s", build, torch=build_torch)
 
 
 def _cross_entropy(batch, classes):
+    def operands():
+        return _normal(batch, classes, scale=3), np.random.default_rng(1).integers(0, classes, batch)
+
     def build():
-        x, labels = _normal(batch, classes, scale=3), np.random.default_rng(1).integers(0, classes, batch)
+        x, labels = operands()
         outs = np.empty((2, batch, classes), np.float32)
 
         def gradient(functions, out):
@@ -173,7 +250,19 @@ def _cross_entropy(batch, classes):
 
         return partial(gradient, F, outs[0]), partial(gradient, R, outs[1])
 
-    return Case("cross_entropy", f"with_grad {batch}x{classes}", 8 * batch * classes, "GB/s", build)
+    def build_torch():
+        import torch
+
+        x, labels = map(torch.from_numpy, operands())
+        x.requires_grad_()
+
+        def gradient():
+            x.grad = None
+            torch.nn.functional.cross_entropy(x, labels).backward()
+
+        return gradient
+
+    return Case("cross_entropy", f"with_grad {batch}x{classes}", 8 * batch * classes, "GB/s", build, torch=build_torch)
 
 
 class ReferenceMLP:
@@ -244,11 +333,11 @@ def cases():
     return [
         *(case for shape in PRODUCTS for case in _products(*shape)),
         *(case for layer in LAYERS for case in _panel_forms(*layer)),
-        *(_forward(name) for name in F.activations()),
-        *(_backward(info) for info in F.activations().values()),
+        *(_forward(name, n) for name in F.activations() for n in ELEMENTS),
+        *(_backward(info, n) for info in F.activations().values() for n in ELEMENTS),
         _softmax("softmax", 256, 1000),
         _softmax("log_softmax", 256, 1000),
-        *(_cross_entropy(*shape) for shape in [(64, 10), (256, 1000)]),
+        *(_cross_entropy(*shape) for shape in [(64, 10), (256, 100), (256, 1000), (4096, 1000), (512, 32000)]),
         *(_training_step(*sizes) for sizes in [(32, 64, 256, 10), (32, 64, 100, 10), (128, 784, 128, 10)]),
     ]
 

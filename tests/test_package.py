@@ -235,7 +235,8 @@ def test_the_benchmark_list_covers_the_table():
     names = {(case.group, case.name) for case in benchmarks.cases()}
     assert len(names) == len(benchmarks.cases())
     for name in F.activations():
-        assert {("forward", name), ("backward", name)} <= names
+        assert {("forward", f"{name} {n}") for n in benchmarks.ELEMENTS} <= names
+        assert {("backward", f"{name} {n}") for n in benchmarks.ELEMENTS} <= names
 
 
 @pytest.mark.parametrize("case", benchmarks.cases(), ids=lambda case: f"{case.group} {case.name}")
