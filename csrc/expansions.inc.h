@@ -1,102 +1,98 @@
 /*
- * expansions.inc.h: polynomials that are evaluated with pairs: near the root of a derivative and for tanhshrink near 0,
- * where terms would cancel, and for the tail of the normal distribution. From docs/numerics/expansions.py; a bound is the
- * relative error of the polynomial. _rests are those of the coefficients
- * that are pairs.
+ * expansions.inc.h: polynomials for where terms would cancel, near the root of a derivative and for tanhshrink near 0, and
+ * for the tail of the normal distribution. From docs/numerics/expansions.py; a bound is the relative error of the
+ * polynomial. _rests are those of the coefficients that are pairs.
  */
 
-#define ROOT_RADIUS ((T)0.375)
+#define ROOT_RADIUS 0.375 /* the expansions of derivatives hold that near */
+static const double silu_root[2] = {-0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54};
+static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56};
+static const double gelu_tanh_root[2] = {-0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55};
+static const double mish_root[2] = {-0x1.31432c0d12d84p+0, -0x1.bf319154da21p-55};
 
 #if FNN_DTYPE == 32
 
-#define GAUSS_LIMIT 15 /* x Q(x) and x phi(x) round to 0 */
-/* silu'(x) over x - root in it, |x - root| <= ROOT_RADIUS: 2^-30.5 */
-static const T silu_root_rests[] = {0x1.294026p-29f, 0x1.490ab6p-29f},
-               silu_root_poly[] = {0x1.be141p-3f,   0x1.2c5634p-3f, 0x1.353e96p-6f,  -0x1.f2d0eep-7f,
-                                   -0x1.b0e6ccp-8f, 0x1.0a9fep-13f, 0x1.9c869ap-11f, 0x1.75f6a6p-13f};
-static const T silu_root[2] = {-0x1.474974p+0f, 0x1.bdf6fap-27f};
-/* gelu'(x) over x - root in it, |x - root| <= ROOT_RADIUS: 2^-31.7 */
-static const T gelu_root_rests[] = {-0x1.6b3bbep-28f, -0x1.8c26c8p-31f},
-               gelu_root_poly[] = {0x1.b9d99p-2f,  0x1.8d9a94p-2f, -0x1.2a2ef4p-6f, -0x1.d2fa0cp-4f, -0x1.e4097ap-7f,
-                                   0x1.3e1ab2p-6f, 0x1.297678p-8f, -0x1.1de548p-9f, -0x1.7d0e6p-11f};
-static const T gelu_root[2] = {-0x1.80ead2p-1f, 0x1.a03fd4p-27f};
-/* gelu_tanh'(x) over x - root in it, |x - root| <= ROOT_RADIUS: 2^-31.4 */
-static const T gelu_tanh_root_rests[] = {-0x1.a80948p-27f, 0x1.e244e4p-28f},
-               gelu_tanh_root_poly[] = {0x1.b8bacep-2f,  0x1.8cd1a2p-2f,  -0x1.02961p-6f,
-                                        -0x1.d2b71cp-4f, -0x1.104aeep-6f, 0x1.42564ep-6f,
-                                        0x1.58b7a2p-8f,  -0x1.32f2c6p-9f, -0x1.d7a28ap-11f};
-static const T gelu_tanh_root[2] = {-0x1.8142ap-1f, 0x1.85a06cp-27f};
-/* mish'(x) over x - root in it, |x - root| <= ROOT_RADIUS: 2^-28.4 */
-static const T mish_root_rests[] = {-0x1.936cd6p-27f, -0x1.1f718ap-29f},
-               mish_root_poly[] = {0x1.115accp-2f,  0x1.a34a26p-3f,  0x1.574f6ap-5f,  -0x1.4c235ap-6f,
-                                   -0x1.034f56p-6f, -0x1.b7e308p-9f, 0x1.30431cp-10f, 0x1.f8e6fcp-11f};
-static const T mish_root[2] = {-0x1.31432cp+0f, -0x1.a25b08p-29f};
 /* (x - tanh(x)) / x^3 in x^2, |x| <= 1: 2^-31.0 */
-static const T tanhshrink_rests[] = {-0x1.5ae80ep-27f, 0x1.9c967p-29f},
-               tanhshrink_poly[] = {0x1.555556p-2f,  -0x1.11110ep-3f, 0x1.ba1a3p-5f,    -0x1.66314p-6f, 0x1.212feep-7f,
+static const T tanhshrink_rests[] = {-0x1.5ae80ep-27f, 0x1.9c967p-29f};
+static const T tanhshrink_poly[] = {0x1.555556p-2f,  -0x1.11110ep-3f, 0x1.ba1a3p-5f,    -0x1.66314p-6f, 0x1.212feep-7f,
                                     -0x1.c7a7cap-9f, 0x1.45024cp-10f, -0x1.6098aep-12f, 0x1.939b8ep-15f};
-/* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT; in float64 lanes: 2^-31.3 */
-static const double gauss_poly[] = {0x1.82b4bb8ca4d74p-4,   -0x1.5cf97b1c75c7fp-3, 0x1.fd751a41c06d4p-4,
-                                    -0x1.25b6a496a4e99p-4,  0x1.f9b0512e52eebp-6,  -0x1.16473aa08eedap-7,
-                                    0x1.0a200e57f9ba2p-11,  0x1.4fb962e6aae14p-11, -0x1.8770dbae60a7ap-13,
-                                    -0x1.9d98657125969p-15, 0x1.af8843f4fa14cp-16, 0x1.059627cfeeef3p-17};
+
+/* for float64 lanes */
+#define GAUSS_LIMIT 15 /* x Q(x) and x phi(x) round to 0 */
+/* silu'(x) over x - root in it: 2^-30.5 */
+static const double silu_root_poly[] = {0x1.be14104a50097p-3,  0x1.2c56345242adap-3,  0x1.353e96accecbep-6,
+                                        -0x1.f2d0ec7b7848ep-7, -0x1.b0e703be029f4p-8, 0x1.0a97f97fd0eb6p-13,
+                                        0x1.9c8ef1c8cf32bp-11, 0x1.761cae9a747bfp-13};
+/* gelu'(x) over x - root in it: 2^-27.4 */
+static const double gelu_root_poly[] = {0x1.b9d98fca50055p-2,  0x1.8d9a9300f58c6p-2,  -0x1.2a310b015953bp-6,
+                                        -0x1.d2f936145c319p-4, -0x1.e373de8f86a1ep-7, 0x1.3deb57aa98f55p-6,
+                                        0x1.1c1b5ede4bbdp-8,   -0x1.17e57fa55ee8cp-9};
+/* gelu_tanh'(x) over x - root in it: 2^-27.1 */
+static const double gelu_tanh_root_poly[] = {0x1.b8bacd59fba51p-2,  0x1.8cd1a14bc83f5p-2,  -0x1.0298a5625f60bp-6,
+                                             -0x1.d2b6117b9e85ep-4, -0x1.0fee69d6da73ap-6, 0x1.421b345491394p-6,
+                                             0x1.48312335b882dp-8,  -0x1.2b74614f1cdfap-9};
+/* mish'(x) over x - root in it: 2^-28.4 */
+static const double mish_root_poly[] = {0x1.115acb364994bp-2,  0x1.a34a25b8239cdp-3,  0x1.574f693f499p-5,
+                                        -0x1.4c235d1b8714dp-6, -0x1.034f3668a4f03p-6, -0x1.b7e10ff393e92p-9,
+                                        0x1.30398eaba884cp-10, 0x1.f8c1b111eecb5p-11};
+/* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-27.7 */
+static const double gauss_poly[] = {0x1.82b4bba99735cp-4,   -0x1.5cf97b372cf78p-3, 0x1.fd750e29f3fb3p-4,
+                                    -0x1.25b694a811077p-4,  0x1.f9b388babbd82p-6,  -0x1.164c69ea86acbp-7,
+                                    0x1.07999a5d2e752p-11,  0x1.50723a37f9a13p-11, -0x1.6ba1278c9c1f2p-13,
+                                    -0x1.88994a75b9e02p-15, 0x1.955e7b707fbcbp-17};
 
 #else
 
-#define GAUSS_LIMIT 38.7
-/* silu'(x) over x - root in it, |x - root| <= ROOT_RADIUS: 2^-58.7 */
-static const T silu_root_rests[] = {-0x1.2ee4f0bcbbfd6p-58, -0x1.d482798d48037p-61},
-               silu_root_poly[] = {0x1.be1410460527fp-3,   0x1.2c563458cc0acp-3,   0x1.353eb573ca473p-6,
-                                   -0x1.f2d0e32bc1f6ap-7,  -0x1.b0f82c499319bp-8,  0x1.098e92acaad55p-13,
-                                   0x1.a2a7caf5ac8dcp-11,  0x1.8574d2d914782p-13,  -0x1.5723948636616p-15,
-                                   -0x1.f2d97c536a0aap-16, -0x1.8aeee5fa6b2a7p-19, 0x1.3b2445047b7bap-19,
-                                   0x1.cd2695761b0d8p-21,  -0x1.575d948d96d7dp-25, -0x1.7f252087b347ap-24};
-static const T silu_root[2] = {-0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54};
-/* gelu'(x) over x - root in it, |x - root| <= ROOT_RADIUS: 2^-61.1 */
-static const T gelu_root_rests[] = {0x1.fa98ee2a3bc7ap-56, 0x1.830a68e09b1e8p-56},
-               gelu_root_poly[] = {0x1.b9d98fa5a3215p-2,   0x1.8d9a941de3ac5p-2,  -0x1.2a2ef9bb865d7p-6,
-                                   -0x1.d2fa4c17c7e57p-4,  -0x1.e4088244f5fecp-7, 0x1.3e346def3eaafp-6,
-                                   0x1.297b9d6ea208p-8,    -0x1.258a6d81e420dp-9, -0x1.8680f62001964p-11,
-                                   0x1.86c85ffe2a58fp-13,  0x1.6960790df2p-14,    -0x1.7848b3607ec5bp-17,
-                                   -0x1.03d8b763b3453p-17, 0x1.cf9b8d93d6e83p-22, 0x1.27ab09ba3a0e4p-21};
-static const T gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56};
-/* gelu_tanh'(x) over x - root in it, |x - root| <= ROOT_RADIUS: 2^-64.9 */
-static const T gelu_tanh_root_rests[] = {0x1.7658a0345a556p-56, -0x1.dc50550d23c5bp-56},
-               gelu_tanh_root_poly[] = {0x1.b8bacd2c96b91p-2,   0x1.8cd1a2b2fff33p-2,   -0x1.029615edb077dp-6,
-                                        -0x1.d2b77346470a6p-4,  -0x1.104a83edc0b52p-6,  0x1.427996dc241e8p-6,
-                                        0x1.58c9ed7105178p-8,   -0x1.3d8d641651a06p-9,  -0x1.e63f290bfca93p-11,
-                                        0x1.14bf88c6b3a2cp-12,  0x1.04935d0ee28ebp-13,  -0x1.253b8a68f5bc6p-15,
-                                        -0x1.0b95b068c92c9p-16, 0x1.8d1e378a80ec7p-18,  0x1.4515b729087a1p-19,
-                                        -0x1.0836e1d0ac659p-20, -0x1.9ed5b93a39154p-22, 0x1.0f648cfc53225p-23};
-static const T gelu_tanh_root[2] = {-0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55};
-/* mish'(x) over x - root in it, |x - root| <= ROOT_RADIUS: 2^-62.1 */
-static const T mish_root_rests[] = {0x1.1b181f49150b8p-56, 0x1.be321ee440c72p-58},
-               mish_root_poly[] = {0x1.115acb42500bbp-2,   0x1.a34a251d8ad7bp-3,   0x1.574f121a868dap-5,
-                                   -0x1.4c222fe64d5d8p-6,  -0x1.03369d4ac8f63p-6,  -0x1.b87ddfb4f044cp-9,
-                                   0x1.1e5e1849b5562p-10,  0x1.0379917387487p-10,  0x1.0a79550f4f8acp-12,
-                                   -0x1.5fff7333c8575p-15, -0x1.d453c0a950fc1p-15, -0x1.2240950caa091p-16,
-                                   0x1.fa42738a811a4p-21,  0x1.8791bc278479cp-19,  0x1.1f74542934f62p-20,
-                                   -0x1.271d08d941f82p-27, -0x1.2f4ae6f8d3173p-23};
-static const T mish_root[2] = {-0x1.31432c0d12d84p+0, -0x1.bf319154da21p-55};
 /* (x - tanh(x)) / x^3 in x^2, |x| <= 1: 2^-59.4 */
-static const T tanhshrink_rests[] = {0x1.4d4a6054f3893p-56, -0x1.2db36aee6050fp-59},
-               tanhshrink_poly[] = {0x1.5555555555555p-2,   -0x1.1111111111108p-3,  0x1.ba1ba1ba1acb1p-5,
+static const T tanhshrink_rests[] = {0x1.4d4a6054f3893p-56, -0x1.2db36aee6050fp-59};
+static const T tanhshrink_poly[] = {0x1.5555555555555p-2,   -0x1.1111111111108p-3,  0x1.ba1ba1ba1acb1p-5,
                                     -0x1.664f4882816d9p-6,  0x1.226e35547455dp-7,   -0x1.d6d3cefa366a6p-9,
                                     0x1.7da34583d6f74p-10,  -0x1.3556c7c6376a5p-11, 0x1.f5671e8f536a9p-13,
                                     -0x1.95f60b09c75d5p-14, 0x1.470ce69fee56dp-15,  -0x1.028bad1a1427bp-16,
                                     0x1.835855f8452aap-18,  -0x1.0169702003e91p-19, 0x1.1215f8b19ed71p-21,
                                     -0x1.901f709e9e59p-24,  0x1.2350d74b7ff89p-27};
+#define GAUSS_LIMIT 38.7
+/* silu'(x) over x - root in it: 2^-58.7 */
+static const double silu_root_rests[] = {-0x1.2ee4f0bcbbfd6p-58, -0x1.d482798d48037p-61};
+static const double silu_root_poly[] = {0x1.be1410460527fp-3,   0x1.2c563458cc0acp-3,   0x1.353eb573ca473p-6,
+                                        -0x1.f2d0e32bc1f6ap-7,  -0x1.b0f82c499319bp-8,  0x1.098e92acaad55p-13,
+                                        0x1.a2a7caf5ac8dcp-11,  0x1.8574d2d914782p-13,  -0x1.5723948636616p-15,
+                                        -0x1.f2d97c536a0aap-16, -0x1.8aeee5fa6b2a7p-19, 0x1.3b2445047b7bap-19,
+                                        0x1.cd2695761b0d8p-21,  -0x1.575d948d96d7dp-25, -0x1.7f252087b347ap-24};
+/* gelu'(x) over x - root in it: 2^-61.1 */
+static const double gelu_root_rests[] = {0x1.fa98ee2a3bc7ap-56, 0x1.830a68e09b1e8p-56};
+static const double gelu_root_poly[] = {0x1.b9d98fa5a3215p-2,   0x1.8d9a941de3ac5p-2,  -0x1.2a2ef9bb865d7p-6,
+                                        -0x1.d2fa4c17c7e57p-4,  -0x1.e4088244f5fecp-7, 0x1.3e346def3eaafp-6,
+                                        0x1.297b9d6ea208p-8,    -0x1.258a6d81e420dp-9, -0x1.8680f62001964p-11,
+                                        0x1.86c85ffe2a58fp-13,  0x1.6960790df2p-14,    -0x1.7848b3607ec5bp-17,
+                                        -0x1.03d8b763b3453p-17, 0x1.cf9b8d93d6e83p-22, 0x1.27ab09ba3a0e4p-21};
+/* gelu_tanh'(x) over x - root in it: 2^-64.9 */
+static const double gelu_tanh_root_rests[] = {0x1.7658a0345a556p-56, -0x1.dc50550d23c5bp-56};
+static const double gelu_tanh_root_poly[] = {0x1.b8bacd2c96b91p-2,   0x1.8cd1a2b2fff33p-2,   -0x1.029615edb077dp-6,
+                                             -0x1.d2b77346470a6p-4,  -0x1.104a83edc0b52p-6,  0x1.427996dc241e8p-6,
+                                             0x1.58c9ed7105178p-8,   -0x1.3d8d641651a06p-9,  -0x1.e63f290bfca93p-11,
+                                             0x1.14bf88c6b3a2cp-12,  0x1.04935d0ee28ebp-13,  -0x1.253b8a68f5bc6p-15,
+                                             -0x1.0b95b068c92c9p-16, 0x1.8d1e378a80ec7p-18,  0x1.4515b729087a1p-19,
+                                             -0x1.0836e1d0ac659p-20, -0x1.9ed5b93a39154p-22, 0x1.0f648cfc53225p-23};
+/* mish'(x) over x - root in it: 2^-62.1 */
+static const double mish_root_rests[] = {0x1.1b181f49150b8p-56, 0x1.be321ee440c72p-58};
+static const double mish_root_poly[] = {0x1.115acb42500bbp-2,   0x1.a34a251d8ad7bp-3,   0x1.574f121a868dap-5,
+                                        -0x1.4c222fe64d5d8p-6,  -0x1.03369d4ac8f63p-6,  -0x1.b87ddfb4f044cp-9,
+                                        0x1.1e5e1849b5562p-10,  0x1.0379917387487p-10,  0x1.0a79550f4f8acp-12,
+                                        -0x1.5fff7333c8575p-15, -0x1.d453c0a950fc1p-15, -0x1.2240950caa091p-16,
+                                        0x1.fa42738a811a4p-21,  0x1.8791bc278479cp-19,  0x1.1f74542934f62p-20,
+                                        -0x1.271d08d941f82p-27, -0x1.2f4ae6f8d3173p-23};
 /* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-60.2 */
-static const T gauss_rests[] = {-0x1.a20248fbe4fbfp-59, -0x1.fcac3a0b31966p-64, -0x1.2823000039d8ep-60,
-                                0x1.c63ffac0f2c0ap-60,  -0x1.0b1a95dfbfd77p-61, 0x1.b662854149ecfp-65,
-                                0x1.82d89dc953b8dp-67},
-               gauss_poly[] = {
-                   0x1.82b4bb8c94dcep-4,   -0x1.5cf97b0ae882cp-3,  0x1.fd751a1fba3e3p-4,   -0x1.25b6aa9658233p-4,
-                   0x1.f9b05f0efb957p-6,   -0x1.1644dc2f6f8bep-7,  0x1.0a1bd419ab3fep-11,  0x1.4eec24dbfda22p-11,
-                   -0x1.888dc9f294efdp-13, -0x1.7e246a76a9b56p-15, 0x1.e0a3aa60e3bfdp-16,  0x1.36d29c85b310ap-18,
-                   -0x1.20cdb1f8eab1cp-18, -0x1.bd64c94878349p-21, 0x1.630b68aa79f9fp-21,  0x1.bb4a205ced60ap-23,
-                   -0x1.92998b0fb06a6p-24, -0x1.ca81d0efe8a0bp-25, 0x1.2b4495583495p-27,   0x1.a9193e8d2ed2bp-27,
-                   0x1.b20bd119b0e7ep-31,  -0x1.3349993fcd18cp-29, -0x1.33aac579b84c2p-31, 0x1.fbbe0eeefa9b2p-33,
-                   0x1.9a5f076e22e24p-34};
+static const double gauss_rests[] = {-0x1.a20248fbe4fbfp-59, -0x1.fcac3a0b31966p-64, -0x1.2823000039d8ep-60,
+                                     0x1.c63ffac0f2c0ap-60,  -0x1.0b1a95dfbfd77p-61, 0x1.b662854149ecfp-65,
+                                     0x1.82d89dc953b8dp-67};
+static const double gauss_poly[] = {
+    0x1.82b4bb8c94dcep-4,   -0x1.5cf97b0ae882cp-3,  0x1.fd751a1fba3e3p-4,   -0x1.25b6aa9658233p-4,
+    0x1.f9b05f0efb957p-6,   -0x1.1644dc2f6f8bep-7,  0x1.0a1bd419ab3fep-11,  0x1.4eec24dbfda22p-11,
+    -0x1.888dc9f294efdp-13, -0x1.7e246a76a9b56p-15, 0x1.e0a3aa60e3bfdp-16,  0x1.36d29c85b310ap-18,
+    -0x1.20cdb1f8eab1cp-18, -0x1.bd64c94878349p-21, 0x1.630b68aa79f9fp-21,  0x1.bb4a205ced60ap-23,
+    -0x1.92998b0fb06a6p-24, -0x1.ca81d0efe8a0bp-25, 0x1.2b4495583495p-27,   0x1.a9193e8d2ed2bp-27,
+    0x1.b20bd119b0e7ep-31,  -0x1.3349993fcd18cp-29, -0x1.33aac579b84c2p-31, 0x1.fbbe0eeefa9b2p-33,
+    0x1.9a5f076e22e24p-34};
 
 #endif

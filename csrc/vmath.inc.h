@@ -32,14 +32,11 @@ static const float log1p_poly[] = {
 static const float log_cosh_poly[] = {
     0x1p-3f, -0x1.55552ap-8f, 0x1.6bfc0cp-12f, -0x1.b4f17cp-16f, 0x1.d63374p-20f,
 };
-#define GELU_TANH_LOWEST (-11) /* u(-11) is beyond EXP_LOWEST, and its e^u times x u' rounds to 0 */
-#define GELU_TANH_SATURATED 8  /* sigmoid(u) rounds to 1 */
 
 #define EXP_LOW (-700.0) /* e^-700 rounds to 0 in float32 */
-/* as exp_poly: 2^-34.1 */
+/* as exp_poly: 2^-28.2 */
 static const double exp_wide[] = {
-    0x1.0000003a23729p-1, 0x1.555554433c112p-3,  0x1.55548dc49e727p-5,
-    0x1.111270b30bbf7p-7, 0x1.6d8d06d04ec6cp-10, 0x1.9f089615c6e56p-13,
+    0x1.fffffb9a575c8p-2, 0x1.5554915418dd7p-3, 0x1.5558f17d9b9a9p-5, 0x1.1239e2a867b87p-7, 0x1.6a2433e30e30cp-10,
 };
 /* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 1 / 3: 2^-33.0 */
 static const double log_poly[] = {
@@ -91,8 +88,6 @@ static const double log_cosh_poly[] = {
     0x1.01b7860d677edp-33,
     -0x1.020eedd191e2cp-37,
 };
-#define GELU_TANH_LOWEST (-30)
-#define GELU_TANH_SATURATED 8
 
 #define EXP_LOW (-760.0) /* even 760 times that is below half the smallest subnormal */
 #define exp_wide exp_poly
@@ -132,31 +127,23 @@ POLYNOMIAL(v_poly, V, T, v_set1, v_mul, v_madd)
 #define W_POLY(x, c) w_poly(x, c, V_LENGTH(c))
 #define V_POLY(x, c) v_poly(x, c, V_LENGTH(c))
 
-/* x = n ln(2) + r with |r| <= ln(2) / 2, for |x| < 2^20. For float32 the rounding of ln(2) to float64 does no harm; for
- * float64 it is taken in two parts, the first with 32 bits: n times it is exact. */
-static FNN_INLINE W w_reduce_ln2(W x, W *r)
-{
-    const W shift = w_set1(0x1.8p52); /* adding it rounds to an integer */
-    W n = w_sub(w_madd(x, w_set1(0x1.71547652b82fep0), shift), shift);
-#if FNN_DTYPE == 32
-    *r = w_madd(n, w_set1(-0x1.62e42fefa39efp-1), x);
-#else
-    *r = w_madd(n, w_set1(-0x1.a39ef35793c76p-33), w_madd(n, w_set1(-0x1.62e42feep-1), x));
-#endif
-    return n;
-}
-
-/* e^x for x <= 0; what comes of a positive x is unspecified, and no caller uses it. */
+/* e^x for x <= 0; what comes of a positive x is unspecified, and no caller uses it. x = n ln(2) + r: for float32 the
+ * rounding of ln(2) to float64 does no harm; for float64 it is taken in two parts, the first with 32 bits: n times it is
+ * exact. */
 static FNN_INLINE W w_exp(W x)
 {
     const W bias = w_set1(W_BIAS);
-    W r, n = w_reduce_ln2(w_max(w_set1(EXP_LOW), x), &r);
-    W e = w_add(w_set1(1), w_madd(w_mul(r, r), W_POLY(r, exp_wide), r));
+    x = w_max(w_set1(EXP_LOW), x);
+    W biased = w_madd(x, w_set1(0x1.71547652b82fep0), bias), n = w_sub(biased, bias);
 #if FNN_DTYPE == 32
-    return w_mul(e, w_pow2(w_add(n, bias)));
+    W r = w_madd(n, w_set1(-0x1.62e42fefa39efp-1), x), expm1 = w_madd(w_mul(r, r), W_POLY(r, exp_wide), r);
+    W scale = w_pow2(biased);
+    return w_madd(scale, expm1, scale);
 #else
+    W r = w_madd(n, w_set1(-LN2_LOW), w_madd(n, w_set1(-LN2_HIGH), x));
+    W e = w_add(w_set1(1), w_madd(w_mul(r, r), W_POLY(r, exp_wide), r));
     /* Two steps: the first keeps e normal, the second rounds once to a subnormal. */
-    W shift = w_set1(0x1.8p52), half = w_sub(w_madd(n, w_set1(0.5), shift), shift);
+    W half = w_sub(w_madd(n, w_set1(0.5), bias), bias);
     return w_mul(w_mul(e, w_pow2(w_add(half, bias))), w_pow2(w_add(w_sub(n, half), bias)));
 #endif
 }
@@ -211,10 +198,6 @@ static FNN_INLINE pair v_sum(pair a, pair b)
 {
     V hi = v_add(a.hi, b.hi), back = v_sub(hi, a.hi);
     return (pair){hi, v_add(v_add(v_sub(a.hi, v_sub(hi, back)), v_sub(b.hi, back)), v_add(a.lo, b.lo))};
-}
-static FNN_INLINE pair v_select_pair_sign(V s, pair yes, pair no)
-{
-    return (pair){v_select_sign(s, yes.hi, no.hi), v_select_sign(s, yes.lo, no.lo)};
 }
 
 /* a b */
@@ -367,42 +350,63 @@ static FNN_INLINE pair v_poly_pair(pair x, const T *c, int n, const T *rests, in
 }
 
 /*
- * Extended numbers, for what costs too much in pairs of float32: float64 lanes for float32, which round nothing that
- * matters, pairs for float64. One expression serves both.
+ * Extended numbers, for what costs more in pairs of float32: float64 lanes for float32, which round nothing that matters,
+ * pairs for float64. One expression serves both.
  */
 #if FNN_DTYPE == 32
 
 typedef W extended;
 static FNN_INLINE extended e_from(W a) { return a; }
 static FNN_INLINE extended e_exactly(double a, FNN_UNUSED double rest) { return w_set1(a); }
+static FNN_INLINE W e_head(extended a) { return a; }
+static FNN_INLINE extended e_neg_abs(extended a) { return w_neg_abs(a); }
 static FNN_INLINE extended e_add(extended a, extended b) { return w_add(a, b); }
 static FNN_INLINE extended e_sub(extended a, extended b) { return w_sub(a, b); }
 static FNN_INLINE extended e_mul(extended a, extended b) { return w_mul(a, b); }
 static FNN_INLINE extended e_div(extended a, extended b) { return w_div(a, b); }
+static FNN_INLINE extended e_scaled(double a, extended b) { return w_mul(w_set1(a), b); } /* a a power of two */
+static FNN_INLINE extended e_select(WM m, extended yes, extended no) { return w_select(m, yes, no); }
 static FNN_INLINE extended e_select_sign(W s, extended yes, extended no) { return w_select_sign(s, yes, no); }
 static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_narrow(part); }
 #define E_POLY(x, name) W_POLY(x, name##_poly)
-/* e^(-a^2 / 2), scaled by 1 / E_DOWN */
-#define E_DOWN 1
-static FNN_INLINE extended e_gauss(W a) { return w_exp(w_mul(w_set1(-0.5), w_mul(a, a))); }
+#define E_DOWN 1.0
+#define E_LARGEST 760 /* e^-E_LARGEST and E_LARGEST e^-E_LARGEST round to 0 */
+static FNN_INLINE extended e_exp_scaled(extended x) { return w_exp(x); } /* e^x / E_DOWN for x <= 0 */
 
 #else
 
 typedef pair extended;
 static FNN_INLINE extended e_from(W a) { return (pair){a, v_set1(0)}; }
 static FNN_INLINE extended e_exactly(double a, double rest) { return v_exactly(a, rest); }
+static FNN_INLINE W e_head(extended a) { return a.hi; }
+static FNN_INLINE extended e_neg_abs(extended a)
+{
+    return (pair){v_neg_abs(a.hi), v_select_sign(a.hi, a.lo, v_neg(a.lo))};
+}
 static FNN_INLINE extended e_add(extended a, extended b) { return v_sum(a, b); }
 static FNN_INLINE extended e_sub(extended a, extended b) { return v_sum(a, (pair){v_neg(b.hi), v_neg(b.lo)}); }
 static FNN_INLINE extended e_mul(extended a, extended b) { return v_product(a, b); }
 static FNN_INLINE extended e_div(extended a, extended b) { return v_quotient_pair(a, b); }
-static FNN_INLINE extended e_select_sign(W s, extended yes, extended no) { return v_select_pair_sign(s, yes, no); }
-static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_add(part->hi, part->lo); }
+static FNN_INLINE extended e_scaled(double a, extended b) { return v_scaled(v_set1(a), b); }
+static FNN_INLINE extended e_select(WM m, extended yes, extended no)
+{
+    return (pair){v_select(m, yes.hi, no.hi), v_select(m, yes.lo, no.lo)};
+}
+static FNN_INLINE extended e_select_sign(W s, extended yes, extended no)
+{
+    return (pair){v_select_sign(s, yes.hi, no.hi), v_select_sign(s, yes.lo, no.lo)};
+}
+static FNN_INLINE V e_rounded(const extended part[V_PARTS]) /* infinity has no lower part */
+{
+    return v_select(v_lt(v_abs(part->hi), v_set1(INFINITY)), v_add(part->hi, part->lo), part->hi);
+}
 #define E_POLY(x, name) V_POLY_PAIR(x, name)
 #define E_DOWN EXP_DOWN
-static FNN_INLINE extended e_gauss(W a)
+#define E_LARGEST 760
+static FNN_INLINE extended e_exp_scaled(extended x)
 {
-    const V half = v_set1(-0.5), square = v_mul(a, a), low = v_mul(half, v_fms(a, a, square));
-    return v_exp_scaled(v_mul(half, square), &low);
+    pair a = v_at_least(EXP_LOWEST, x);
+    return v_exp_scaled(a.hi, &a.lo);
 }
 
 #endif

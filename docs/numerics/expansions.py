@@ -75,25 +75,24 @@ def show(name, f, low, high, terms, dtype, pairs=2):
 
 
 def main():
+    # "float64 lanes" are what float32 is evaluated in
     for name, f, guess, terms in [
         ("silu", silu, -1.278, (8, 15)),
-        ("gelu", gelu, -0.7518, (9, 15)),
-        ("gelu_tanh", gelu_tanh, -0.7525, (9, 18)),
+        ("gelu", gelu, -0.7518, (8, 15)),
+        ("gelu_tanh", gelu_tanh, -0.7525, (8, 18)),
         ("mish", mish, -1.192, (8, 17)),
     ]:
-        half = mp.mpf(0.375)
-        root = mp.findroot(f, mp.mpf(guess))
-        for dtype, n in zip((np.float32, np.float64), terms, strict=True):
-            high = mp.mpf(float(dtype(float(root))))
-            print(f"{name}' {dtype.__name__}: root {float(high).hex()} and {float(dtype(float(root - high))).hex()}")
-            show(f"{name}'", lambda t, f=f, root=root: f(root + t) / t, -half, half, n, dtype)
+        half, root = mp.mpf(0.375), mp.findroot(f, mp.mpf(guess))
+        high = mp.mpf(float(root))
+        print(f"root of {name}': {float(high).hex()} and {float(root - high).hex()}")
+        for lanes, n, pairs in (("float64 lanes", terms[0], 0), ("float64", terms[1], 2)):
+            show(f"{name}' {lanes}", lambda t, f=f, root=root: f(root + t) / t, -half, half, n, np.float64, pairs)
     for dtype, n in ((np.float32, 9), (np.float64, 17)):
         show(
             "(x - tanh(x)) / x^3 in x^2", lambda s: (mp.sqrt(s) - mp.tanh(mp.sqrt(s))) / mp.sqrt(s) ** 3, 0, 1, n, dtype
         )
-    # float32 evaluates this one in float64 lanes
-    for top, n, pairs in ((15, 12, 0), (mp.mpf("38.7"), 25, 7)):
-        show("Q(a) e^(a^2 / 2)", gauss, -1, (top - 4) / (top + 4), n, np.float64, pairs)
+    for lanes, top, n, pairs in (("float64 lanes", 15, 11, 0), ("float64", mp.mpf("38.7"), 25, 7)):
+        show(f"Q(a) e^(a^2 / 2) {lanes}", gauss, -1, (top - 4) / (top + 4), n, np.float64, pairs)
 
 
 if __name__ == "__main__":
