@@ -113,7 +113,7 @@ NARROW(elu)
 }
 NARROW(elu_dx)
 {
-    pair y = v_product(v_constant(p.v[0]), v_exp_scaled(v_max(v_set1(EXP_LOWEST), x), NULL));
+    pair y = v_product(v_constant(p.v[0]), v_exp_scaled(v_not_tiny(v_max(v_set1(EXP_LOWEST), x)), NULL));
     return v_select(v_lt(v_set1(0), x), v_set1(1), v_rounded_unscaled(y));
 }
 NARROW(elu_dy) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_add(x, v_set1((T)p.v[0]))); }
@@ -151,8 +151,11 @@ static FNN_INLINE void v_tanh_parts(V x, pair *n, pair *d)
 {
     V t, r = v_reduce(v_max(v_set1(-SATURATED), v_neg_abs(v_add(x, x))), NULL, 1, 0, &t);
     const V below = v_sub(t, v_set1(1)), above = v_add(t, v_set1(1));
-    *n = v_plus_expm1(below, v_neg(r), r);
-    *d = v_plus_expm1(above, r, r);
+    const V r2 = v_mul(r, r), poly = V_POLY(r, exp_poly), tail = v_mul(r2, poly); /* of e^r: after 1 + r */
+    n->hi = v_sub(v_sub(below, r), tail);
+    n->lo = v_nmadd(r2, poly, v_sub(v_sub(below, n->hi), r));
+    d->hi = v_add(v_add(above, r), tail);
+    d->lo = v_madd(r2, poly, v_add(v_sub(above, d->hi), r));
     d->lo = v_add(d->lo, v_sub(v_set1(2), v_sub(above, below))); /* what both lost */
 }
 NARROW(tanh)
@@ -238,7 +241,8 @@ NARROW(silu)
 {
     const V up = v_set1(1 / (EXP_DOWN * EXP_DOWN)), down = v_set1(EXP_DOWN * EXP_DOWN), limit = v_set1(SATURATED);
     V t, c = v_min(limit, v_max(v_set1(EXP_LOWEST), x));
-    pair e = v_exp_ratio(v_neg_abs(c), NULL, &t), n = {v_select_sign(x, e.hi, t), v_select_sign(x, e.lo, v_set1(0))};
+    pair e = v_exp_ratio(v_not_tiny(v_neg_abs(c)), NULL, &t),
+         n = {v_select_sign(x, e.hi, t), v_select_sign(x, e.lo, v_set1(0))};
     V y = v_mul(v_quotient(v_times(v_mul(c, up), n), v_plus(t, e)), down);
     return v_select(v_lt(limit, x), x, y);
 }
@@ -347,8 +351,8 @@ NARROW(selu)
 }
 NARROW(selu_dx)
 {
-    pair y =
-        v_product(v_exactly(SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_REST), v_exp_scaled(v_max(v_set1(EXP_LOWEST), x), NULL));
+    pair y = v_product(v_exactly(SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_REST),
+                       v_exp_scaled(v_not_tiny(v_max(v_set1(EXP_LOWEST), x)), NULL));
     return v_select(v_lt(v_set1(0), x), v_set1((T)SELU_SCALE), v_rounded_unscaled(y));
 }
 NARROW(selu_dy)

@@ -28,6 +28,13 @@
 #define FNN_PREFETCH(p)
 #endif
 
+/* For a function that gcc's first scheduling pass, asked for in setup.py, makes a sixth slower. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define FNN_UNSCHEDULED __attribute__((optimize("no-schedule-insns")))
+#else
+#define FNN_UNSCHEDULED
+#endif
+
 /* FNN(matmul) is fnn_matmul_f32 or fnn_matmul_f64. */
 #define FNN_JOIN3(a, b, c) a##_##b##_##c
 #define FNN_JOIN(a, b, c) FNN_JOIN3(a, b, c)

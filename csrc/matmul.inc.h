@@ -533,7 +533,7 @@ static void one_row_rows(const product *g, const T *a, T *waiting)
 /* One row against b with contiguous k, a weight (out, in): blocks of b are transposed in registers and never stored. */
 enum { GROUPS = 4 }; /* chains */
 
-static void one_row_columns(T *c, const T *a, const T *b, int64_t b_col, int64_t k)
+FNN_UNSCHEDULED static void one_row_columns(T *c, const T *a, const T *b, int64_t b_col, int64_t k)
 {
     const T *at[GROUPS];
     for (int h = 0; h < GROUPS; h++) at[h] = b + h * VL * b_col;

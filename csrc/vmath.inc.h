@@ -21,6 +21,7 @@
 #define EXP_SCALE 40
 #define EXP_DOWN 0x1p-40f
 #define LARGEST 0x1.fffffep127f
+#define NEGLIGIBLE 0x1p-30f
 #define SATURATED 20 /* 1 + e^-x and tanh(x / 2) round to 1 */
 /* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-28.1 */
 static const float exp_poly[] = {0x1.fffffap-2f, 0x1.555492p-3f, 0x1.555a26p-5f, 0x1.12398p-7f, 0x1.694ca6p-10f};
@@ -51,6 +52,7 @@ static const double log_poly[] = {
 #define EXP_SCALE 100
 #define EXP_DOWN 0x1p-100
 #define LARGEST 0x1.fffffffffffffp1023
+#define NEGLIGIBLE 0x1p-80
 #define SATURATED 40
 /* as above: 2^-57.8 */
 static const double exp_poly[] = {
@@ -304,8 +306,10 @@ static FNN_INLINE pair v_expm1(V x, const V *low)
     return v_plus_expm1(v_sub(s, v_set1(1)), v_mul(s, r), r);
 }
 
-/* -|x|, not below EXP_LOWEST */
-static FNN_INLINE V v_neg_abs_exp(V x) { return v_max(v_set1(EXP_LOWEST), v_neg_abs(x)); }
+/* a <= 0 for an exponential to which e^a = 1 is near enough from -NEGLIGIBLE on: products that underflow are slow. */
+static FNN_INLINE V v_not_tiny(V a) { return v_min(v_set1(-NEGLIGIBLE), a); }
+/* -|x| within the range of an exponential */
+static FNN_INLINE V v_neg_abs_exp(V x) { return v_not_tiny(v_max(v_set1(EXP_LOWEST), v_neg_abs(x))); }
 static FNN_INLINE pair v_neg_abs_pair(pair x)
 {
     return v_at_least(EXP_LOWEST, (pair){v_neg_abs(x.hi), v_select_sign(x.hi, x.lo, v_neg(x.lo))});
@@ -325,7 +329,7 @@ static FNN_INLINE V v_logistic(V z, V a, const V *low)
 static FNN_INLINE V v_log1p_exp(V z, V a, const V *low)
 {
     const pair ln2 = v_exactly(0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56);
-    const V z2 = v_mul(z, z);
+    const V z2 = v_mul(a, a);
     pair line = v_plus(ln2.hi, (pair){v_mul(z, v_set1((T)0.5)), ln2.lo});
     V near = v_add(line.hi, v_madd(z2, V_POLY(z2, log_cosh_poly), line.lo));
 

@@ -158,7 +158,24 @@ def measure(name, kind, *, stride=1, pool=None, package=None):
     return max(pool.map(_blocks, tasks) if pool else map(_blocks, tasks))
 
 
-def measure_float64(name, kind, *, points=10**7, seed=0):
+def _float64_block(task):
+    name, kind, seed = task
+    rng = np.random.default_rng(seed)
+    scale = np.exp2(rng.uniform(-40, 10, BLOCK // 2))
+    x = np.concatenate([rng.standard_normal(BLOCK // 2) * scale, rng.uniform(-40, 40, BLOCK // 2)])
+    if kind == "y":
+        x = getattr(F, name)(x)
+    with np.errstate(all="ignore"):
+        true = _evaluate(R, name, kind, x.astype(np.longdouble))
+    error = ulps(_evaluate(F, name, kind, x), true)
+    if kind == "x":
+        error[np.abs(x - ROOTS.get(name, np.inf)) < 2**-6] = 0
+    if kind == "y":
+        error[np.abs(true) < 2**-8] = 0
+    return float(error.max())
+
+
+def measure_float64(name, kind, *, points=10**7, seed=0, pool=None):
     """Find the worst error of an activation in float64, in ulp, over random points of all sizes.
 
     Against :mod:`fastnn.reference` in long double: not where that cancels, within 2^-6 of a root of a derivative, or where f' as a
@@ -168,22 +185,8 @@ def measure_float64(name, kind, *, points=10**7, seed=0):
     -------
     float
     """
-    rng, worst = np.random.default_rng(seed), 0.0
-    for _ in range(max(1, points // BLOCK)):
-        scale = np.exp2(rng.uniform(-40, 10, BLOCK // 2))
-        x = np.concatenate([rng.standard_normal(BLOCK // 2) * scale, rng.uniform(-40, 40, BLOCK // 2)])
-        if kind == "y":
-            x = getattr(F, name)(x)
-        y = _evaluate(F, name, kind, x)
-        with np.errstate(all="ignore"):
-            true = _evaluate(R, name, kind, x.astype(np.longdouble))
-        error = ulps(y, true)
-        if kind == "x":
-            error[np.abs(x - ROOTS.get(name, np.inf)) < 2**-6] = 0
-        if kind == "y":
-            error[np.abs(true) < 2**-8] = 0
-        worst = max(worst, float(error.max()))
-    return worst
+    tasks = [(name, kind, (seed, i)) for i in range(max(1, points // BLOCK))]
+    return max(pool.map(_float64_block, tasks, chunksize=16) if pool else map(_float64_block, tasks))
 
 
 def kinds(info):
@@ -253,7 +256,7 @@ def main(arguments=None):
                     stride = max(options.stride, 1009)
                     result[package] = measure(name, kind, stride=stride, pool=pool, package=package)[0]
                 if options.float64:
-                    result["float64"] = measure_float64(name, kind, points=options.float64)
+                    result["float64"] = measure_float64(name, kind, points=options.float64, pool=pool)
                 results.append({**result, "stride": options.stride})
                 print(f"{name:12} {kind:8} {worst:9.6f} ulp of {result['bound']:4.2f} at {witness!r:24}"
                       + "".join(f" {package} {result[package]:.3g}" for package in ("numpy", "torch") if package in result),
