@@ -6,10 +6,9 @@
  * A. A row gives the enum, the loops on every ISA and dtype, the fused forms, the layer class, the tests and the
  *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py, docs.
  * B. Expressions are functions of one variable. NARROW(f) { ... } is evaluated in lanes of T, EXTENDED(f) { ... } in
- *    extended numbers and WIDE(f) { ... } in float64 lanes, both rounded once to T (vmath.inc.h); which of them is
- *    what meets the bound at the least time. They define f_v. x is the argument, p the parameters. NAME is the
- *    function, NAME_dx its derivative as a function of x, NAME_dy as a function of y (then called x); the backward loop
- *    multiplies by the incoming gradient.
+ *    extended numbers and rounded once to T (vmath.inc.h): whichever meets the bound in less time. Both define f_v. x is
+ *    the argument, p the parameters (of NARROW). NAME is the function, NAME_dx its derivative as a function of x, NAME_dy
+ *    as a function of y (then called x); the backward loop multiplies by the incoming gradient.
  * C. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
  *
  * Columns
@@ -129,10 +128,10 @@ NARROW(celu_dx)
     pair z = v_at_least(EXP_LOWEST, v_times(x, v_reciprocal(p.v[0])));
     return v_select(v_lt(v_set1(0), x), v_set1(1), v_rounded_unscaled(v_exp_scaled(z.hi, &z.lo)));
 }
-WIDE(celu_dy)
+NARROW(celu_dy)
 {
-    W alpha = w_set1(p.v[0]);
-    return w_select(w_lt(w_set1(0), x), w_set1(1), w_div(w_add(x, alpha), alpha));
+    V alpha = v_set1((T)p.v[0]), sum = v_add(x, alpha);
+    return v_select(v_lt(v_set1(0), x), v_set1(1), p.v[0] == 1 ? sum : v_div(sum, alpha));
 }
 
 /* sigmoid(x) = 1 / (1 + e^-x), as e / (1 + e) with e = e^x where x < 0: no overflow, and the tail keeps its digits */

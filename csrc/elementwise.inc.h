@@ -17,19 +17,7 @@ static FNN_INLINE P load_params(const double *params)
     return p;
 }
 
-/* f evaluated in wide lanes and rounded once. */
-static FNN_INLINE V v_wide(W (*f)(W, P), V x, P p)
-{
-    W part[V_PARTS];
-    for (int h = 0; h < V_PARTS; h++) part[h] = f(v_widen(x, h), p);
-    return v_narrow(part);
-}
-
 #define NARROW(name) static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED P p)
-#define WIDE(name)                                                                                                     \
-    static FNN_INLINE W name##_w(W x, FNN_UNUSED P p);                                                                 \
-    static FNN_INLINE V name##_v(V x, P p) { return v_wide(name##_w, x, p); }                                          \
-    static FNN_INLINE W name##_w(W x, FNN_UNUSED P p)
 #define EXTENDED(name)                                                                                                 \
     static FNN_INLINE extended name##_e(W x);                                                                          \
     static FNN_INLINE V name##_v(V x, FNN_UNUSED P p)                                                                  \
@@ -41,7 +29,6 @@ static FNN_INLINE V v_wide(W (*f)(W, P), V x, P p)
     static FNN_INLINE extended name##_e(W x)
 #include "activations.h" /* the expressions */
 #undef NARROW
-#undef WIDE
 #undef EXTENDED
 
 /* y = f(x), two vectors at a time: the compiler interleaves their chains of operations. */
