@@ -55,15 +55,16 @@ enum { ROW_VECTORS = FNN_ROW_LANES / VL, PLAIN = 0, WITH_MAX = 1, HUGE_ROW = 2 }
 
 /* One number for each lane, of which `left` exist: e^(x_j - m) 2^EXP_SCALE, rounded to T, is added to part and goes to e
  * unless that is NULL. The difference is exact, as e^d would magnify its rounding error |d| times. WITH_MAX counts those
- * that equal m in largest and leaves them out of part. Unless numbers are HUGE, it suffices to clamp x. */
+ * that equal m in largest and leaves them out of part. It suffices to clamp x, except in a HUGE_ROW, where m + EXP_ZERO is
+ * too coarse. */
 static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int kind, V *part, V *largest)
 {
     FNN_UNROLL(16)
     for (int v = 0; v < ROW_VECTORS; v++, left -= VL) {
         V xv = v_load_upto(x + v * VL, left, -INFINITY);
-        pair d = v_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + EXP_LOWEST), xv), v_set1(m));
+        pair d = v_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + EXP_ZERO), xv), v_set1(m));
         VM is_max = v_eq(d.hi, v_set1(0));
-        if (kind & HUGE_ROW) d = v_at_least(EXP_LOWEST, d);
+        if (kind & HUGE_ROW) d = v_at_least(EXP_ZERO, d);
         V value = v_exp_scaled_rounded(d.hi, &d.lo);
         if (kind & WITH_MAX) largest[v] = v_add(largest[v], v_select(is_max, v_set1(1), v_set1(0)));
         part[v] = v_add(part[v], kind & WITH_MAX ? v_select(is_max, v_set1(0), value) : value);
@@ -134,7 +135,7 @@ static void exp_row(exponentials *s, T *e, const T *x, int64_t n)
         }
         s->maxima[i / s->block] = (T)s->max;
         const T shift = s->max == -INFINITY ? 0 : (T)s->max;
-        if (fabs(s->max) < 0x1p23)
+        if (fabs(s->max) < 0x1p20)
             exp_block(s, e ? e + i : NULL, x + i, length, shift, first, PLAIN);
         else
             exp_block(s, e ? e + i : NULL, x + i, length, shift, first, HUGE_ROW);

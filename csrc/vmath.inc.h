@@ -17,7 +17,8 @@
 
 #define LN2_HIGH 0x1.62e4p-1f /* 16 bits: times k it is exact */
 #define LN2_LOW 0x1.7f7d1cp-20f
-#define EXP_LOWEST (-110) /* 110 e^-110 rounds to 0 */
+#define EXP_LOWEST (-110)   /* 110 e^-110 rounds to 0 */
+#define EXP_ZERO (-115.75f) /* here, and 0.3 around, the scaled exponential has the exponent of 0 and is 0 */
 #define EXP_SCALE 40
 #define EXP_DOWN 0x1p-40f
 #define LARGEST 0x1.fffffep127f
@@ -49,6 +50,7 @@ static const double log_poly[] = {
 #define LN2_HIGH 0x1.62e42feep-1 /* 32 bits */
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_LOWEST (-760)
+#define EXP_ZERO (-778.4)
 #define EXP_SCALE 100
 #define EXP_DOWN 0x1p-100
 #define LARGEST 0x1.fffffffffffffp1023
@@ -283,7 +285,7 @@ static FNN_INLINE pair v_exp_scaled(V x, const V *low)
 static FNN_INLINE pair v_unscaled(pair a) { return v_scaled(v_set1(EXP_DOWN), a); }
 static FNN_INLINE V v_rounded_unscaled(pair a) { return v_mul(v_add(a.hi, a.lo), v_set1(EXP_DOWN)); }
 
-/* The same rounded to T, with an error of 0.8 ulp. */
+/* The same rounded to T, with an error of 0.8 ulp, for EXP_ZERO <= x <= 0. */
 static FNN_INLINE V v_exp_scaled_rounded(V x, const V *low)
 {
     V s, r = v_reduce(x, low, -1, EXP_SCALE, &s), expm1 = v_madd(v_mul(r, r), V_POLY(r, exp_poly), r);

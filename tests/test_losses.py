@@ -203,6 +203,15 @@ def test_cross_entropy_gradient_against_central_differences(target, options, isa
     np.testing.assert_allclose(dx, numeric, atol=1e-8)
 
 
+def test_impossible_classes_cost_nothing(dtype, isa):
+    for row in ([1000], [3, -np.inf], [3e6, -1e30, -np.inf], [0.1] + 40 * [-900]):
+        x = np.array([row], dtype)
+        assert F.cross_entropy(x, [0]) == 0
+        loss, gradient = F.cross_entropy_with_grad(x, [0])
+        assert loss == 0
+        assert not gradient.any()
+
+
 def test_cross_entropy_keeps_small_losses(dtype, isa):
     x = np.array([[5, -20, -20], [5, 5, -20], [0, -90, -200]], dtype)
     losses = F.cross_entropy(x, np.zeros(3, int), reduction="none")
