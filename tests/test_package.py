@@ -58,7 +58,7 @@ def test_activations_describe_themselves():
         assert info.name == name
         assert getattr(fnn, info.layer)().saves == info.saves
         assert 0 <= info.ulp <= 1
-        assert 0 <= info.ulp_backward <= (1.4 if name == "tanhshrink" else 1)  # the exception, in docs/accuracy.md
+        assert 0 <= info.ulp_backward <= 1
         assert info.domain == (-np.inf, np.inf)
     infos.clear()
     assert F.activations(), "a copy"
