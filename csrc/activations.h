@@ -176,7 +176,7 @@ NARROW(softplus)
 {
     const V linear = v_min(v_set1((T)p.v[1]), v_set1(SATURATED));
     if (p.v[0] == 1) return v_select(v_lt(linear, x), x, v_log1p_exp(x, v_neg_abs_exp(x), NULL));
-    pair z = v_times(x, v_constant(p.v[0])), a = v_neg_abs_pair(z);
+    pair z = v_times(x, v_constant(p.v[0])), a = v_at_least(EXP_LOWEST, v_neg_abs_pair(z));
     V soft = v_log1p_exp(z.hi, a.hi, &a.lo);
     return v_select(v_lt(linear, z.hi), x, v_mul(soft, v_set1((T)(1 / p.v[0]))));
 }
@@ -185,7 +185,7 @@ NARROW(softplus_dx)
 {
     const V linear = v_set1((T)p.v[1]);
     if (p.v[0] == 1) return v_select(v_lt(linear, x), v_set1(1), v_logistic(x, v_neg_abs_exp(x), NULL));
-    pair z = v_times(x, v_constant(p.v[0])), a = v_neg_abs_pair(z);
+    pair z = v_times(x, v_constant(p.v[0])), a = v_at_least(EXP_LOWEST, v_neg_abs_pair(z));
     return v_select(v_lt(linear, z.hi), v_set1(1), v_logistic(z.hi, a.hi, &a.lo));
 }
 

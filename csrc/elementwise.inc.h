@@ -125,10 +125,13 @@ static void FNN(prelu_backward)(void *dx_, void *dweight_, double *sums, const v
     for (int64_t j = 0; j < padded; j++) sums[j] = 0;
     for (int64_t i = 0; i < n; i += row)
         prelu_backward_row(dx + i, sums, dy + i, x + i, weight, n - i < row ? n - i : row, shared);
-    if (shared)
-        dweight[0] = (T)lanes_sum(sums);
-    else
+    if (shared) {
+        lanes sum;
+        for (int l = 0; l < FNN_ROW_LANES / WL; l++) sum.w[l] = w_load(sums + l * WL);
+        dweight[0] = (T)lanes_total(&sum);
+    } else {
         for (int64_t j = 0; j < features; j++) dweight[j] = (T)sums[j];
+    }
 }
 
 static void FNN(maxout_forward)(void *y_, int64_t *index, const void *x_, int64_t n, int64_t pieces)

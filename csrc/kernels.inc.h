@@ -82,13 +82,6 @@ static FNN_INLINE lanes lanes_zero(void)
 /* Adds part h of the vector that starts at lane v. */
 static FNN_INLINE void lanes_add(lanes *s, int v, int h, W a) { s->w[v / WL + h] = w_add(s->w[v / WL + h], a); }
 
-static double lanes_sum(double lane[FNN_ROW_LANES])
-{
-    for (int half = FNN_ROW_LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-    return lane[0];
-}
-
 static FNN_INLINE double lanes_total(const lanes *s)
 {
     double lane[WL];

@@ -302,7 +302,7 @@ static FNN_INLINE V v_not_tiny(V a) { return v_min(v_set1(-NEGLIGIBLE), a); }
 static FNN_INLINE V v_neg_abs_exp(V x) { return v_not_tiny(v_max(v_set1(EXP_LOWEST), v_neg_abs(x))); }
 static FNN_INLINE pair v_neg_abs_pair(pair x)
 {
-    return v_at_least(EXP_LOWEST, (pair){v_neg_abs(x.hi), v_select_sign(x.hi, x.lo, v_neg(x.lo))});
+    return (pair){v_neg_abs(x.hi), v_select_sign(x.hi, x.lo, v_neg(x.lo))};
 }
 
 /* 1 / (1 + e^-z) where a = -|z|: e / (1 + e) with e = e^a where z < 0, 1 / (1 + e) else */
@@ -374,10 +374,7 @@ typedef pair extended;
 static FNN_INLINE extended e_from(W a) { return (pair){a, v_set1(0)}; }
 static FNN_INLINE extended e_exactly(double a, double rest) { return v_exactly(a, rest); }
 static FNN_INLINE W e_head(extended a) { return a.hi; }
-static FNN_INLINE extended e_neg_abs(extended a)
-{
-    return (pair){v_neg_abs(a.hi), v_select_sign(a.hi, a.lo, v_neg(a.lo))};
-}
+static FNN_INLINE extended e_neg_abs(extended a) { return v_neg_abs_pair(a); }
 static FNN_INLINE extended e_add(extended a, extended b) { return v_sum(a, b); }
 static FNN_INLINE extended e_sub(extended a, extended b) { return v_sum(a, (pair){v_neg(b.hi), v_neg(b.lo)}); }
 static FNN_INLINE extended e_mul(extended a, extended b) { return v_product(a, b); }
