@@ -4,6 +4,8 @@
  * Design
  * A. Full vectors and the tail go through the same expression: the tail is a partial load and store.
  * B. An expression is passed as a function and inlined into its loop; the macros below only name the results.
+ * C. Exponentials are computed for a tile of elements before what is made of them: the chain of operations of an activation
+ *    is longer than what a processor looks ahead, and either half lets it work on several vectors.
  */
 
 typedef struct {
@@ -17,10 +19,26 @@ static FNN_INLINE P load_params(const double *params)
     return p;
 }
 
-#define NARROW(name) static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED P p)
+typedef exponential exponential_fn(V x, P p);
+typedef V expression_fn(V x, exponential e, P p);
+enum stored { NOTHING, ROUNDED, WITH_TAIL }; /* what a loop keeps of an exponential */
+
+/* NAME_of is the expression, given the exponential NAME_exponential where there is one. */
+#define EXPONENTIAL(name, kind, ...)                                                                                   \
+    static const enum stored name##_stored = kind;                                                                     \
+    static FNN_INLINE exponential name##_exponential(FNN_UNUSED V x, FNN_UNUSED P p)                                   \
+    {                                                                                                                  \
+        exponential e = __VA_ARGS__;                                                                                   \
+        return kind == ROUNDED ? v_rounded(e) : e;                                                                     \
+    }                                                                                                                  \
+    static FNN_INLINE V name##_of(FNN_UNUSED V x, FNN_UNUSED exponential e, FNN_UNUSED P p)
+#define NARROW(name)                                                                                                   \
+    static FNN_INLINE V name##_v(V x, P p);                                                                            \
+    EXPONENTIAL(name, NOTHING, {x, x, x}) { return name##_v(x, p); }                                                   \
+    static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED P p)
 #define EXTENDED(name)                                                                                                 \
     static FNN_INLINE extended name##_e(W x);                                                                          \
-    static FNN_INLINE V name##_v(V x, FNN_UNUSED P p)                                                                  \
+    NARROW(name)                                                                                                       \
     {                                                                                                                  \
         extended part[V_PARTS];                                                                                        \
         for (int h = 0; h < V_PARTS; h++) part[h] = name##_e(v_widen(x, h));                                           \
@@ -28,35 +46,49 @@ static FNN_INLINE P load_params(const double *params)
     }                                                                                                                  \
     static FNN_INLINE extended name##_e(W x)
 #include "activations.h" /* the expressions */
+#undef EXPONENTIAL
 #undef NARROW
 #undef EXTENDED
 
-/* y = f(x), two vectors at a time: the compiler interleaves their chains of operations. */
-static FNN_INLINE void map_forward(T *y, const T *x, int64_t n, V (*f)(V, P), P p)
-{
-    int64_t i = 0;
-    for (; i + 2 * VL <= n; i += 2 * VL) {
-        V first = f(v_load(x + i), p), second = f(v_load(x + i + VL), p);
-        v_store(y + i, first);
-        v_store(y + i + VL, second);
-    }
-    for (; i < n; i += VL) v_store_upto(y + i, f(v_load_upto(x + i, n - i, 0), p), n - i);
-}
+enum { TILE = 256 }; /* elements; what is stored of them stays in L1 */
 
-/* dx = dy f'(saved) */
-static FNN_INLINE void map_backward(T *dx, const T *dy, const T *saved, int64_t n, V (*derivative)(V, P), P p)
+/* y = f(x), or dy f'(x) where dy is given. Two vectors at a time: the compiler interleaves their chains of operations. */
+static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored stored, exponential_fn *exponential_of,
+                           expression_fn *f, P p)
 {
-    int64_t i = 0;
-    for (; i + 2 * VL <= n; i += 2 * VL) {
-        V first = derivative(v_load(saved + i), p), second = derivative(v_load(saved + i + VL), p);
-        first = v_mul(v_load(dy + i), first);
-        second = v_mul(v_load(dy + i + VL), second);
-        v_store(dx + i, first);
-        v_store(dx + i + VL, second);
+    enum { STEP = 2 * VL };
+    T power[TILE], head[TILE], tail[TILE];
+    const int64_t whole = n - n % STEP, tile = stored ? TILE : whole;
+    for (int64_t i = 0; i < whole; i += tile) {
+        const int64_t end = whole - i < tile ? whole : i + tile;
+        for (int64_t j = i; stored && j < end; j += STEP) {
+            exponential e[2] = {exponential_of(v_load(x + j), p), exponential_of(v_load(x + j + VL), p)};
+            for (int h = 0; h < 2; h++) {
+                const int64_t at = j - i + h * VL;
+                v_store(power + at, e[h].power);
+                v_store(head + at, e[h].head);
+                if (stored == WITH_TAIL) v_store(tail + at, e[h].tail);
+            }
+        }
+        for (int64_t j = i; j < end; j += STEP) {
+            V value[2];
+            for (int h = 0; h < 2; h++) {
+                const int64_t k = j + h * VL, at = k - i;
+                V xk = v_load(x + k);
+                exponential e = {xk, xk, xk};
+                if (stored) e = (exponential){v_load(power + at), v_load(head + at), xk};
+                if (stored == WITH_TAIL) e.tail = v_load(tail + at);
+                value[h] = f(xk, e, p);
+            }
+            for (int h = 0; h < 2; h++) {
+                const int64_t k = j + h * VL;
+                v_store(y + k, dy ? v_mul(v_load(dy + k), value[h]) : value[h]);
+            }
+        }
     }
-    for (; i < n; i += VL) {
-        V d = derivative(v_load_upto(saved + i, n - i, 0), p);
-        v_store_upto(dx + i, v_mul(v_load_upto(dy + i, n - i, 0), d), n - i);
+    for (int64_t i = whole; i < n; i += VL) {
+        V xi = v_load_upto(x + i, n - i, 0), value = f(xi, exponential_of(xi, p), p);
+        v_store_upto(y + i, dy ? v_mul(v_load_upto(dy + i, n - i, 0), value) : value, n - i);
     }
 }
 
@@ -64,17 +96,17 @@ static FNN_INLINE void map_backward(T *dx, const T *dy, const T *saved, int64_t 
     static void FNN(name##_backward_##from)(void *dx, const void *dy, const void *saved, int64_t n,                    \
                                             const double *params)                                                      \
     {                                                                                                                  \
-        map_backward(dx, dy, saved, n, derivative, load_params(params));                                               \
+        map(dx, dy, saved, n, derivative##_stored, derivative##_exponential, derivative##_of, load_params(params));    \
     }
 #define BACKWARD_Y_LOOP_X(name)
-#define BACKWARD_Y_LOOP_Y(name) BACKWARD_LOOP(name, y, name##_dy_v)
+#define BACKWARD_Y_LOOP_Y(name) BACKWARD_LOOP(name, y, name##_dy)
 #define BACKWARD_Y_LOOP_P BACKWARD_Y_LOOP_Y
 #define LOOPS(name, layer, saves, ...)                                                                                 \
     static void FNN(name##_forward)(void *y, const void *x, int64_t n, const double *params)                           \
     {                                                                                                                  \
-        map_forward(y, x, n, name##_v, load_params(params));                                                           \
+        map(y, NULL, x, n, name##_stored, name##_exponential, name##_of, load_params(params));                         \
     }                                                                                                                  \
-    BACKWARD_LOOP(name, x, name##_dx_v)                                                                                \
+    BACKWARD_LOOP(name, x, name##_dx)                                                                                  \
     BACKWARD_Y_LOOP_##saves(name)
 FNN_ACTIVATIONS(LOOPS)
 

@@ -33,7 +33,7 @@ static T row_max(const T *x, int64_t n)
     return best[0];
 }
 
-static FNN_INLINE double scalar_exp(double x) { return w_first(w_exp(w_set1(x))); }
+static FNN_INLINE double scalar_exp(double x) { return w_first(w_exp_clamped(w_set1(x))); }
 /* e^(a - b) for a <= b; what the difference loses to rounding is put back. */
 static double exp_of_difference(double a, double b)
 {
@@ -65,7 +65,7 @@ static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int 
         pair d = v_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + EXP_ZERO), xv), v_set1(m));
         VM is_max = v_eq(d.hi, v_set1(0));
         if (kind & HUGE_ROW) d = v_at_least(EXP_ZERO, d);
-        V value = v_exp_scaled_rounded(d.hi, &d.lo);
+        V value = v_exp_scaled_rounded(d);
         if (kind & WITH_MAX) largest[v] = v_add(largest[v], v_select(is_max, v_set1(1), v_set1(0)));
         part[v] = v_add(part[v], kind & WITH_MAX ? v_select(is_max, v_set1(0), value) : value);
         if (e) v_store_upto(e + v * VL, value, left);
@@ -234,7 +234,7 @@ static void FNN(log_softmax_backward)(void *dx_, const void *dy_, const void *y_
         for (int64_t j = 0; j < classes; j += VL) {
             V g = v_load_upto(dy + j, classes - j, 0), yv = v_load_upto(y + j, classes - j, 0);
             W part[V_PARTS];
-            for (int h = 0; h < V_PARTS; h++) part[h] = w_madd(w_exp(v_widen(yv, h)), sum, v_widen(g, h));
+            for (int h = 0; h < V_PARTS; h++) part[h] = w_madd(w_exp_clamped(v_widen(yv, h)), sum, v_widen(g, h));
             v_store_upto(dx + j, v_narrow(part), classes - j);
         }
     }

@@ -43,7 +43,8 @@ static inline W w_min(W a, W b) { return _mm256_min_pd(a, b); }
 static inline W w_neg(W a) { return _mm256_xor_pd(a, w_set1(-0.0)); }
 static inline W w_abs(W a) { return _mm256_andnot_pd(w_set1(-0.0), a); }
 static inline W w_neg_abs(W a) { return _mm256_or_pd(w_set1(-0.0), a); }
-static inline W w_copysign(W a, W sign) { return _mm256_or_pd(w_abs(a), _mm256_and_pd(w_set1(-0.0), sign)); }
+/* a with the sign of s, where a has that or none */
+static inline W w_signed(W a, W s) { return _mm256_or_pd(a, _mm256_and_pd(w_set1(-0.0), s)); }
 static inline WM w_lt(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
 static inline WM w_le(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
 static inline WM w_eq(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
@@ -136,7 +137,7 @@ static inline V v_min(V a, V b) { return _mm256_min_ps(a, b); }
 static inline V v_neg(V a) { return _mm256_xor_ps(a, v_set1(-0.0f)); }
 static inline V v_abs(V a) { return _mm256_andnot_ps(v_set1(-0.0f), a); }
 static inline V v_neg_abs(V a) { return _mm256_or_ps(v_set1(-0.0f), a); }
-static inline V v_copysign(V a, V sign) { return _mm256_or_ps(v_abs(a), _mm256_and_ps(v_set1(-0.0f), sign)); }
+static inline V v_signed(V a, V s) { return _mm256_or_ps(a, _mm256_and_ps(v_set1(-0.0f), s)); }
 static inline VM v_lt(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 static inline VM v_le(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
 static inline VM v_eq(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }

@@ -35,7 +35,7 @@ static inline W w_min(W a, W b) { return a < b ? a : b; }
 static inline W w_neg(W a) { return -a; }
 static inline W w_abs(W a) { return fabs(a); }
 static inline W w_neg_abs(W a) { return -fabs(a); }
-static inline W w_copysign(W a, W sign) { return copysign(a, sign); }
+static inline W w_signed(W a, W s) { return copysign(a, s); } /* where a has the sign of s or none */
 static inline WM w_lt(W a, W b) { return a < b; }
 static inline WM w_le(W a, W b) { return a <= b; }
 static inline WM w_eq(W a, W b) { return a == b; }
@@ -103,7 +103,7 @@ static inline V v_min(V a, V b) { return a < b ? a : b; }
 static inline V v_neg(V a) { return -a; }
 static inline V v_abs(V a) { return fabsf(a); }
 static inline V v_neg_abs(V a) { return -fabsf(a); }
-static inline V v_copysign(V a, V sign) { return copysignf(a, sign); }
+static inline V v_signed(V a, V s) { return copysignf(a, s); }
 static inline VM v_lt(V a, V b) { return a < b; }
 static inline VM v_le(V a, V b) { return a <= b; }
 static inline VM v_eq(V a, V b) { return a == b; }

@@ -19,7 +19,7 @@
 #define v_neg w_neg
 #define v_abs w_abs
 #define v_neg_abs w_neg_abs
-#define v_copysign w_copysign
+#define v_signed w_signed
 #define v_lt w_lt
 #define v_le w_le
 #define v_eq w_eq

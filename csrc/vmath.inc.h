@@ -92,40 +92,43 @@ static const double log_poly[] = {
 
 #endif
 
-/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2 and a constant where it is called. Horner's scheme in x^4 over groups
- * of four terms: latency is what limits the loops. */
-#define POLYNOMIAL(name, LANES, NUMBER, set1, mul, madd)                                                               \
-    static FNN_INLINE LANES name##_group(LANES x, LANES x2, const NUMBER *c, int n)                                    \
-    {                                                                                                                  \
-        LANES low = n > 1 ? madd(set1(c[1]), x, set1(c[0])) : set1(c[0]);                                              \
-        if (n == 3) return madd(set1(c[2]), x2, low);                                                                  \
-        return n > 3 ? madd(madd(set1(c[3]), x, set1(c[2])), x2, low) : low;                                           \
-    }                                                                                                                  \
-    static FNN_INLINE LANES name(LANES x, const NUMBER *c, int n)                                                      \
-    {                                                                                                                  \
-        int last = (n - 1) / 4 * 4;                                                                                    \
-        LANES x2 = mul(x, x), sum = name##_group(x, x2, c + last, n - last);                                           \
-        if (n <= 4) return sum;                                                                                        \
-        if (n == 5) return madd(madd(set1(c[4]), x2, madd(set1(c[3]), x, set1(c[2]))), x2, name##_group(x, x2, c, 2)); \
-        LANES x4 = mul(x2, x2);                                                                                        \
-        FNN_UNROLL(16)                                                                                                 \
-        for (int i = last - 4; i >= 0; i -= 4) sum = madd(sum, x4, name##_group(x, x2, c + i, 4));                     \
-        return sum;                                                                                                    \
-    }
-POLYNOMIAL(w_poly, W, double, w_set1, w_mul, w_madd)
-POLYNOMIAL(v_poly, V, T, v_set1, v_mul, v_madd)
-#undef POLYNOMIAL
+/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2 and a constant where it is called. In lanes of T Horner's scheme in x^4
+ * over groups of four terms: latency is what limits their loops. Wide lanes have several chains already. */
+static FNN_INLINE V v_poly_group(V x, V x2, const T *c, int n)
+{
+    V low = n > 1 ? v_madd(v_set1(c[1]), x, v_set1(c[0])) : v_set1(c[0]);
+    if (n == 3) return v_madd(v_set1(c[2]), x2, low);
+    return n > 3 ? v_madd(v_madd(v_set1(c[3]), x, v_set1(c[2])), x2, low) : low;
+}
+static FNN_INLINE V v_poly(V x, const T *c, int n)
+{
+    const int last = (n - 1) / 4 * 4;
+    V x2 = v_mul(x, x), sum = v_poly_group(x, x2, c + last, n - last);
+    if (n <= 4) return sum;
+    if (n == 5)
+        return v_madd(v_madd(v_set1(c[4]), x2, v_madd(v_set1(c[3]), x, v_set1(c[2]))), x2, v_poly_group(x, x2, c, 2));
+    V x4 = v_mul(x2, x2);
+    FNN_UNROLL(16)
+    for (int i = last - 4; i >= 0; i -= 4) sum = v_madd(sum, x4, v_poly_group(x, x2, c + i, 4));
+    return sum;
+}
+static FNN_INLINE W w_poly(W x, const double *c, int n)
+{
+    W sum = w_set1(c[n - 1]);
+    FNN_UNROLL(16)
+    for (int i = n - 2; i >= 0; i--) sum = w_madd(sum, x, w_set1(c[i]));
+    return sum;
+}
 #define V_LENGTH(c) ((int)(sizeof(c) / sizeof *(c)))
 #define W_POLY(x, c) w_poly(x, c, V_LENGTH(c))
 #define V_POLY(x, c) v_poly(x, c, V_LENGTH(c))
 
-/* e^x for x <= 0; what comes of a positive x is unspecified, and no caller uses it. x = n ln(2) + r: for float32 the
- * rounding of ln(2) to float64 does no harm; for float64 it is taken in two parts, the first with 32 bits: n times it is
- * exact. */
+/* e^x for EXP_LOW <= x <= 0; what comes of a positive x is unspecified, and no caller uses it. x = n ln(2) + r: for
+ * float32 the rounding of ln(2) to float64 does no harm; for float64 it is taken in two parts, the first with 32 bits: n
+ * times it is exact. */
 static FNN_INLINE W w_exp(W x)
 {
     const W bias = w_set1(W_BIAS);
-    x = w_max(w_set1(EXP_LOW), x);
     W biased = w_madd(x, w_set1(0x1.71547652b82fep0), bias), n = w_sub(biased, bias);
 #if FNN_DTYPE == 32
     W r = w_madd(n, w_set1(-0x1.62e42fefa39efp-1), x), expm1 = w_madd(w_mul(r, r), W_POLY(r, exp_wide), r);
@@ -139,6 +142,9 @@ static FNN_INLINE W w_exp(W x)
     return w_mul(w_mul(e, w_pow2(w_add(half, bias))), w_pow2(w_add(w_sub(n, half), bias)));
 #endif
 }
+
+/* The same for any x <= 0. */
+static FNN_INLINE W w_exp_clamped(W x) { return w_exp(w_max(w_set1(EXP_LOW), x)); }
 
 /* log((1 + s) / (1 - s)) = 2 artanh(s) for |s| <= 1 / 3 */
 static FNN_INLINE W w_log_ratio(W s)
@@ -164,12 +170,18 @@ static FNN_INLINE W w_log1p(W u)
 typedef struct {
     V hi, lo;
 } pair;
+static FNN_INLINE pair v_just(V a) { return (pair){a, v_set1(0)}; }
 
 /* a + b, where |a| >= |b| or a = 0 */
+static FNN_INLINE pair v_exact_sum(V a, V b)
+{
+    V hi = v_add(a, b);
+    return (pair){hi, v_add(v_sub(a, hi), b)};
+}
 static FNN_INLINE pair v_plus(V a, pair b)
 {
-    V hi = v_add(a, b.hi);
-    return (pair){hi, v_add(v_add(v_sub(a, hi), b.hi), b.lo)};
+    pair sum = v_exact_sum(a, b.hi);
+    return (pair){sum.hi, v_add(sum.lo, b.lo)};
 }
 
 static FNN_INLINE pair v_minus(V a, pair b)
@@ -227,13 +239,19 @@ static FNN_INLINE pair v_at_least(T lowest, pair a)
     return (pair){v_max(v_set1(lowest), a.hi), v_select(v_lt(a.hi, v_set1(lowest)), v_set1(0), a.lo)};
 }
 
+/* a, and highest instead of what is above */
+static FNN_INLINE pair v_at_most(T highest, pair a)
+{
+    return (pair){v_min(v_set1(highest), a.hi), v_select(v_lt(v_set1(highest), a.hi), v_set1(0), a.lo)};
+}
+
 /* n / d = y - over q where y and q are n / d and 1 / d but for rounding: by fma what y d is over n is exact. This way
  * round a quotient -0 stays one. */
 static FNN_INLINE V v_divide(pair n, pair d, V *y, V *q)
 {
     *q = v_div(v_set1(1), d.hi);
     *y = v_mul(n.hi, *q);
-    return v_add(v_fms(*y, d.hi, n.hi), v_msub(*y, d.lo, n.lo));
+    return v_sub(v_madd(*y, d.lo, v_fms(*y, d.hi, n.hi)), n.lo);
 }
 static FNN_INLINE V v_quotient(pair n, pair d)
 {
@@ -246,85 +264,103 @@ static FNN_INLINE pair v_quotient_pair(pair n, pair d)
     return (pair){y, v_neg(v_mul(over, q))};
 }
 
-/* x = r - k ln(2) with |r| <= ln(2) / 2. Returns r; *power receives 2^(sign k + more). x may come with what it lost to
- * rounding. */
-static FNN_INLINE V v_reduce(V x, const V *low, int sign, int more, V *power)
+/* e^x = (1 + head + tail) times power, or over it, where power is a power of two. head + tail is e^r - 1 for x = k ln(2) +
+ * r, |r| <= ln(2) / 2; head is r, or e^r - 1 rounded to T where that suffices, then without a tail. */
+typedef struct {
+    V power, head, tail;
+} exponential;
+enum { OVER = 1, TIMES = -1 };
+
+/* Returns r in two parts. power is scaled by 2^scale. */
+static FNN_INLINE pair v_reduce(pair x, int kind, int scale, V *power)
 {
-    const V bias = v_set1(V_BIAS + more);
-    V biased = v_madd(x, v_set1((T)(-sign * 0x1.71547652b82fep0)), bias), n = v_sub(biased, bias); /* sign k */
-    V exact = v_madd(n, v_set1(sign * LN2_HIGH), x), ln2_low = v_set1(sign * LN2_LOW);
+    const V bias = v_set1(V_BIAS + scale);
+    V biased = v_madd(x.hi, v_set1((T)(-kind * 0x1.71547652b82fep0)), bias), n = v_sub(biased, bias); /* -kind k */
     *power = v_pow2(biased);
-    return low ? v_add(exact, v_madd(n, ln2_low, *low)) : v_madd(n, ln2_low, exact); /* one rounding */
+    return (pair){v_madd(n, v_set1(kind * LN2_HIGH), x.hi), v_madd(n, v_set1(kind * LN2_LOW), x.lo)};
+}
+static FNN_INLINE exponential v_exponential(pair x, int kind, int scale)
+{
+    exponential e;
+    pair parts = v_reduce(x, kind, scale, &e.power);
+    V r = v_add(parts.hi, parts.lo);
+    e.head = parts.hi;
+    e.tail = v_madd(v_mul(r, r), V_POLY(r, exp_poly), parts.lo);
+    return e;
+}
+static FNN_INLINE exponential v_rounded(exponential e)
+{
+    return (exponential){e.power, v_add(e.head, e.tail), v_set1(0)};
 }
 
-/* base + c (e^r - 1), where |base| >= c |e^r - 1| or base = 0, given r and c r */
-static FNN_INLINE pair v_plus_expm1(V base, V cr, V r)
+/* base + a (e^r - 1), where |base| >= a |e^r - 1| or base = 0 */
+static FNN_INLINE pair v_plus_expm1(V base, V a, exponential e)
 {
-    V poly = V_POLY(r, exp_poly), cr2 = v_mul(r, cr), hi = v_madd(cr2, poly, v_add(base, cr));
-    return (pair){hi, v_madd(cr2, poly, v_add(v_sub(base, hi), cr))};
+    V hi = v_madd(a, e.tail, v_madd(a, e.head, base));
+    return (pair){hi, v_madd(a, e.tail, v_madd(a, e.head, v_sub(base, hi)))};
+}
+/* the same of a rounded one */
+static FNN_INLINE pair v_plus_head(V base, V a, exponential e)
+{
+    V hi = v_madd(a, e.head, base);
+    return (pair){hi, v_madd(a, e.head, v_sub(base, hi))};
 }
 
 /* e^x 2^EXP_SCALE for EXP_LOWEST <= x <= 0: far from the subnormal numbers. */
-static FNN_INLINE pair v_exp_scaled(V x, const V *low)
-{
-    V s, r = v_reduce(x, low, -1, EXP_SCALE, &s);
-    return v_plus_expm1(s, v_mul(s, r), r);
-}
+static FNN_INLINE exponential v_exponential_scaled(pair x) { return v_exponential(x, TIMES, EXP_SCALE); }
+static FNN_INLINE pair v_exp_scaled(exponential e) { return v_plus_head(e.power, e.power, e); }
 static FNN_INLINE pair v_unscaled(pair a) { return v_scaled(v_set1(EXP_DOWN), a); }
 static FNN_INLINE V v_rounded_unscaled(pair a) { return v_mul(v_add(a.hi, a.lo), v_set1(EXP_DOWN)); }
 
 /* The same rounded to T, with an error of 0.8 ulp, for EXP_ZERO <= x <= 0. */
-static FNN_INLINE V v_exp_scaled_rounded(V x, const V *low)
+static FNN_INLINE V v_exp_scaled_rounded(pair x)
 {
-    V s, r = v_reduce(x, low, -1, EXP_SCALE, &s), expm1 = v_madd(v_mul(r, r), V_POLY(r, exp_poly), r);
-    return v_madd(s, expm1, s);
-}
-
-/* e^x = e / t for EXP_LOWEST <= x <= 0 with t a power of two, both scaled by 2^-EXP_SCALE: all normal numbers, and so
- * are e + t and its reciprocal. */
-static FNN_INLINE pair v_exp_ratio(V x, const V *low, V *t)
-{
-    const V scale = v_set1(EXP_DOWN);
-    V r = v_reduce(x, low, 1, -EXP_SCALE, t);
-    return v_plus_expm1(scale, v_mul(scale, r), r);
+    V power;
+    pair parts = v_reduce(x, TIMES, EXP_SCALE, &power);
+    V r = v_add(parts.hi, parts.lo);
+    return v_madd(power, v_madd(v_mul(r, r), V_POLY(r, exp_poly), r), power);
 }
 
 /* e^x - 1 for -SATURATED <= x <= 0; there it is -1. */
-static FNN_INLINE pair v_expm1(V x, const V *low)
-{
-    V s, r = v_reduce(x, low, -1, 0, &s);
-    return v_plus_expm1(v_sub(s, v_set1(1)), v_mul(s, r), r);
-}
+static FNN_INLINE exponential v_exponential_expm1(pair x) { return v_exponential(x, TIMES, 0); }
+static FNN_INLINE pair v_expm1(exponential e) { return v_plus_expm1(v_sub(e.power, v_set1(1)), e.power, e); }
 
-/* a <= 0 for an exponential to which e^a = 1 is near enough from -NEGLIGIBLE on: products that underflow are slow. */
+static FNN_INLINE V v_clamp(T low, V x, T high) { return v_min(v_set1(high), v_max(v_set1(low), x)); }
+/* a <= 0 where e^a = 1 is near enough from -NEGLIGIBLE on: products that underflow are slow. */
 static FNN_INLINE V v_not_tiny(V a) { return v_min(v_set1(-NEGLIGIBLE), a); }
-/* -|x| within the range of an exponential */
-static FNN_INLINE V v_neg_abs_exp(V x) { return v_not_tiny(v_max(v_set1(EXP_LOWEST), v_neg_abs(x))); }
+/* Such an a within the range of an exponential. */
+static FNN_INLINE pair v_in_range(V a) { return v_just(v_not_tiny(v_max(v_set1(EXP_LOWEST), a))); }
 static FNN_INLINE pair v_neg_abs_pair(pair x)
 {
     return (pair){v_neg_abs(x.hi), v_select_sign(x.hi, x.lo, v_neg(x.lo))};
 }
 
-/* 1 / (1 + e^-z) where a = -|z|: e / (1 + e) with e = e^a where z < 0, 1 / (1 + e) else */
-static FNN_INLINE V v_logistic(V z, V a, const V *low)
+/* -z where e^-z neither overflows nor is lost beside 1 */
+static FNN_INLINE pair v_minus_z(V z) { return v_just(v_clamp(-SATURATED, v_neg(z), -EXP_LOWEST)); }
+/* e^-z scaled down, for v_logistic: all normal numbers */
+static FNN_INLINE exponential v_exponential_logistic(pair minus_z) { return v_exponential(minus_z, TIMES, -EXP_SCALE); }
+/* a / (1 + e^-z). The sum of 1 and a power of two is exact but far from 1; there lost is. plus, which adds the rest, is
+ * v_plus_head or v_plus_expm1. */
+static FNN_INLINE V v_logistic(V a, exponential e, pair plus(V, V, exponential))
 {
-    V t;
-    pair e = v_exp_ratio(a, low, &t), n = {v_select_sign(z, e.hi, t), v_select_sign(z, e.lo, v_set1(0))};
-    return v_quotient(n, v_plus(t, e));
+    const V one = v_set1(EXP_DOWN), sum = v_add(one, e.power), lost = v_sub(one, v_sub(sum, e.power));
+    pair d = plus(sum, e.power, e);
+    d.lo = v_add(d.lo, lost);
+    return v_mul(v_quotient(v_just(a), d), one);
 }
 
-/* log(1 + e^z), where a = -|z| but not below EXP_LOWEST; from SATURATED on it is z. For |z| < 1 log(2) + z / 2 +
- * log(cosh(z / 2)), else max(z, 0) + log1p(u) with u = e^a: a pair and a small rest each, so that what rounding does to
- * the rest hardly moves the result. */
-static FNN_INLINE V v_log1p_exp(V z, V a, const V *low)
+/* log(1 + e^z), given e^-|z|, scaled; from SATURATED on it is z. For |z| < 1 log(2) + z / 2 + log(cosh(z / 2)), else
+ * max(z, 0) + log1p(u) with u = e^-|z|: a pair and a small rest each, so that what rounding does to the rest hardly moves
+ * the result. */
+static FNN_INLINE V v_log1p_exp(V z, exponential e)
 {
     const pair ln2 = v_exactly(0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56);
-    const V z2 = v_mul(a, a);
-    pair line = v_plus(ln2.hi, (pair){v_mul(z, v_set1((T)0.5)), ln2.lo});
-    V near = v_add(line.hi, v_madd(z2, V_POLY(z2, log_cosh_poly), line.lo));
+    const V a = v_not_tiny(v_neg_abs(z)), z2 = v_mul(a, a), half = v_set1((T)0.5), line = v_madd(z, half, ln2.hi);
+    V line_low = v_add(v_madd(z, half, v_sub(ln2.hi, line)), ln2.lo);
+    V near = v_add(line, v_madd(z2, V_POLY(z2, log_cosh_poly), line_low));
 
     const V scale = v_set1(1 / EXP_DOWN), down = v_set1(EXP_DOWN), base = v_mul(v_max(v_set1(0), z), scale);
-    const pair scaled = v_exp_scaled(a, low);
+    const pair scaled = v_exp_scaled(e);
     V u = v_mul(scaled.hi, down), rest = v_nmadd(scaled.lo, u, scaled.lo); /* d log1p(u) / du is about 1 - u */
     V slope = v_mul(u, v_madd(u, V_POLY(u, log1p_poly), v_set1((T)-0.5))); /* log1p(u) = u + slope u */
     rest = v_madd(scaled.hi, slope, rest);
@@ -365,8 +401,8 @@ static FNN_INLINE extended e_select_sign(W s, extended yes, extended no) { retur
 static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_narrow(part); }
 #define E_POLY(x, name) W_POLY(x, name##_poly)
 #define E_DOWN 1.0
-#define E_LARGEST 760 /* e^-E_LARGEST and E_LARGEST e^-E_LARGEST round to 0 */
-static FNN_INLINE extended e_exp_scaled(extended x) { return w_exp(x); } /* e^x / E_DOWN for x <= 0 */
+#define E_LARGEST 700 /* e^-E_LARGEST and E_LARGEST e^-E_LARGEST round to 0 */
+static FNN_INLINE extended e_exp_scaled(extended x) { return w_exp(x); } /* e^x / E_DOWN for -E_LARGEST <= x <= 0 */
 
 #else
 
@@ -397,8 +433,8 @@ static FNN_INLINE V e_rounded(const extended part[V_PARTS]) /* infinity has no l
 #define E_LARGEST 760
 static FNN_INLINE extended e_exp_scaled(extended x)
 {
-    pair a = v_at_least(EXP_LOWEST, x);
-    return v_exp_scaled(a.hi, &a.lo);
+    exponential e = v_exponential(x, TIMES, EXP_SCALE);
+    return v_plus_expm1(e.power, e.power, e);
 }
 
 #endif

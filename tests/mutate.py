@@ -48,7 +48,7 @@ CALLS = {
     "lt": ["{v}_lt({1}, {0})"], "le": ["{v}_le({1}, {0})", "{v}_lt({0}, {1})"], "eq": ["{v}_lt({0}, {1})"],
     "select": ["{v}_select({0}, {2}, {1})"], "widen": ["{v}_widen({0}, 0)"],
 }  # fmt: skip
-KEPT = "(load|store)(_part|_upto)?|narrow|wide|first|poly|mul_wide|reduce_ln2|split_exponent"
+KEPT = "(load|store)(_part|_upto)?|narrow|wide|first|poly|mul_wide|split_exponent"
 
 # Regular expression -> replacement, outside of subscripts and of the conditions and steps of loops.
 TEXT = {
@@ -75,7 +75,7 @@ def bodies_of(code):
         if depth == 0:
             header = max(code.rfind("static", start, opened), start)
             if m[0] == "}" and code[header:opened].rstrip().endswith(")"):
-                name = re.search(r"(?:\b[A-Z]+\()?(\w+?)(?:_d[xy])?[()]", code[header:opened])[1]
+                name = re.search(r"(?:\b[A-Z]+\()?(\w+?)(?:_d[xy])?[(),]", code[header:opened])[1]
                 found.setdefault(name, []).append((header, opened, m.end()))
             start = m.end()
     return found
