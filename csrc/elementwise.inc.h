@@ -50,7 +50,18 @@ enum stored { NOTHING, ROUNDED, WITH_TAIL }; /* what a loop keeps of an exponent
 #undef NARROW
 #undef EXTENDED
 
-enum { TILE = 256 }; /* elements; what is stored of them stays in L1 */
+enum {
+    TILE = 256,    /* elements; what is stored of them stays in L1 */
+    ALIGNED = 4096 /* fewer elements do not pay for aligning the stores */
+};
+
+/* At most VL elements of map(). */
+static FNN_INLINE void map_part(T *y, const T *dy, const T *x, int64_t n, exponential_fn *exponential_of,
+                                expression_fn *f, P p)
+{
+    V xv = v_load_upto(x, n, 0), value = f(xv, exponential_of(xv, p), p);
+    v_store_upto(y, dy ? v_mul(v_load_upto(dy, n, 0), value) : value, n);
+}
 
 /* y = f(x), or dy f'(x) where dy is given. Two vectors at a time: the compiler interleaves their chains of operations. */
 static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored stored, exponential_fn *exponential_of,
@@ -58,8 +69,10 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored
 {
     enum { STEP = 2 * VL };
     T power[TILE], head[TILE], tail[TILE];
-    const int64_t whole = n - n % STEP, tile = stored ? TILE : whole;
-    for (int64_t i = 0; i < whole; i += tile) {
+    const int64_t first = n < ALIGNED ? 0 : (int64_t)(-(uintptr_t)y % sizeof(V) / sizeof(T));
+    const int64_t whole = n - (n - first) % STEP, tile = stored ? TILE : whole;
+    if (first) map_part(y, dy, x, first, exponential_of, f, p);
+    for (int64_t i = first; i < whole; i += tile) {
         const int64_t end = whole - i < tile ? whole : i + tile;
         for (int64_t j = i; stored && j < end; j += STEP) {
             exponential e[2] = {exponential_of(v_load(x + j), p), exponential_of(v_load(x + j + VL), p)};
@@ -86,10 +99,7 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored
             }
         }
     }
-    for (int64_t i = whole; i < n; i += VL) {
-        V xi = v_load_upto(x + i, n - i, 0), value = f(xi, exponential_of(xi, p), p);
-        v_store_upto(y + i, dy ? v_mul(v_load_upto(dy + i, n - i, 0), value) : value, n - i);
-    }
+    for (int64_t i = whole; i < n; i += VL) map_part(y + i, dy ? dy + i : NULL, x + i, n - i, exponential_of, f, p);
 }
 
 #define BACKWARD_LOOP(name, from, derivative)                                                                          \

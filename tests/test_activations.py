@@ -244,6 +244,23 @@ def test_lengths_and_positions_do_not_matter(row, dtype, isa):
 
 
 @rows
+def test_long_arrays_are_like_short_ones(row, dtype, isa):
+    """Tiles and aligned stores: wherever the output starts."""
+    f, df = functions(row)
+    x, room = np.linspace(-6, 6, 4999, dtype=dtype), np.empty(5010, dtype)
+
+    def backward(a, out=None):
+        return df(a, x=a, out=out)
+
+    for g in (f, backward):
+        parts = np.concatenate([g(part) for part in np.array_split(x, 60)])
+        for start in (0, 1, 5):
+            out = room[start : start + x.size]
+            g(x, out=out)
+            np.testing.assert_array_equal(out, parts)
+
+
+@rows
 def test_layouts(row, dtype):
     f, df = functions(row)
     x = np.linspace(-3, 3, 35, dtype=dtype).reshape(5, 7)
