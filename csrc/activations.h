@@ -88,11 +88,12 @@ NARROW(identity) { return x; }
 NARROW(identity_dx) { return v_set1(1); } /* even where x is NaN: x is never read */
 NARROW(identity_dy) { return v_set1(1); }
 
+static FNN_INLINE V v_zero_or_nan(V x) { return v_select(v_eq(x, x), v_set1(0), x); }
 /* open ? 1 : 0, and NaN where x is: the derivative of a function of straight pieces */
-static FNN_INLINE V v_gate(VM open, V x) { return v_select(open, v_set1(1), v_select(v_eq(x, x), v_set1(0), x)); }
+static FNN_INLINE V v_gate(VM open, V x) { return v_select(open, v_set1(1), v_zero_or_nan(x)); }
 static FNN_INLINE V v_gate_between(V low, V x, V high)
 {
-    return v_select(v_lt(low, x), v_gate(v_lt(x, high), x), v_gate(v_lt(x, x), x));
+    return v_select(v_lt(low, x), v_gate(v_lt(x, high), x), v_zero_or_nan(x));
 }
 
 /* relu(x) = x < 0 ? 0 : x, which keeps -0 and NaN */
@@ -402,8 +403,7 @@ EXPONENTIAL(tanhshrink_dx, WITH_TAIL, tanhshrink_exponential(x, p))
 NARROW(softshrink)
 {
     V l = v_set1((T)p.v[0]);
-    V inside = v_select(v_eq(x, x), v_set1(0), x);
-    return v_select(v_lt(l, x), v_sub(x, l), v_select(v_lt(x, v_neg(l)), v_add(x, l), inside));
+    return v_select(v_lt(l, x), v_sub(x, l), v_select(v_lt(x, v_neg(l)), v_add(x, l), v_zero_or_nan(x)));
 }
 NARROW(softshrink_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), v_abs(x)), x); }
 NARROW(softshrink_dy) { return v_gate(v_lt(v_set1(0), v_abs(x)), x); }

@@ -265,7 +265,7 @@ static FNN_INLINE pair v_quotient_pair(pair n, pair d)
 }
 
 /* e^x = (1 + head + tail) times power, or over it, where power is a power of two. head + tail is e^r - 1 for x = k ln(2) +
- * r, |r| <= ln(2) / 2; head is r, or e^r - 1 rounded to T where that suffices, then without a tail. */
+ * r, |r| <= ln(2) / 2; head is r, or e^r - 1 rounded to T where that suffices, and the tail of no use. */
 typedef struct {
     V power, head, tail;
 } exponential;
@@ -290,7 +290,8 @@ static FNN_INLINE exponential v_exponential(pair x, int kind, int scale)
 }
 static FNN_INLINE exponential v_rounded(exponential e)
 {
-    return (exponential){e.power, v_add(e.head, e.tail), v_set1(0)};
+    e.head = v_add(e.head, e.tail);
+    return e;
 }
 
 /* base + a (e^r - 1), where |base| >= a |e^r - 1| or base = 0 */

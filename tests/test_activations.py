@@ -135,6 +135,19 @@ def test_parameters(row, dtype, isa):
         assert not np.array_equal(f(x, **params), f(x)), "the parameters change something"
 
 
+@wide_oracle
+@pytest.mark.parametrize("row", [row for row in ROWS if row.params], ids=lambda row: row.name)
+def test_other_parameters_are_as_accurate(row, dtype, isa):
+    x = np.concatenate([floats(1000003).astype(dtype), np.linspace(-110, 110, 9999, dtype=dtype)])
+    (f, df), (rf, rdf) = functions(row), functions(row, R)
+    wide = x.astype(np.longdouble)
+    for factor in (0.7, 1.9):
+        params = {name: float(np.float32(factor * value)) for name, value in row.params.items()}
+        with np.errstate(over="ignore"):
+            assert ulps(f(x, **params), rf(wide, **params)) <= 2
+            assert ulps(df(np.ones_like(x), x=x, **params), rdf(np.ones_like(wide), x=wide, **params)) <= 2
+
+
 def test_negative_beta_of_softplus(dtype, isa):
     x = np.linspace(-30, 30, 61, dtype=dtype)
     np.testing.assert_allclose(F.softplus(x, -1.0), R.softplus(x.astype(np.float64), -1.0), rtol=1e-6)
