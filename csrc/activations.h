@@ -5,7 +5,7 @@
  * Design
  * A. A row gives the enum, the loops on every ISA and dtype, the fused forms, the layer class, the tests and the
  *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py, docs.
- * B. Expressions are functions of one variable x, with parameters p. NARROW(f) { ... } is evaluated in lanes of T,
+ * B. Expressions are functions of one variable x, but for EXTENDED with parameters p. NARROW(f) { ... } is evaluated in lanes of T,
  *    EXPONENTIAL(f, kind, exponential) { ... } too, given an exponential e, which the loop computes first; the kind says
  *    what of it is kept (vmath.inc.h): ROUNDED or WITH_TAIL. EXTENDED(f) { ... } is evaluated in extended numbers and
  *    rounded once to T. NAME is the function, NAME_dx its derivative as a function of x, NAME_dy as a function of y (then
@@ -217,8 +217,6 @@ static FNN_INLINE extended e_near_root(extended distance, extended slope, extend
     return e_select(w_lt(w_abs(e_head(distance)), w_set1(ROOT_RADIUS)), e_mul(distance, slope), far);
 }
 
-static FNN_INLINE W w_clamp(double low, W x, double high) { return w_min(w_set1(high), w_max(w_set1(low), x)); }
-
 /* f(x) = x sigmoid(u(x)) where u has the sign of x: x e / (1 + e) with e = e^u where x < 0, x / (1 + e) with e = e^-u else */
 static FNN_INLINE extended e_gated(W x, extended u)
 {
@@ -357,17 +355,16 @@ NARROW(selu_dy)
 }
 
 /* softsign(x) = x / (1 + |x|); the largest number stands for infinity */
+static FNN_INLINE pair v_one_plus(V a) { return v_exact_sum(v_max(v_set1(1), a), v_min(v_set1(1), a)); }
 NARROW(softsign)
 {
-    V a = v_min(v_set1(LARGEST), v_abs(x)), one = v_set1(1);
-    pair d = v_exact_sum(v_max(one, a), v_min(one, a));
-    return v_signed(v_quotient(v_just(a), d), x);
+    V a = v_min(v_set1(LARGEST), v_abs(x));
+    return v_signed(v_quotient(v_just(a), v_one_plus(a)), x);
 }
 /* softsign'(x) = 1 / (1 + |x|)^2; the root is scaled so that its square is no subnormal number */
 NARROW(softsign_dx)
 {
-    V a = v_min(v_set1(LARGEST), v_abs(x)), one = v_set1(1);
-    pair root = v_quotient_pair(v_just(v_set1(0x1p20)), v_exact_sum(v_max(one, a), v_min(one, a)));
+    pair root = v_quotient_pair(v_just(v_set1(0x1p20)), v_one_plus(v_min(v_set1(LARGEST), v_abs(x))));
     root = v_product(root, root);
     return v_mul(v_add(root.hi, root.lo), v_set1((T)0x1p-40));
 }
@@ -413,12 +410,12 @@ NARROW(threshold) { return v_select(v_le(x, v_set1((T)p.v[0])), v_set1((T)p.v[1]
 NARROW(threshold_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), x), x); }
 
 /* relu6(x) = min(max(x, 0), 6) */
-NARROW(relu6) { return v_min(v_set1(6), v_max(v_set1(0), x)); }
+NARROW(relu6) { return v_clamp(0, x, 6); }
 NARROW(relu6_dx) { return v_gate_between(v_set1(0), x, v_set1(6)); }
 NARROW(relu6_dy) { return relu6_dx_v(x, p); }
 
 /* hardtanh(x) = min(max(x, min_val), max_val) */
-NARROW(hardtanh) { return v_min(v_set1((T)p.v[1]), v_max(v_set1((T)p.v[0]), x)); }
+NARROW(hardtanh) { return v_clamp((T)p.v[0], x, (T)p.v[1]); }
 NARROW(hardtanh_dx) { return v_gate_between(v_set1((T)p.v[0]), x, v_set1((T)p.v[1])); }
 NARROW(hardtanh_dy) { return hardtanh_dx_v(x, p); }
 

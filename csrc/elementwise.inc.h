@@ -120,7 +120,7 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored
     BACKWARD_Y_LOOP_##saves(name)
 FNN_ACTIVATIONS(LOOPS)
 
-/* One row of prelu; weight points at `features` values, or at one where step is 0. y = x > 0 ? x : weight x */
+/* One row of prelu; weight points at `features` values, or at the shared one. y = x > 0 ? x : weight x */
 static FNN_INLINE V prelu_v(V x, V w) { return v_select(v_lt(v_set1(0), x), x, v_mul(w, x)); }
 
 static void prelu_row(T *y, const T *x, const T *weight, int64_t n, int shared)

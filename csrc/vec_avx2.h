@@ -9,7 +9,7 @@
  *    V splits into V_PARTS wide vectors. With T = float64 narrow and wide are the same type.
  * B. Masks are vectors of all-ones and all-zeros lanes: VM, WM.
  * C. max(a, b) is a > b ? a : b and min(a, b) is a < b ? a : b, so an unordered or equal pair gives b.
- * D. fma(a, b, c) = a * b + c and fms(a, b, c) = a * b - c round once on every ISA. madd, msub and nmadd(a, b, c) =
+ * D. fma(a, b, c) = a * b + c and fms(a, b, c) = a * b - c round once on every ISA. madd and nmadd(a, b, c) =
  *    c - a * b do it however the machine is fastest; here that is the same.
  */
 #ifndef FNN_VEC_H
@@ -36,7 +36,6 @@ static inline W w_sqrt(W a) { return _mm256_sqrt_pd(a); }
 static inline W w_fma(W a, W b, W c) { return _mm256_fmadd_pd(a, b, c); }
 static inline W w_fms(W a, W b, W c) { return _mm256_fmsub_pd(a, b, c); }
 static inline W w_madd(W a, W b, W c) { return _mm256_fmadd_pd(a, b, c); }
-static inline W w_msub(W a, W b, W c) { return _mm256_fmsub_pd(a, b, c); }
 static inline W w_nmadd(W a, W b, W c) { return _mm256_fnmadd_pd(a, b, c); }
 static inline W w_max(W a, W b) { return _mm256_max_pd(a, b); }
 static inline W w_min(W a, W b) { return _mm256_min_pd(a, b); }
@@ -130,7 +129,6 @@ static inline V v_sqrt(V a) { return _mm256_sqrt_ps(a); }
 static inline V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
 static inline V v_fms(V a, V b, V c) { return _mm256_fmsub_ps(a, b, c); }
 static inline V v_madd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
-static inline V v_msub(V a, V b, V c) { return _mm256_fmsub_ps(a, b, c); }
 static inline V v_nmadd(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline V v_max(V a, V b) { return _mm256_max_ps(a, b); }
 static inline V v_min(V a, V b) { return _mm256_min_ps(a, b); }

@@ -28,7 +28,6 @@ static inline W w_sqrt(W a) { return sqrt(a); }
 static inline W w_fma(W a, W b, W c) { return fma(a, b, c); }
 static inline W w_fms(W a, W b, W c) { return fma(a, b, -c); }
 static inline W w_madd(W a, W b, W c) { return a * b + c; }
-static inline W w_msub(W a, W b, W c) { return a * b - c; }
 static inline W w_nmadd(W a, W b, W c) { return c - a * b; }
 static inline W w_max(W a, W b) { return a > b ? a : b; }
 static inline W w_min(W a, W b) { return a < b ? a : b; }
@@ -96,7 +95,6 @@ static inline V v_sqrt(V a) { return sqrtf(a); }
 static inline V v_fma(V a, V b, V c) { return fmaf(a, b, c); }
 static inline V v_fms(V a, V b, V c) { return fmaf(a, b, -c); }
 static inline V v_madd(V a, V b, V c) { return a * b + c; }
-static inline V v_msub(V a, V b, V c) { return a * b - c; }
 static inline V v_nmadd(V a, V b, V c) { return c - a * b; }
 static inline V v_max(V a, V b) { return a > b ? a : b; }
 static inline V v_min(V a, V b) { return a < b ? a : b; }

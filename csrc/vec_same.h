@@ -12,7 +12,6 @@
 #define v_fma w_fma
 #define v_fms w_fms
 #define v_madd w_madd
-#define v_msub w_msub
 #define v_nmadd w_nmadd
 #define v_max w_max
 #define v_min w_min

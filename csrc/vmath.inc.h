@@ -35,7 +35,7 @@ static const float log_cosh_poly[] = {
     0x1p-3f, -0x1.55552ap-8f, 0x1.6bfc0cp-12f, -0x1.b4f17cp-16f, 0x1.d63374p-20f,
 };
 
-#define EXP_LOW (-700.0) /* e^-700 rounds to 0 in float32 */
+#define EXP_LOW (-700.0) /* even 700 e^-700 rounds to 0 in float32 */
 /* as exp_poly: 2^-28.2 */
 static const double exp_wide[] = {
     0x1.fffffb9a575c8p-2, 0x1.5554915418dd7p-3, 0x1.5558f17d9b9a9p-5, 0x1.1239e2a867b87p-7, 0x1.6a2433e30e30cp-10,
@@ -313,7 +313,8 @@ static FNN_INLINE pair v_exp_scaled(exponential e) { return v_plus_head(e.power,
 static FNN_INLINE pair v_unscaled(pair a) { return v_scaled(v_set1(EXP_DOWN), a); }
 static FNN_INLINE V v_rounded_unscaled(pair a) { return v_mul(v_add(a.hi, a.lo), v_set1(EXP_DOWN)); }
 
-/* The same rounded to T, with an error of 0.8 ulp, for EXP_ZERO <= x <= 0. */
+/* The same rounded to T, with an error of 0.8 ulp, for EXP_ZERO <= x <= 0: an operation less than from v_exponential(),
+ * which is a twentieth of softmax. */
 static FNN_INLINE V v_exp_scaled_rounded(pair x)
 {
     V power;
@@ -326,6 +327,7 @@ static FNN_INLINE V v_exp_scaled_rounded(pair x)
 static FNN_INLINE exponential v_exponential_expm1(pair x) { return v_exponential(x, TIMES, 0); }
 static FNN_INLINE pair v_expm1(exponential e) { return v_plus_expm1(v_sub(e.power, v_set1(1)), e.power, e); }
 
+static FNN_INLINE W w_clamp(double low, W x, double high) { return w_min(w_set1(high), w_max(w_set1(low), x)); }
 static FNN_INLINE V v_clamp(T low, V x, T high) { return v_min(v_set1(high), v_max(v_set1(low), x)); }
 /* a <= 0 where e^a = 1 is near enough from -NEGLIGIBLE on: products that underflow are slow. */
 static FNN_INLINE V v_not_tiny(V a) { return v_min(v_set1(-NEGLIGIBLE), a); }
@@ -385,6 +387,7 @@ static FNN_INLINE pair v_poly_pair(pair x, const T *c, int n, const T *rests, in
  * Extended numbers, for what costs more in pairs of float32: float64 lanes for float32, which round nothing that matters,
  * pairs for float64. One expression serves both.
  */
+#define E_LARGEST (-EXP_LOW) /* e^-E_LARGEST and E_LARGEST e^-E_LARGEST round to 0 */
 #if FNN_DTYPE == 32
 
 typedef W extended;
@@ -402,13 +405,12 @@ static FNN_INLINE extended e_select_sign(W s, extended yes, extended no) { retur
 static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_narrow(part); }
 #define E_POLY(x, name) W_POLY(x, name##_poly)
 #define E_DOWN 1.0
-#define E_LARGEST 700 /* e^-E_LARGEST and E_LARGEST e^-E_LARGEST round to 0 */
 static FNN_INLINE extended e_exp_scaled(extended x) { return w_exp(x); } /* e^x / E_DOWN for -E_LARGEST <= x <= 0 */
 
 #else
 
 typedef pair extended;
-static FNN_INLINE extended e_from(W a) { return (pair){a, v_set1(0)}; }
+static FNN_INLINE extended e_from(W a) { return v_just(a); }
 static FNN_INLINE extended e_exactly(double a, double rest) { return v_exactly(a, rest); }
 static FNN_INLINE W e_head(extended a) { return a.hi; }
 static FNN_INLINE extended e_neg_abs(extended a) { return v_neg_abs_pair(a); }
@@ -431,7 +433,6 @@ static FNN_INLINE V e_rounded(const extended part[V_PARTS]) /* infinity has no l
 }
 #define E_POLY(x, name) V_POLY_PAIR(x, name)
 #define E_DOWN EXP_DOWN
-#define E_LARGEST 760
 static FNN_INLINE extended e_exp_scaled(extended x)
 {
     exponential e = v_exponential(x, TIMES, EXP_SCALE);

@@ -122,21 +122,19 @@ def test_derivatives_from_x_and_from_y_agree(row, dtype, isa):
     np.testing.assert_allclose(a, b, rtol=0, atol=20 * np.finfo(dtype).eps)
 
 
-@rows
-def test_parameters(row, dtype, isa):
+rows_with_parameters = pytest.mark.parametrize("row", [row for row in ROWS if row.params], ids=lambda row: row.name)
+
+
+@rows_with_parameters
+def test_parameters_by_position_and_name(row, dtype):
     x = np.linspace(-5, 5, 999, dtype=dtype)
-    params = other_params(row)
-    (f, df), (rf, rdf) = functions(row), functions(row, R)
-    wide, eps = x.astype(np.float64), np.finfo(dtype).eps
-    np.testing.assert_allclose(f(x, **params), rf(wide, **params), rtol=30 * eps, atol=4 * eps)
-    np.testing.assert_allclose(df(x, x=x, **params), rdf(wide, x=wide, **params), rtol=30 * eps, atol=30 * eps)
+    f, params = functions(row)[0], other_params(row)
     np.testing.assert_array_equal(f(x, *params.values()), f(x, **params))
-    if params:
-        assert not np.array_equal(f(x, **params), f(x)), "the parameters change something"
+    assert not np.array_equal(f(x, **params), f(x)), "the parameters change something"
 
 
 @wide_oracle
-@pytest.mark.parametrize("row", [row for row in ROWS if row.params], ids=lambda row: row.name)
+@rows_with_parameters
 def test_other_parameters_are_as_accurate(row, dtype, isa):
     x = np.concatenate([floats(1000003).astype(dtype), np.linspace(-110, 110, 9999, dtype=dtype)])
     (f, df), (rf, rdf) = functions(row), functions(row, R)
@@ -148,12 +146,13 @@ def test_other_parameters_are_as_accurate(row, dtype, isa):
             assert ulps(df(np.ones_like(x), x=x, **params), rdf(np.ones_like(wide), x=wide, **params)) <= 2
 
 
+@wide_oracle
 def test_negative_beta_of_softplus(dtype, isa):
     x = np.linspace(-30, 30, 61, dtype=dtype)
-    np.testing.assert_allclose(F.softplus(x, -1.0), R.softplus(x.astype(np.float64), -1.0), rtol=1e-6)
-    np.testing.assert_allclose(
-        F.softplus_backward(x, x=x, beta=-1.0), R.softplus_backward(x.astype(float), x=x, beta=-1.0), rtol=1e-5
-    )
+    wide = x.astype(np.longdouble)
+    assert ulps(F.softplus(x, -1.0), R.softplus(wide, -1.0)) <= 2
+    slope = F.softplus_backward(np.ones_like(x), x=x, beta=-1.0)
+    assert ulps(slope, R.softplus_backward(np.ones_like(wide), x=wide, beta=-1.0)) <= 2
 
 
 @rows
