@@ -31,8 +31,8 @@ class Case:
     """One benchmark.
 
     ``build()`` returns two callables without arguments, fastnn's and NumPy's, which do the same work and return the same values,
-    once ``view`` has brought fastnn's to NumPy's layout. ``torch()``, where there is one, returns PyTorch's. ``work`` is the
-    floating-point operations of a call in unit GFLOP/s, or the bytes it reads and writes in unit GB/s.
+    once ``view`` has brought fastnn's to NumPy's layout. ``torch()``, where there is one, returns PyTorch's, or None if it
+    has none. ``work`` is the floating-point operations of a call in unit GFLOP/s, or the bytes it reads and writes in unit GB/s.
     """
 
     group: str
@@ -138,7 +138,7 @@ ELEMENTS = (65_536, 1_048_576)  # float32: 256 KiB, inside the second-level cach
 
 
 def _torch_forward(name):
-    """PyTorch's function of (x, out), without allocation where it offers that."""
+    """PyTorch's function of (x, out), without allocation where it offers that; None where it has none."""
     import torch
 
     nn, clamp = torch._C._nn, torch.clamp
@@ -156,11 +156,11 @@ def _torch_forward(name):
         "threshold": lambda x, out: torch.ops.aten.threshold.out(x, 1.0, 0.0, out=out),
     }
     function = getattr(nn, name, None) or getattr(torch, name, None)
-    return given.get(name) or (lambda x, out: function(x, out=out))
+    return given.get(name) or (function and (lambda x, out: function(x, out=out)))
 
 
 def _torch_backward(name):
-    """PyTorch's derivative of (grad, saved, out)."""
+    """PyTorch's derivative of (grad, saved, out); None where its autograd combines several."""
     import torch
 
     ops, elu = torch.ops.aten, torch.ops.aten.elu_backward.grad_input
@@ -185,7 +185,7 @@ def _torch_backward(name):
         "hardtanh": lambda g, y, out: ops.hardtanh_backward.grad_input(g, y, -1.0, 1.0, grad_input=out),
         "hardsigmoid": lambda g, y, out: ops.hardsigmoid_backward.grad_input(g, y, grad_input=out),
         "hardswish": lambda g, x, out: ops.hardswish_backward(g, x),
-    }[name]
+    }.get(name)
 
 
 def _forward(name, n):
@@ -196,7 +196,8 @@ def _forward(name, n):
     def build_torch():
         import torch
 
-        return partial(_torch_forward(name), torch.from_numpy(_normal(n, scale=3)), torch.empty(n))
+        function = _torch_forward(name)
+        return function and partial(function, torch.from_numpy(_normal(n, scale=3)), torch.empty(n))
 
     return Case("forward", f"{name} {n}", 8 * n, "GB/s", build, torch=build_torch)
 
@@ -214,13 +215,12 @@ def _backward(info, n):
     def build_torch():
         import torch
 
-        grad, saved = operands()
+        function, (grad, saved) = _torch_backward(info.name), operands()
         if info.name in ("softshrink", "hardsigmoid"):  # PyTorch takes their derivatives from x
             saved = _normal(n, scale=3)
-        return partial(_torch_backward(info.name), torch.from_numpy(grad), torch.from_numpy(saved), torch.empty(n))
+        return function and partial(function, torch.from_numpy(grad), torch.from_numpy(saved), torch.empty(n))
 
-    compared = info.name not in ("identity", "square", "softsign", "tanhshrink")  # PyTorch's autograd combines those
-    return Case("backward", f"{info.name} {n}", 12 * n, "GB/s", build, torch=build_torch if compared else None)
+    return Case("backward", f"{info.name} {n}", 12 * n, "GB/s", build, torch=build_torch)
 
 
 def _softmax(name, batch, classes):
@@ -415,7 +415,7 @@ class Peer:
         )  # fmt: skip
 
     def time(self, case, count):
-        """Return the seconds of one of `count` calls of its side of the case."""
+        """Return the seconds of one of `count` calls of its side of the case; NaN if it has none."""
         self._process.stdin.write(f"{case.group}\t{case.name}\t{count}\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
@@ -435,7 +435,7 @@ def _serve(name):
         if loaded != (group, case):
             loaded = group, case
             run = by_name[loaded].build()[1] if name == "numpy" else by_name[loaded].torch()
-        print(_time(run, int(count)), flush=True)
+        print(_time(run, int(count)) if run else math.nan, flush=True)
 
 
 def has_torch():
@@ -495,7 +495,7 @@ def measure(case, seconds=0.3, threads=1, peers=None):
     peers = peers or {}
     if "numpy" in peers:
         timers[1] = partial(peers["numpy"].time, case)
-    if "torch" in peers and case.torch:
+    if "torch" in peers and case.torch and not math.isnan(peers["torch"].time(case, 1)):
         timers.append(partial(peers["torch"].time, case))
     timers.append(lambda count: 1 / fma_peak(threads))
     with parallel.threads(threads):

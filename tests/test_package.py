@@ -252,6 +252,20 @@ def test_a_case_with_wrong_results_does_not_verify():
         benchmarks.Case("group", "name", 1, "GB/s", build).verify()
 
 
+def test_pytorch_may_lack_a_function():
+    pytest.importorskip("torch")
+    assert benchmarks._torch_forward("square_of_cube") is None
+    by_name = {case.name: case for case in benchmarks.cases() if case.group == "backward"}
+    lacking, having = by_name["square 65536"], by_name["relu 65536"]
+    peer = benchmarks.Peer("torch")
+    try:
+        assert np.isnan(peer.time(lacking, 1))
+        assert peer.time(having, 1) > 0
+        assert "torch_ratio" not in benchmarks.measure(lacking, 0.01, peers={"torch": peer})
+    finally:
+        peer.close()
+
+
 # ---------------------------------------------------------------------------------------------------------------- sources
 
 
