@@ -49,13 +49,13 @@ enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
     ROW(logsigmoid,  "LogSigmoid", X,     ULP(1, 0.95, 1, 1),             REALS,  NO_PARAMS)                                        \
     ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, ANY})                              \
     ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                                        \
-    ROW(silu,        "SiLU",       X,     ULP(0.9, 0.6, 1, 1),            REALS,  NO_PARAMS)                                        \
-    ROW(gelu,        "GELU",       X,     ULP(0.65, 0.65, 2, 2),          REALS,  NO_PARAMS)                                        \
-    ROW(gelu_tanh,   "GELUTanh",   X,     ULP(0.6, 0.65, 2, 2),           REALS,  NO_PARAMS)                                        \
-    ROW(mish,        "Mish",       X,     ULP(0.6, 0.6, 1, 1),            REALS,  NO_PARAMS)                                        \
+    ROW(silu,        "SiLU",       X,     ULP(0.9, 0.51, 1, 1),           REALS,  NO_PARAMS)                                        \
+    ROW(gelu,        "GELU",       X,     ULP(0.65, 0.57, 2, 2),          REALS,  NO_PARAMS)                                        \
+    ROW(gelu_tanh,   "GELUTanh",   X,     ULP(0.56, 0.51, 2, 2),          REALS,  NO_PARAMS)                                        \
+    ROW(mish,        "Mish",       X,     ULP(0.56, 0.51, 1, 1),          REALS,  NO_PARAMS)                                        \
     ROW(selu,        "SELU",       Y,     ULP(1, 0.9, 1.5, 1),            REALS,  NO_PARAMS)                                        \
     ROW(softsign,    "Softsign",   X,     ULP(0.51, 0.9, 0.51, 1),        REALS,  NO_PARAMS)                                        \
-    ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.95, 1, 1, 1),             REALS,  NO_PARAMS)                                        \
+    ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.51, 0.51, 1, 1),          REALS,  NO_PARAMS)                                        \
     ROW(softshrink,  "Softshrink", Y,     ULP(0.5, 0, 0.5, 0),            REALS,  {"lambd", 0.5, NONNEGATIVE})                      \
     ROW(threshold,   "Threshold",  X,     ULP(0, 0, 0, 0),                REALS,  {"threshold", 1.0, ANY}, {"value", 0.0, ANY})     \
     ROW(relu6,       "ReLU6",      Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
@@ -68,14 +68,16 @@ enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
 enum fnn_activation { FNN_ACTIVATIONS(FNN_ENUM) FNN_ACTIVATION_COUNT };
 
 typedef struct {
+    const char *name; /* NULL after the last */
+    double value;
+    int accepted; /* enum fnn_accepted */
+} fnn_param;
+
+typedef struct {
     const char *name, *layer;
     char saves; /* 'x', 'y' or 'p' */
     double ulp[4], domain[2];
-    struct {
-        const char *name; /* NULL after the last */
-        double value;
-        int accepted; /* enum fnn_accepted */
-    } params[FNN_MAX_PARAMS];
+    fnn_param params[FNN_MAX_PARAMS];
 } fnn_activation_row;
 
 extern const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT]; /* dispatch.c */
@@ -208,30 +210,33 @@ NARROW(hardshrink_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), v_abs(x)), x); }
 NARROW(square) { return v_mul(x, x); }
 NARROW(square_dx) { return v_add(x, x); }
 
-/* Near the root of a derivative its expansion, else what `far` says. */
+static FNN_INLINE extended e_distance(W x, const double *root) { return e_sub(e_from(x), e_exactly(root[0], root[1])); }
+/* Near the root of a derivative its terms cancel. For float32 there are digits enough; for float64 its expansion takes over. */
+#if FNN_DTYPE == 32
+#define NEAR_ROOT(x, name, far) far
+#else
 #define NEAR_ROOT(x, name, far)                                                                                        \
     e_near_root(e_distance(x, name##_root), E_POLY(e_distance(x, name##_root), name##_root), far)
-static FNN_INLINE extended e_distance(W x, const double *root) { return e_sub(e_from(x), e_exactly(root[0], root[1])); }
 static FNN_INLINE extended e_near_root(extended distance, extended slope, extended far)
 {
     return e_select(w_lt(w_abs(e_head(distance)), w_set1(ROOT_RADIUS)), e_mul(distance, slope), far);
 }
+#endif
 
-/* f(x) = x sigmoid(u(x)) where u has the sign of x: x e / (1 + e) with e = e^u where x < 0, x / (1 + e) with e = e^-u else */
-static FNN_INLINE extended e_gated(W x, extended u)
+/* f(x) = x sigmoid(u(x)) with an odd u: -a e / (1 + e) where x < 0, with a = |x| and e = e^-u(a); x + f(-x) else */
+static FNN_INLINE extended e_gated(W x, extended a, extended u)
 {
-    const extended one = e_from(w_set1(1)), scaled = e_exp_scaled(e_neg_abs(u)),
-                   d = e_add(one, e_scaled(E_DOWN, scaled));
-    extended n = e_mul(e_from(x), e_select_sign(x, scaled, e_scaled(1 / E_DOWN, one)));
-    return e_scaled(E_DOWN, e_div(n, d));
+    const extended scaled = e_exp_scaled(e_scaled(-1, u)), d = e_add(e_from(w_set1(1)), e_scaled(E_DOWN, scaled));
+    extended tail = e_mul(a, e_div(scaled, d)); /* in this order -0 stays one */
+    return e_select_sign(x, e_scaled(-E_DOWN, tail), e_sub(e_from(x), e_scaled(E_DOWN, tail)));
 }
-/* f'(x), given x u'(x): (1 + e + x u') e / (1 + e)^2 where x < 0, (1 + e + x u' e) / (1 + e)^2 else */
-static FNN_INLINE extended e_gated_dx(W x, extended u, extended xdu)
+/* f'(x), given a u'(a): e (1 + e - a u') / (1 + e)^2 where x < 0, 1 - f'(-x) else */
+static FNN_INLINE extended e_gated_dx(W x, extended u, extended adu)
 {
-    const extended one = e_from(w_set1(1)), scaled = e_exp_scaled(e_neg_abs(u)), e = e_scaled(E_DOWN, scaled);
-    extended d = e_add(one, e), n = e_add(d, e_select_sign(x, xdu, e_mul(xdu, e)));
-    n = e_mul(n, e_select_sign(x, scaled, e_scaled(1 / E_DOWN, one)));
-    return e_scaled(E_DOWN, e_div(n, e_mul(d, d)));
+    const extended one = e_from(w_set1(1)), scaled = e_exp_exact(e_scaled(-1, u));
+    const extended d = e_add(one, e_scaled(E_DOWN, scaled)), n = e_mul(scaled, e_sub(d, adu));
+    extended left = e_scaled(E_DOWN, e_div(n, e_mul(d, d)));
+    return e_select_sign(x, left, e_sub(one, left));
 }
 
 /* silu(x) = x sigmoid(x): in lanes of T twice as fast as by the above */
@@ -242,94 +247,72 @@ EXPONENTIAL(silu, WITH_TAIL, v_exponential_logistic(v_minus_z(x)))
 }
 EXTENDED(silu_dx)
 {
-    W c = w_clamp(-E_LARGEST, x, E_LARGEST);
-    return NEAR_ROOT(x, silu, e_gated_dx(c, e_from(c), e_from(c)));
+    const extended a = e_from(w_min(w_set1(E_LARGEST), w_abs(x)));
+    return NEAR_ROOT(x, silu, e_gated_dx(x, a, a));
 }
 
-/* Q(a) e^(a^2 / 2) for 0 <= a <= GAUSS_LIMIT, where Q(a) = Phi(-a) is the tail of the normal distribution; and
- * e^(-a^2 / 2), scaled */
-static FNN_INLINE extended e_gauss_tail(W a, extended *scaled)
-{
-    const extended four = e_from(w_set1(4)), x = e_from(a);
-    *scaled = e_exp_scaled(e_scaled(-0.5, e_mul(x, x)));
-    return E_POLY(e_div(e_sub(x, four), e_add(x, four)), gauss);
-}
-/* gelu(x) = x Phi(x): -a Q(a) where x < 0, x - a Q(a) else, with a = |x| */
+/* e^(-a^2 / 2), scaled, for |a| <= GAUSS_LIMIT */
+static FNN_INLINE extended e_gauss(extended a) { return e_exp_scaled(e_scaled(-0.5, e_mul(a, a))); }
+/* gelu(x) = x Phi(x): -a Q(a) where x < 0, with a = |x| and Q(a) = Phi(-a), which is e^(-a^2 / 2) times a polynomial in
+ * (a - 4) / (a + 4); x + gelu(-x) else */
 EXTENDED(gelu)
 {
-    const W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
-    extended e, r = e_gauss_tail(a, &e), aq = e_mul(e_mul(e_from(a), r), e),
-                right = e_sub(e_from(x), e_scaled(E_DOWN, aq));
-    return e_select_sign(x, e_scaled(-E_DOWN, aq), right);
+    const extended a = e_from(w_min(w_set1(GAUSS_LIMIT), w_abs(x))), four = e_from(w_set1(4));
+    extended ratio = E_POLY(e_div(e_sub(a, four), e_add(a, four)), gelu), tail = e_mul(e_mul(a, ratio), e_gauss(a));
+    return e_select_sign(x, e_scaled(-E_DOWN, tail), e_sub(e_from(x), e_scaled(E_DOWN, tail)));
 }
-/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): e (R(a) - a / sqrt(2 pi)) where x < 0, 1 minus it
- * else, with R(a) = Q(a) / e */
+/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi). Where x < 0 it is e^(-x^2 / 2) (x - root) times a
+ * polynomial in |x| / (|x| + 4); 1 - gelu'(-x) else */
 EXTENDED(gelu_dx)
 {
-    const extended phi0 = e_exactly(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56);
-    const W a = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
-    extended e, r = e_gauss_tail(a, &e), d = e_scaled(E_DOWN, e_mul(e_sub(r, e_mul(e_from(a), phi0)), e));
-    return NEAR_ROOT(x, gelu, e_select_sign(x, d, e_sub(e_from(w_set1(1)), d)));
+    const W magnitude = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
+    const extended a = e_from(magnitude), t = e_sub(e_div(a, e_add(a, e_from(w_set1(4)))), e_from(w_set1(0.5)));
+    extended slope = e_mul(e_distance(w_neg(magnitude), gelu_root), E_POLY(t, gelu_dx));
+    extended left = e_scaled(E_DOWN, e_mul(slope, e_gauss(a)));
+    return e_select_sign(x, left, e_sub(e_from(w_set1(1)), left));
 }
 
 /* gelu_tanh(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x sigmoid(u) with u = x (c + d x^2), and |u| <=
  * E_LARGEST where |x| <= GELU_TANH_LIMIT */
 #define GELU_TANH_LIMIT (FNN_DTYPE == 32 ? 15 : 21.6)
-static FNN_INLINE extended e_gelu_tanh_u(W x, extended *xdu)
+/* Returns |x|; and u and x u' there. */
+static FNN_INLINE extended e_gelu_tanh_u(W x, extended *u, extended *xdu)
 {
     const extended c = e_exactly(0x1.9884533d43651p0, -0x1.cbc0d30ebfd15p-54), three = e_from(w_set1(3));
-    const extended d = e_exactly(0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61), ex = e_from(x);
-    extended cubic = e_mul(d, e_mul(ex, ex));
-    *xdu = e_mul(ex, e_add(c, e_mul(three, cubic)));
-    return e_mul(ex, e_add(c, cubic));
+    const extended d = e_exactly(0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61);
+    const extended a = e_from(w_min(w_set1(GELU_TANH_LIMIT), w_abs(x))), cubic = e_mul(d, e_mul(a, a));
+    *u = e_mul(a, e_add(c, cubic));
+    *xdu = e_mul(a, e_madd(three, cubic, c));
+    return a;
 }
 EXTENDED(gelu_tanh)
 {
-    W c = w_clamp(-GELU_TANH_LIMIT, x, GELU_TANH_LIMIT);
-    extended xdu, u = e_gelu_tanh_u(c, &xdu);
-    return e_select(w_lt(w_set1(GELU_TANH_LIMIT), x), e_from(x), e_gated(c, u));
+    extended u, xdu, a = e_gelu_tanh_u(x, &u, &xdu);
+    return e_gated(x, a, u);
 }
 EXTENDED(gelu_tanh_dx)
 {
-    W c = w_clamp(-GELU_TANH_LIMIT, x, GELU_TANH_LIMIT);
-    extended xdu, u = e_gelu_tanh_u(c, &xdu);
-    return NEAR_ROOT(x, gelu_tanh, e_gated_dx(c, u, xdu));
+    extended u, xdu;
+    e_gelu_tanh_u(x, &u, &xdu);
+    return NEAR_ROOT(x, gelu_tanh, e_gated_dx(x, u, xdu));
 }
 
-/* mish(x) = x tanh(log(1 + e^x)) = x n / d. With e = e^x where x < 0: n = m e, m = 2 + e, d = n + 2; with e = e^-x else:
- * n = m, m = 1 + 2 e, d = n + 2 e^2. n is scaled. */
-typedef struct {
-    extended scaled, e, m, n, d; /* factor of m, e, and the above */
-} mish_parts;
-static FNN_INLINE mish_parts e_mish_parts(W x)
-{
-    const extended one = e_from(w_set1(1)), two = e_from(w_set1(2));
-    mish_parts p;
-    p.scaled = e_exp_scaled(e_neg_abs(e_from(x)));
-    p.e = e_scaled(E_DOWN, p.scaled);
-    p.m = e_add(e_select_sign(x, two, one), e_select_sign(x, p.e, e_scaled(2, p.e)));
-    p.scaled = e_select_sign(x, p.scaled, e_scaled(1 / E_DOWN, one));
-    p.n = e_mul(p.m, p.scaled);
-    p.d = e_add(e_scaled(E_DOWN, p.n), e_select_sign(x, two, e_scaled(2, e_mul(p.e, p.e))));
-    return p;
-}
+/* mish(x) = x tanh(log(1 + e^x)) = x n / (n + 2) with n = w (w + 2) and w = e^x, which rounds to x from MISH_LIMIT on */
+#define MISH_LIMIT 40
 EXTENDED(mish)
 {
-    W c = w_clamp(-E_LARGEST, x, E_LARGEST);
-    mish_parts m = e_mish_parts(c);
-    extended y = e_scaled(E_DOWN, e_div(e_mul(e_from(c), m.n), m.d));
-    return e_select(w_lt(w_set1(E_LARGEST), x), e_from(x), y);
+    const extended c = e_from(w_clamp(-E_LARGEST, x, MISH_LIMIT)), two = e_from(w_set1(2)), scaled = e_exp_scaled(c);
+    extended n = e_mul(scaled, e_add(e_scaled(E_DOWN, scaled), two));
+    extended y = e_scaled(E_DOWN, e_div(e_mul(c, n), e_add(e_scaled(E_DOWN, n), two)));
+    return e_select(w_lt(w_set1(MISH_LIMIT), x), e_from(x), y);
 }
-/* mish'(x) = e (m d + 4 x (1 + e)) / d^2 where x < 0, (m d + 4 x e^2 (1 + e)) / d^2 else */
+/* mish'(x) = w ((w + 2) d + 4 x (w + 1)) / d^2 with d = w (w + 2) + 2 */
 EXTENDED(mish_dx)
 {
-    const extended one = e_from(w_set1(1));
-    W c = w_clamp(-E_LARGEST, x, E_LARGEST);
-    mish_parts m = e_mish_parts(c);
-    extended slope = e_mul(e_scaled(4, e_from(c)), e_add(one, m.e));
-    slope = e_mul(slope, e_select_sign(x, one, e_mul(m.e, m.e)));
-    extended n = e_mul(e_add(e_mul(m.m, m.d), slope), m.scaled);
-    return NEAR_ROOT(x, mish, e_scaled(E_DOWN, e_div(n, e_mul(m.d, m.d))));
+    const extended c = e_from(w_clamp(-E_LARGEST, x, MISH_LIMIT)), one = e_from(w_set1(1)), two = e_from(w_set1(2));
+    const extended scaled = e_exp_exact(c), w = e_scaled(E_DOWN, scaled), w2 = e_add(w, two), d = e_madd(w, w2, two);
+    extended n = e_mul(scaled, e_madd(w2, d, e_mul(e_scaled(4, c), e_add(w, one))));
+    return NEAR_ROOT(x, mish, e_scaled(E_DOWN, e_div(n, e_mul(d, d))));
 }
 
 /* selu(x) = scale (x < 0 ? alpha (e^x - 1) : x), Klambauer et al. (2017) */
@@ -369,31 +352,33 @@ NARROW(softsign_dx)
     return v_mul(v_add(root.hi, root.lo), v_set1((T)0x1p-40));
 }
 
-/* tanhshrink(x) = x - tanh(x), odd; near 0 x^3 times a polynomial in x^2. The cube is scaled: its parts are no subnormal
- * numbers. */
-static FNN_INLINE pair v_square(V a) { return v_times(a, v_just(a)); }
-EXPONENTIAL(tanhshrink, WITH_TAIL, v_exponential_tanh(v_max(v_set1(1), v_abs(x))))
+/* tanh(a) for a >= 0: -m / (2 + m) with m = e^(-2 a) - 1 */
+static FNN_INLINE extended e_tanh(W a)
 {
-    V a = v_abs(x), small = v_min(v_set1(1), a), up = v_mul(small, v_set1(1 / EXP_DOWN));
-    pair n, d, cube = v_product(v_square(up), v_just(up)), poly = V_POLY_PAIR(v_square(small), tanhshrink);
-    V near = v_mul(v_rounded_product(cube, poly), v_set1(EXP_DOWN * EXP_DOWN * EXP_DOWN));
-    v_tanh_parts(e, &n, &d);
-    n = v_minus(a, v_quotient_pair(n, d));
-    V far = v_select(v_lt(v_set1(SATURATED), a), v_sub(a, v_set1(1)), v_add(n.hi, n.lo));
-    return v_signed(v_select(v_lt(v_set1(1), a), far, near), x);
+    const extended m = e_expm1_exact(e_scaled(-2, e_from(w_min(w_set1(SATURATED), a))));
+    return e_div(e_scaled(-1, m), e_add(e_from(w_set1(2)), m));
 }
-/* tanhshrink'(x) = tanh(x)^2. The square doubles errors: near 0 tanh(x) = x - x^3 times the polynomial is more accurate. */
-EXPONENTIAL(tanhshrink_dx, WITH_TAIL, tanhshrink_exponential(x, p))
+/* a - tanh(a) near 0: a^3 times a polynomial in a^2. The cube is scaled: its parts are no subnormal numbers. */
+static FNN_INLINE extended e_tanhshrink_near(extended a)
 {
-    V a = v_abs(x), small = v_min(v_set1(1), a);
-    VM far = v_lt(v_set1(1), a);
-    pair n, d, square = v_square(small);
-    pair t = v_times(small, v_minus(v_set1(1), v_product(square, V_POLY_PAIR(square, tanhshrink))));
-    v_tanh_parts(e, &n, &d);
-    n = v_quotient_pair(n, d);
-    t = (pair){v_select(far, n.hi, t.hi), v_select(far, n.lo, t.lo)};
-    t = v_product(t, t);
-    return v_add(t.hi, t.lo);
+    const extended up = e_scaled(1 / E_DOWN, a), cube = e_mul(e_mul(up, up), up);
+    return e_scaled(E_DOWN * E_DOWN * E_DOWN, e_mul(cube, E_POLY(e_mul(a, a), tanhshrink)));
+}
+/* tanhshrink(x) = x - tanh(x), odd */
+EXTENDED(tanhshrink)
+{
+    const W a = w_abs(x);
+    const extended ea = e_from(a), far = e_sub(ea, e_tanh(a));
+    extended y = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_tanhshrink_near(ea), far);
+    return e_select_sign(x, e_scaled(-1, y), y);
+}
+/* tanhshrink'(x) = tanh(x)^2. The square doubles errors: for float64 the expansion is more accurate. */
+EXTENDED(tanhshrink_dx)
+{
+    const W a = w_abs(x);
+    extended t = e_tanh(a), ea = e_from(a);
+    if (FNN_DTYPE == 64) t = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_sub(ea, e_tanhshrink_near(ea)), t);
+    return e_mul(t, t);
 }
 
 /* softshrink(x) = x > lambd ? x - lambd : x < -lambd ? x + lambd : 0 */

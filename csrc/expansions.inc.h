@@ -1,49 +1,36 @@
 /*
- * expansions.inc.h: polynomials for where terms would cancel, near the root of a derivative and for tanhshrink near 0, and
- * for the tail of the normal distribution. From docs/numerics/expansions.py; a bound is the relative error of the
- * polynomial. _rests are those of the coefficients that are pairs.
+ * expansions.inc.h: polynomials for the normal distribution, and for where terms would cancel: near the root of a derivative
+ * and for tanhshrink near 0. From docs/numerics/expansions.py; a bound is the relative error of the polynomial. _rests are
+ * those of the coefficients that are pairs.
  */
 
-#define ROOT_RADIUS 0.375 /* the expansions of derivatives hold that near */
-static const double silu_root[2] = {-0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54};
 static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56};
-static const double gelu_tanh_root[2] = {-0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55};
-static const double mish_root[2] = {-0x1.31432c0d12d84p+0, -0x1.bf319154da21p-55};
 
 #if FNN_DTYPE == 32
 
-/* (x - tanh(x)) / x^3 in x^2, |x| <= 1: 2^-31.0 */
-static const T tanhshrink_rests[] = {-0x1.5ae80ep-27f, 0x1.9c967p-29f};
-static const T tanhshrink_poly[] = {0x1.555556p-2f,  -0x1.11110ep-3f, 0x1.ba1a3p-5f,    -0x1.66314p-6f, 0x1.212feep-7f,
-                                    -0x1.c7a7cap-9f, 0x1.45024cp-10f, -0x1.6098aep-12f, 0x1.939b8ep-15f};
-
 /* for float64 lanes */
+#define TANHSHRINK_NEAR 0x1p-10
+/* (x - tanh(x)) / x^3 in x^2, |x| <= TANHSHRINK_NEAR, from its series: 2^-42 */
+static const double tanhshrink_poly[] = {1. / 3, -2. / 15};
 #define GAUSS_LIMIT 15 /* x Q(x) and x phi(x) round to 0 */
-/* silu'(x) over x - root in it: 2^-30.5 */
-static const double silu_root_poly[] = {0x1.be14104a50097p-3,  0x1.2c56345242adap-3,  0x1.353e96accecbep-6,
-                                        -0x1.f2d0ec7b7848ep-7, -0x1.b0e703be029f4p-8, 0x1.0a97f97fd0eb6p-13,
-                                        0x1.9c8ef1c8cf32bp-11, 0x1.761cae9a747bfp-13};
-/* gelu'(x) over x - root in it: 2^-27.4 */
-static const double gelu_root_poly[] = {0x1.b9d98fca50055p-2,  0x1.8d9a9300f58c6p-2,  -0x1.2a310b015953bp-6,
-                                        -0x1.d2f936145c319p-4, -0x1.e373de8f86a1ep-7, 0x1.3deb57aa98f55p-6,
-                                        0x1.1c1b5ede4bbdp-8,   -0x1.17e57fa55ee8cp-9};
-/* gelu_tanh'(x) over x - root in it: 2^-27.1 */
-static const double gelu_tanh_root_poly[] = {0x1.b8bacd59fba51p-2,  0x1.8cd1a14bc83f5p-2,  -0x1.0298a5625f60bp-6,
-                                             -0x1.d2b6117b9e85ep-4, -0x1.0fee69d6da73ap-6, 0x1.421b345491394p-6,
-                                             0x1.48312335b882dp-8,  -0x1.2b74614f1cdfap-9};
-/* mish'(x) over x - root in it: 2^-28.4 */
-static const double mish_root_poly[] = {0x1.115acb364994bp-2,  0x1.a34a25b8239cdp-3,  0x1.574f693f499p-5,
-                                        -0x1.4c235d1b8714dp-6, -0x1.034f3668a4f03p-6, -0x1.b7e10ff393e92p-9,
-                                        0x1.30398eaba884cp-10, 0x1.f8c1b111eecb5p-11};
+/* gelu'(-a) e^(a^2 / 2) over -a - root in a / (a + 4) - 1 / 2, 0 <= a <= GAUSS_LIMIT: 2^-30.4 */
+static const double gelu_dx_poly[] = {
+    0x1.d94de787f8faep-2,  -0x1.a763001a4a29ap-3, 0x1.ef4fece3625fcp-3, -0x1.cc1e1ff2f4b72p-3, 0x1.3777eab582a4dp-3,
+    -0x1.d4c9b01e65d41p-5, -0x1.47cfa1eba6842p-7, 0x1.84eebe8184486p-6, -0x1.c570be0010bf3p-9, -0x1.11cfcc6fcc643p-7};
 /* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-27.7 */
-static const double gauss_poly[] = {0x1.82b4bba99735cp-4,   -0x1.5cf97b372cf78p-3, 0x1.fd750e29f3fb3p-4,
-                                    -0x1.25b694a811077p-4,  0x1.f9b388babbd82p-6,  -0x1.164c69ea86acbp-7,
-                                    0x1.07999a5d2e752p-11,  0x1.50723a37f9a13p-11, -0x1.6ba1278c9c1f2p-13,
-                                    -0x1.88994a75b9e02p-15, 0x1.955e7b707fbcbp-17};
+static const double gelu_poly[] = {0x1.82b4bba99735cp-4,   -0x1.5cf97b372cf78p-3, 0x1.fd750e29f3fb3p-4,
+                                   -0x1.25b694a811077p-4,  0x1.f9b388babbd82p-6,  -0x1.164c69ea86acbp-7,
+                                   0x1.07999a5d2e752p-11,  0x1.50723a37f9a13p-11, -0x1.6ba1278c9c1f2p-13,
+                                   -0x1.88994a75b9e02p-15, 0x1.955e7b707fbcbp-17};
 
 #else
 
-/* (x - tanh(x)) / x^3 in x^2, |x| <= 1: 2^-59.4 */
+#define ROOT_RADIUS 0.375 /* the expansions of derivatives hold that near */
+static const double silu_root[2] = {-0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54};
+static const double gelu_tanh_root[2] = {-0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55};
+static const double mish_root[2] = {-0x1.31432c0d12d84p+0, -0x1.bf319154da21p-55};
+#define TANHSHRINK_NEAR 1
+/* as above: 2^-59.4 */
 static const T tanhshrink_rests[] = {0x1.4d4a6054f3893p-56, -0x1.2db36aee6050fp-59};
 static const T tanhshrink_poly[] = {0x1.5555555555555p-2,   -0x1.1111111111108p-3,  0x1.ba1ba1ba1acb1p-5,
                                     -0x1.664f4882816d9p-6,  0x1.226e35547455dp-7,   -0x1.d6d3cefa366a6p-9,
@@ -59,13 +46,6 @@ static const double silu_root_poly[] = {0x1.be1410460527fp-3,   0x1.2c563458cc0a
                                         0x1.a2a7caf5ac8dcp-11,  0x1.8574d2d914782p-13,  -0x1.5723948636616p-15,
                                         -0x1.f2d97c536a0aap-16, -0x1.8aeee5fa6b2a7p-19, 0x1.3b2445047b7bap-19,
                                         0x1.cd2695761b0d8p-21,  -0x1.575d948d96d7dp-25, -0x1.7f252087b347ap-24};
-/* gelu'(x) over x - root in it: 2^-61.1 */
-static const double gelu_root_rests[] = {0x1.fa98ee2a3bc7ap-56, 0x1.830a68e09b1e8p-56};
-static const double gelu_root_poly[] = {0x1.b9d98fa5a3215p-2,   0x1.8d9a941de3ac5p-2,  -0x1.2a2ef9bb865d7p-6,
-                                        -0x1.d2fa4c17c7e57p-4,  -0x1.e4088244f5fecp-7, 0x1.3e346def3eaafp-6,
-                                        0x1.297b9d6ea208p-8,    -0x1.258a6d81e420dp-9, -0x1.8680f62001964p-11,
-                                        0x1.86c85ffe2a58fp-13,  0x1.6960790df2p-14,    -0x1.7848b3607ec5bp-17,
-                                        -0x1.03d8b763b3453p-17, 0x1.cf9b8d93d6e83p-22, 0x1.27ab09ba3a0e4p-21};
 /* gelu_tanh'(x) over x - root in it: 2^-64.9 */
 static const double gelu_tanh_root_rests[] = {0x1.7658a0345a556p-56, -0x1.dc50550d23c5bp-56};
 static const double gelu_tanh_root_poly[] = {0x1.b8bacd2c96b91p-2,   0x1.8cd1a2b2fff33p-2,   -0x1.029615edb077dp-6,
@@ -82,11 +62,19 @@ static const double mish_root_poly[] = {0x1.115acb42500bbp-2,   0x1.a34a251d8ad7
                                         -0x1.5fff7333c8575p-15, -0x1.d453c0a950fc1p-15, -0x1.2240950caa091p-16,
                                         0x1.fa42738a811a4p-21,  0x1.8791bc278479cp-19,  0x1.1f74542934f62p-20,
                                         -0x1.271d08d941f82p-27, -0x1.2f4ae6f8d3173p-23};
+/* the same: 2^-59.7 */
+static const double gelu_dx_rests[] = {-0x1.b93063874b315p-58, -0x1.1074600241954p-57};
+static const double gelu_dx_poly[] = {
+    0x1.d94de78425463p-2,  -0x1.a763001ac67ddp-3,  0x1.ef4ff8013799fp-3,  -0x1.cc1e2623d91f4p-3,  0x1.37754d816b887p-3,
+    -0x1.d4c8222aaa4b7p-5, -0x1.443f63e0995d6p-7,  0x1.85999c3133fdep-6,  -0x1.2538129c56a67p-8,  -0x1.2e93814c1f99ep-7,
+    0x1.dafc05dd00ca3p-9,  0x1.2987914ba4fecp-8,   -0x1.083e64e7d2c21p-9, -0x1.77356658b19d8p-9,  0x1.c259ac0f8d59ap-11,
+    0x1.10279607c6ea3p-9,  -0x1.a1e32f4a6dd23p-15, -0x1.88e896d9e34dp-10, -0x1.e6f59ba778523p-12, 0x1.d6c9a0235085ap-11,
+    0x1.3504c37d98c1cp-11, -0x1.47f38ffbc8356p-12, -0x1.407a95387b124p-12};
 /* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-60.2 */
-static const double gauss_rests[] = {-0x1.a20248fbe4fbfp-59, -0x1.fcac3a0b31966p-64, -0x1.2823000039d8ep-60,
-                                     0x1.c63ffac0f2c0ap-60,  -0x1.0b1a95dfbfd77p-61, 0x1.b662854149ecfp-65,
-                                     0x1.82d89dc953b8dp-67};
-static const double gauss_poly[] = {
+static const double gelu_rests[] = {-0x1.a20248fbe4fbfp-59, -0x1.fcac3a0b31966p-64, -0x1.2823000039d8ep-60,
+                                    0x1.c63ffac0f2c0ap-60,  -0x1.0b1a95dfbfd77p-61, 0x1.b662854149ecfp-65,
+                                    0x1.82d89dc953b8dp-67};
+static const double gelu_poly[] = {
     0x1.82b4bb8c94dcep-4,   -0x1.5cf97b0ae882cp-3,  0x1.fd751a1fba3e3p-4,   -0x1.25b6aa9658233p-4,
     0x1.f9b05f0efb957p-6,   -0x1.1644dc2f6f8bep-7,  0x1.0a1bd419ab3fep-11,  0x1.4eec24dbfda22p-11,
     -0x1.888dc9f294efdp-13, -0x1.7e246a76a9b56p-15, 0x1.e0a3aa60e3bfdp-16,  0x1.36d29c85b310ap-18,

@@ -13,6 +13,12 @@
  *    and sums that do not wait for one another.
  */
 
+/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8 */
+static const double exp_double[] = {
+    0x1.000000000000ap-1,  0x1.55555555554fep-3,  0x1.55555555506bap-5,  0x1.1111111126b3p-7,   0x1.6c16c18477aefp-10,
+    0x1.a01a012ff2942p-13, 0x1.a019995cdc802p-16, 0x1.71df18e254781p-19, 0x1.28adfefa69a53p-22, 0x1.ad9303ff16be2p-26,
+};
+
 #if FNN_DTYPE == 32
 
 #define LN2_HIGH 0x1.62e4p-1f /* 16 bits: times k it is exact */
@@ -24,7 +30,7 @@
 #define LARGEST 0x1.fffffep127f
 #define NEGLIGIBLE 0x1p-30f
 #define SATURATED 20 /* 1 + e^-x and tanh(x / 2) round to 1 */
-/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-28.1 */
+/* as exp_double: 2^-28.1 */
 static const float exp_poly[] = {0x1.fffffap-2f, 0x1.555492p-3f, 0x1.555a26p-5f, 0x1.12398p-7f, 0x1.694ca6p-10f};
 /* (log(1 + u) - u + u^2 / 2) / u^3, 0 <= u <= e^-1: u times this within 2^-27.7 */
 static const float log1p_poly[] = {
@@ -36,7 +42,7 @@ static const float log_cosh_poly[] = {
 };
 
 #define EXP_LOW (-700.0) /* even 700 e^-700 rounds to 0 in float32 */
-/* as exp_poly: 2^-28.2 */
+/* as exp_double: 2^-28.2 */
 static const double exp_wide[] = {
     0x1.fffffb9a575c8p-2, 0x1.5554915418dd7p-3, 0x1.5558f17d9b9a9p-5, 0x1.1239e2a867b87p-7, 0x1.6a2433e30e30cp-10,
 };
@@ -56,11 +62,6 @@ static const double log_poly[] = {
 #define LARGEST 0x1.fffffffffffffp1023
 #define NEGLIGIBLE 0x1p-80
 #define SATURATED 40
-/* as above: 2^-57.8 */
-static const double exp_poly[] = {
-    0x1.000000000000ap-1,  0x1.55555555554fep-3,  0x1.55555555506bap-5,  0x1.1111111126b3p-7,   0x1.6c16c18477aefp-10,
-    0x1.a01a012ff2942p-13, 0x1.a019995cdc802p-16, 0x1.71df18e254781p-19, 0x1.28adfefa69a53p-22, 0x1.ad9303ff16be2p-26,
-};
 /* as above: within 2^-58.1 */
 static const double log1p_poly[] = {
     0x1.5555555555528p-2, -0x1.fffffffffa81ap-3, 0x1.99999997b83c6p-3,  -0x1.55555501a6883p-3, 0x1.2492407ac2db8p-3,
@@ -82,7 +83,8 @@ static const double log_cosh_poly[] = {
 };
 
 #define EXP_LOW (-760.0) /* even 760 times that is below half the smallest subnormal */
-#define exp_wide exp_poly
+#define exp_poly exp_double
+#define exp_wide exp_double
 /* as above: 2^-64.5 */
 static const double log_poly[] = {
     0x1.5555555555556p-1, 0x1.999999999965fp-2, 0x1.24924924b9d4ap-2, 0x1.c71c71aa00c55p-3,
@@ -93,7 +95,8 @@ static const double log_poly[] = {
 #endif
 
 /* c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2 and a constant where it is called. In lanes of T Horner's scheme in x^4
- * over groups of four terms: latency is what limits their loops. Wide lanes have several chains already. */
+ * over groups of four terms: latency is what limits their loops. Wide lanes come in pairs, and only their long polynomials
+ * are cut in two, the even and the odd terms. */
 static FNN_INLINE V v_poly_group(V x, V x2, const T *c, int n)
 {
     V low = n > 1 ? v_madd(v_set1(c[1]), x, v_set1(c[0])) : v_set1(c[0]);
@@ -112,37 +115,45 @@ static FNN_INLINE V v_poly(V x, const T *c, int n)
     for (int i = last - 4; i >= 0; i -= 4) sum = v_madd(sum, x4, v_poly_group(x, x2, c + i, 4));
     return sum;
 }
+static FNN_INLINE W w_horner(W x, const double *c, int n, int step) /* of every step-th coefficient */
+{
+    const int last = (n - 1) / step * step;
+    W sum = w_set1(c[last]);
+    FNN_UNROLL(16)
+    for (int i = last - step; i >= 0; i -= step) sum = w_madd(sum, x, w_set1(c[i]));
+    return sum;
+}
 static FNN_INLINE W w_poly(W x, const double *c, int n)
 {
-    W sum = w_set1(c[n - 1]);
-    FNN_UNROLL(16)
-    for (int i = n - 2; i >= 0; i--) sum = w_madd(sum, x, w_set1(c[i]));
-    return sum;
+    if (n <= 6) return w_horner(x, c, n, 1);
+    W x2 = w_mul(x, x);
+    return w_madd(w_horner(x2, c + 1, n - 1, 2), x, w_horner(x2, c, n, 2));
 }
 #define V_LENGTH(c) ((int)(sizeof(c) / sizeof *(c)))
 #define W_POLY(x, c) w_poly(x, c, V_LENGTH(c))
 #define V_POLY(x, c) v_poly(x, c, V_LENGTH(c))
 
-/* e^x for EXP_LOW <= x <= 0; what comes of a positive x is unspecified, and no caller uses it. x = n ln(2) + r: for
- * float32 the rounding of ln(2) to float64 does no harm; for float64 it is taken in two parts, the first with 32 bits: n
- * times it is exact. */
-static FNN_INLINE W w_exp(W x)
+/* e^x, for float32 also e^x - 1, for EXP_LOW <= x <= -EXP_LOW / 2, with a polynomial for (e^r - 1 - r) / r^2 where x =
+ * n ln(2) + r. For float32 the rounding of ln(2) to float64 does no harm; for float64 it is taken in two parts, the first
+ * with 32 bits: n times it is exact. */
+static FNN_INLINE W w_exp_by(W x, const double *poly, int n_poly, FNN_UNUSED int minus_one)
 {
     const W bias = w_set1(W_BIAS);
     W biased = w_madd(x, w_set1(0x1.71547652b82fep0), bias), n = w_sub(biased, bias);
 #if FNN_DTYPE == 32
-    W r = w_madd(n, w_set1(-0x1.62e42fefa39efp-1), x), expm1 = w_madd(w_mul(r, r), W_POLY(r, exp_wide), r);
+    W r = w_madd(n, w_set1(-0x1.62e42fefa39efp-1), x), expm1 = w_madd(w_mul(r, r), w_poly(r, poly, n_poly), r);
     W scale = w_pow2(biased);
-    return w_madd(scale, expm1, scale);
+    return w_madd(scale, expm1, minus_one ? w_sub(scale, w_set1(1)) : scale);
 #else
     W r = w_madd(n, w_set1(-LN2_LOW), w_madd(n, w_set1(-LN2_HIGH), x));
-    W e = w_add(w_set1(1), w_madd(w_mul(r, r), W_POLY(r, exp_wide), r));
+    W e = w_add(w_set1(1), w_madd(w_mul(r, r), w_poly(r, poly, n_poly), r));
     /* Two steps: the first keeps e normal, the second rounds once to a subnormal. */
     W half = w_sub(w_madd(n, w_set1(0.5), bias), bias);
     return w_mul(w_mul(e, w_pow2(w_add(half, bias))), w_pow2(w_add(w_sub(n, half), bias)));
 #endif
 }
 
+static FNN_INLINE W w_exp(W x) { return w_exp_by(x, exp_wide, V_LENGTH(exp_wide), 0); }
 /* The same for any x <= 0. */
 static FNN_INLINE W w_exp_clamped(W x) { return w_exp(w_max(w_set1(EXP_LOW), x)); }
 
@@ -182,12 +193,6 @@ static FNN_INLINE pair v_plus(V a, pair b)
 {
     pair sum = v_exact_sum(a, b.hi);
     return (pair){sum.hi, v_add(sum.lo, b.lo)};
-}
-
-static FNN_INLINE pair v_minus(V a, pair b)
-{
-    V hi = v_sub(a, b.hi);
-    return (pair){hi, v_sub(v_sub(v_sub(a, hi), b.hi), b.lo)};
 }
 
 /* a - b of any two numbers */
@@ -394,10 +399,13 @@ typedef W extended;
 static FNN_INLINE extended e_from(W a) { return a; }
 static FNN_INLINE extended e_exactly(double a, FNN_UNUSED double rest) { return w_set1(a); }
 static FNN_INLINE W e_head(extended a) { return a; }
-static FNN_INLINE extended e_neg_abs(extended a) { return w_neg_abs(a); }
 static FNN_INLINE extended e_add(extended a, extended b) { return w_add(a, b); }
 static FNN_INLINE extended e_sub(extended a, extended b) { return w_sub(a, b); }
 static FNN_INLINE extended e_mul(extended a, extended b) { return w_mul(a, b); }
+static FNN_INLINE extended e_madd(extended a, extended b, extended c)
+{
+    return w_fma(a, b, c);
+} /* near roots digits count */
 static FNN_INLINE extended e_div(extended a, extended b) { return w_div(a, b); }
 static FNN_INLINE extended e_scaled(double a, extended b) { return w_mul(w_set1(a), b); } /* a a power of two */
 static FNN_INLINE extended e_select(WM m, extended yes, extended no) { return w_select(m, yes, no); }
@@ -405,7 +413,11 @@ static FNN_INLINE extended e_select_sign(W s, extended yes, extended no) { retur
 static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_narrow(part); }
 #define E_POLY(x, name) W_POLY(x, name##_poly)
 #define E_DOWN 1.0
-static FNN_INLINE extended e_exp_scaled(extended x) { return w_exp(x); } /* e^x / E_DOWN for -E_LARGEST <= x <= 0 */
+/* e^x / E_DOWN for -E_LARGEST <= x <= 40 */
+static FNN_INLINE extended e_exp_scaled(extended x) { return w_exp(x); }
+/* The same with all digits of float64, where terms cancel */
+static FNN_INLINE extended e_exp_exact(extended x) { return w_exp_by(x, exp_double, V_LENGTH(exp_double), 0); }
+static FNN_INLINE extended e_expm1_exact(extended x) { return w_exp_by(x, exp_double, V_LENGTH(exp_double), 1); }
 
 #else
 
@@ -413,10 +425,10 @@ typedef pair extended;
 static FNN_INLINE extended e_from(W a) { return v_just(a); }
 static FNN_INLINE extended e_exactly(double a, double rest) { return v_exactly(a, rest); }
 static FNN_INLINE W e_head(extended a) { return a.hi; }
-static FNN_INLINE extended e_neg_abs(extended a) { return v_neg_abs_pair(a); }
 static FNN_INLINE extended e_add(extended a, extended b) { return v_sum(a, b); }
 static FNN_INLINE extended e_sub(extended a, extended b) { return v_sum(a, (pair){v_neg(b.hi), v_neg(b.lo)}); }
 static FNN_INLINE extended e_mul(extended a, extended b) { return v_product(a, b); }
+static FNN_INLINE extended e_madd(extended a, extended b, extended c) { return v_sum(v_product(a, b), c); }
 static FNN_INLINE extended e_div(extended a, extended b) { return v_quotient_pair(a, b); }
 static FNN_INLINE extended e_scaled(double a, extended b) { return v_scaled(v_set1(a), b); }
 static FNN_INLINE extended e_select(WM m, extended yes, extended no)
@@ -437,6 +449,15 @@ static FNN_INLINE extended e_exp_scaled(extended x)
 {
     exponential e = v_exponential(x, TIMES, EXP_SCALE);
     return v_plus_expm1(e.power, e.power, e);
+}
+/* Where terms cancel expansions do the rest. */
+#define e_exp_exact e_exp_scaled
+static FNN_INLINE extended e_expm1_exact(extended x)
+{
+    exponential e = v_exponential(x, TIMES, 0);
+    const pair base = v_exact_sum(v_set1(-1), e.power);
+    pair sum = v_plus_expm1(base.hi, e.power, e);
+    return (pair){sum.hi, v_add(sum.lo, base.lo)};
 }
 
 #endif

@@ -1,11 +1,10 @@
-"""The expansions of csrc/expansions.h, near a root or near 0, and their errors.  Run: python docs/numerics/expansions.py (mpmath)
+"""The expansions of csrc/expansions.inc.h, near a root or near 0, and their errors.  Run: python docs/numerics/expansions.py (mpmath)
 
 Each is a least-squares fit of the relative error at Chebyshev nodes, close to the best polynomial of its degree, computed with 100
 digits; the error is relative to the function, over 400 points of the interval (rounding in the evaluation comes on top).
 """
 
 import mpmath as mp
-import numpy as np
 
 mp.mp.dps = 100
 
@@ -44,9 +43,25 @@ def gauss(t):
     return mp.erfc(a / mp.sqrt(2)) / 2 * mp.exp(a * a / 2)
 
 
-def fit(f, low, high, terms, dtype, pairs):
-    """Coefficients of a polynomial, lowest degree first, rounded to dtype one after the other: later ones make up for what earlier
-    ones lost; and the rests of the first `pairs`.
+def gelu_slope(root):
+    """gelu'(-a) e^(a^2 / 2) / (-a - root) where t = a / (a + 4) - 1 / 2."""
+
+    def slope(t):
+        a = 4 / (mp.mpf(0.5) - t) - 4
+        return gelu(-a) * mp.exp(a * a / 2) / (-a - root)
+
+    return slope
+
+
+def shrink(s):
+    """(x - tanh(x)) / x^3 where s = x^2."""
+    x = mp.sqrt(s)
+    return (x - mp.tanh(x)) / x**3
+
+
+def fit(f, low, high, terms, pairs):
+    """Coefficients of a polynomial, lowest degree first, rounded to float64 one after the other: later ones make up for what
+    earlier ones lost; and the rests of the first `pairs`.
     """
     middle, half = (mp.mpf(low) + high) / 2, (mp.mpf(high) - low) / 2
     nodes = [middle + half * mp.cos(mp.pi * (2 * i + 1) / 200) for i in range(100)]
@@ -56,43 +71,44 @@ def fit(f, low, high, terms, dtype, pairs):
         powers = mp.matrix([[t**k / v for k in range(j, terms)] for t, v in zip(nodes, values, strict=True)])
         wanted = mp.matrix([rest / v for rest, v in zip(left, values, strict=True)])
         best = mp.lu_solve(powers.T * powers, powers.T * wanted)[0]
-        rounded.append(mp.mpf(float(dtype(float(best)))))
-        rests.append(mp.mpf(float(dtype(float(best - rounded[j])))) if j < pairs else 0)
+        rounded.append(mp.mpf(float(best)))
+        rests.append(mp.mpf(float(best - rounded[j])) if j < pairs else 0)
         left = [rest - (rounded[j] + rests[j]) * t**j for t, rest in zip(nodes, left, strict=True)]
     return rounded, rests
 
 
-def show(name, f, low, high, terms, dtype, pairs=2):
+def show(name, f, low, high, terms, pairs=2):
     """Print a polynomial and its error."""
-    rounded, rests = fit(f, low, high, terms, dtype, pairs)
+    rounded, rests = fit(f, low, high, terms, pairs)
     points = [low + (mp.mpf(high) - low) * (i + mp.mpf(0.5)) / 400 for i in range(400)]
     exact = [c + r for c, r in zip(rounded, rests, strict=True)]
     error = max(abs(mp.polyval(exact[::-1], t) / f(t) - 1) for t in points)
-    suffix = "f" if dtype is np.float32 else ""
     print(f"/* {name}: 2^{float(mp.log(error, 2)):.1f} */")
-    print("    rests: " + ", ".join(float(c).hex() + suffix for c in rests[:pairs]))
-    print("    " + ", ".join(float(c).hex() + suffix for c in rounded))
+    print("    rests: " + ", ".join(float(c).hex() for c in rests[:pairs]))
+    print("    " + ", ".join(float(c).hex() for c in rounded))
 
 
 def main():
-    # "float64 lanes" are what float32 is evaluated in
     for name, f, guess, terms in [
-        ("silu", silu, -1.278, (8, 15)),
-        ("gelu", gelu, -0.7518, (8, 15)),
-        ("gelu_tanh", gelu_tanh, -0.7525, (8, 18)),
-        ("mish", mish, -1.192, (8, 17)),
+        ("silu", silu, -1.278, 15),
+        ("gelu", gelu, -0.7518, None),
+        ("gelu_tanh", gelu_tanh, -0.7525, 18),
+        ("mish", mish, -1.192, 17),
     ]:
         half, root = mp.mpf(0.375), mp.findroot(f, mp.mpf(guess))
         high = mp.mpf(float(root))
         print(f"root of {name}': {float(high).hex()} and {float(root - high).hex()}")
-        for lanes, n, pairs in (("float64 lanes", terms[0], 0), ("float64", terms[1], 2)):
-            show(f"{name}' {lanes}", lambda t, f=f, root=root: f(root + t) / t, -half, half, n, np.float64, pairs)
-    for dtype, n in ((np.float32, 9), (np.float64, 17)):
-        show(
-            "(x - tanh(x)) / x^3 in x^2", lambda s: (mp.sqrt(s) - mp.tanh(mp.sqrt(s))) / mp.sqrt(s) ** 3, 0, 1, n, dtype
-        )
-    for lanes, top, n, pairs in (("float64 lanes", 15, 11, 0), ("float64", mp.mpf("38.7"), 25, 7)):
-        show(f"Q(a) e^(a^2 / 2) {lanes}", gauss, -1, (top - 4) / (top + 4), n, np.float64, pairs)
+        if terms:
+            show(f"{name}'", lambda t, f=f, root=root: f(root + t) / t, -half, half, terms)
+    # "float64 lanes" are what float32 is evaluated in
+    for lanes, top, slope_terms, tail_terms, pairs in (
+        ("float64 lanes", 15, 10, 11, (0, 0)),
+        ("float64", mp.mpf("38.7"), 23, 25, (2, 7)),
+    ):
+        root = mp.findroot(gelu, mp.mpf(-0.7518))
+        show(f"gelu' {lanes}", gelu_slope(root), -0.5, mp.mpf(0.5) - 4 / (top + 4), slope_terms, pairs[0])
+        show(f"Q(a) e^(a^2 / 2) {lanes}", gauss, -1, (top - 4) / (top + 4), tail_terms, pairs[1])
+    show("(x - tanh(x)) / x^3 in x^2", shrink, 0, 1, 17)
 
 
 if __name__ == "__main__":
