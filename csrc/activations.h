@@ -50,7 +50,7 @@ enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
     ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, ANY})                              \
     ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                                        \
     ROW(silu,        "SiLU",       X,     ULP(0.9, 0.51, 1, 1),           REALS,  NO_PARAMS)                                        \
-    ROW(gelu,        "GELU",       X,     ULP(0.65, 0.57, 2, 2),          REALS,  NO_PARAMS)                                        \
+    ROW(gelu,        "GELU",       X,     ULP(0.65, 0.57, 1.5, 1.5),      REALS,  NO_PARAMS)                                        \
     ROW(gelu_tanh,   "GELUTanh",   X,     ULP(0.56, 0.51, 2, 2),          REALS,  NO_PARAMS)                                        \
     ROW(mish,        "Mish",       X,     ULP(0.56, 0.51, 1, 1),          REALS,  NO_PARAMS)                                        \
     ROW(selu,        "SELU",       Y,     ULP(1, 0.9, 1.5, 1),            REALS,  NO_PARAMS)                                        \

@@ -228,7 +228,7 @@ def silu_backward(grad, *, x, out=None):
 
 
 # R(a) = Q(a) exp(a^2 / 2) with Q(a) = erfc(a / sqrt(2)) / 2 as a Chebyshev series in t = (a - 3) / (a + 3), from mpmath with 60
-# digits on 200 nodes; its first 13 terms reach float32, 27 float64. Text, so that a wider type gets all digits.
+# digits on 200 nodes; its first 13 terms reach float32, 27 float64, all long double. Text, so that a wider type gets all digits.
 _GAUSS_TAIL = np.array([
     "0.18514957201209624282", "-0.23940761594133568166", "0.064266928339856979243", "-0.010740314637849495287",
     "0.00060662418653222822778", "0.00015142920276627200083", "-0.000023878845891743236181", "-3.64016810956319577e-6",
@@ -236,13 +236,14 @@ _GAUSS_TAIL = np.array([
     "4.1214506638056219946e-10", "4.1593926901840809739e-10", "2.7564947286810201553e-11", "-1.8327743351331340467e-11",
     "-4.1607985604283937909e-12", "3.9538293576848083426e-13", "3.13742511918623944e-13", "3.2371210871387853227e-14",
     "-1.36694850736111736e-14", "-4.8660308767185349755e-15", "-1.1284648695563601939e-16", "3.0964925134234311551e-16",
-    "7.9086498446468503763e-17", "-3.4773442483978619383e-18", "-6.6858323686959337065e-18",
+    "7.9086498446468503763e-17", "-3.4773442483978619383e-18", "-6.6858323686959337065e-18", "-1.4399036899662163843e-18",
+    "1.3573783934506029923e-19", "1.492257462692367502e-19", "3.0466444920763566812e-20", "-3.4587638482104300024e-21",
 ])  # fmt: skip
 
 
 def _gauss_tail(a):
     """Return R(a) and exp(-a^2 / 2) for a >= 0; Q(a), the normal distribution's tail, is their product."""
-    series = _GAUSS_TAIL[:13] if a.dtype == np.float32 else _GAUSS_TAIL
+    series = _GAUSS_TAIL[: {4: 13, 8: 27}.get(a.itemsize)]
     ratio = np.polynomial.chebyshev.chebval((a - 3) / (a + 3), series.astype(a.dtype))
     return ratio, np.exp(-0.5 * np.square(a))
 
