@@ -4,7 +4,8 @@
  * Design
  * A. Two ways to an error below one ulp. In lanes of T, with pairs hi + lo for whatever a rounding would spoil: most
  *    activations, in float32 twice as fast as the other, and softmax. In wide lanes, for float32 rounded once at the end:
- *    the Gaussian tail of gelu, where float64 takes pairs ("extended numbers"), and single numbers like a row's loss.
+ *    what needs more digits on the way, like gelu and the derivatives with a root, where float64 takes pairs ("extended
+ *    numbers"); and single numbers like a row's loss.
  * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation,
  *    unless it says "within". Polynomials with pairs: expansions.inc.h.
  * C. Arguments are clamped so that every scale factor is a normal number; NaN passes through the clamps and the
@@ -84,7 +85,6 @@ static const double log_cosh_poly[] = {
 
 #define EXP_LOW (-760.0) /* even 760 times that is below half the smallest subnormal */
 #define exp_poly exp_double
-#define exp_wide exp_double
 /* as above: 2^-64.5 */
 static const double log_poly[] = {
     0x1.5555555555556p-1, 0x1.999999999965fp-2, 0x1.24924924b9d4ap-2, 0x1.c71c71aa00c55p-3,
@@ -133,27 +133,36 @@ static FNN_INLINE W w_poly(W x, const double *c, int n)
 #define W_POLY(x, c) w_poly(x, c, V_LENGTH(c))
 #define V_POLY(x, c) v_poly(x, c, V_LENGTH(c))
 
-/* e^x, for float32 also e^x - 1, for EXP_LOW <= x <= -EXP_LOW / 2, with a polynomial for (e^r - 1 - r) / r^2 where x =
- * n ln(2) + r. For float32 the rounding of ln(2) to float64 does no harm; for float64 it is taken in two parts, the first
- * with 32 bits: n times it is exact. */
-static FNN_INLINE W w_exp_by(W x, const double *poly, int n_poly, FNN_UNUSED int minus_one)
+#if FNN_DTYPE == 32
+/* e^r - 1 where x = k ln(2) + r and |r| <= ln(2) / 2, for |x| <= -EXP_LOW, by a polynomial for (e^r - 1 - r) / r^2; *power is
+ * 2^k. That ln(2) is rounded to float64 does no harm. */
+static FNN_INLINE W w_expm1_reduced(W x, const double *poly, int n_poly, W *power)
 {
     const W bias = w_set1(W_BIAS);
-    W biased = w_madd(x, w_set1(0x1.71547652b82fep0), bias), n = w_sub(biased, bias);
-#if FNN_DTYPE == 32
-    W r = w_madd(n, w_set1(-0x1.62e42fefa39efp-1), x), expm1 = w_madd(w_mul(r, r), w_poly(r, poly, n_poly), r);
-    W scale = w_pow2(biased);
-    return w_madd(scale, expm1, minus_one ? w_sub(scale, w_set1(1)) : scale);
-#else
-    W r = w_madd(n, w_set1(-LN2_LOW), w_madd(n, w_set1(-LN2_HIGH), x));
-    W e = w_add(w_set1(1), w_madd(w_mul(r, r), w_poly(r, poly, n_poly), r));
-    /* Two steps: the first keeps e normal, the second rounds once to a subnormal. */
-    W half = w_sub(w_madd(n, w_set1(0.5), bias), bias);
-    return w_mul(w_mul(e, w_pow2(w_add(half, bias))), w_pow2(w_add(w_sub(n, half), bias)));
-#endif
+    W biased = w_madd(x, w_set1(0x1.71547652b82fep0), bias), k = w_sub(biased, bias);
+    W r = w_madd(k, w_set1(-0x1.62e42fefa39efp-1), x);
+    *power = w_pow2(biased);
+    return w_madd(w_mul(r, r), w_poly(r, poly, n_poly), r);
 }
-
-static FNN_INLINE W w_exp(W x) { return w_exp_by(x, exp_wide, V_LENGTH(exp_wide), 0); }
+/* e^x for |x| <= -EXP_LOW */
+static FNN_INLINE W w_exp(W x)
+{
+    W power, expm1 = w_expm1_reduced(x, exp_wide, V_LENGTH(exp_wide), &power);
+    return w_madd(power, expm1, power);
+}
+#else
+/* The same for EXP_LOW <= x <= 0. k times the first part of ln(2) is exact. Scaled in two steps: the first keeps e normal,
+ * the second rounds once to a subnormal number. */
+static FNN_INLINE W w_exp(W x)
+{
+    const W bias = w_set1(W_BIAS);
+    W biased = w_madd(x, w_set1(0x1.71547652b82fep0), bias), k = w_sub(biased, bias);
+    W r = w_madd(k, w_set1(-LN2_LOW), w_madd(k, w_set1(-LN2_HIGH), x));
+    W e = w_add(w_set1(1), w_madd(w_mul(r, r), W_POLY(r, exp_double), r));
+    W half = w_sub(w_madd(k, w_set1(0.5), bias), bias);
+    return w_mul(w_mul(e, w_pow2(w_add(half, bias))), w_pow2(w_add(w_sub(k, half), bias)));
+}
+#endif
 /* The same for any x <= 0. */
 static FNN_INLINE W w_exp_clamped(W x) { return w_exp(w_max(w_set1(EXP_LOW), x)); }
 
@@ -402,10 +411,8 @@ static FNN_INLINE W e_head(extended a) { return a; }
 static FNN_INLINE extended e_add(extended a, extended b) { return w_add(a, b); }
 static FNN_INLINE extended e_sub(extended a, extended b) { return w_sub(a, b); }
 static FNN_INLINE extended e_mul(extended a, extended b) { return w_mul(a, b); }
-static FNN_INLINE extended e_madd(extended a, extended b, extended c)
-{
-    return w_fma(a, b, c);
-} /* near roots digits count */
+/* Rounded once on every ISA: near the root of a derivative digits are few. */
+static FNN_INLINE extended e_madd(extended a, extended b, extended c) { return w_fma(a, b, c); }
 static FNN_INLINE extended e_div(extended a, extended b) { return w_div(a, b); }
 static FNN_INLINE extended e_scaled(double a, extended b) { return w_mul(w_set1(a), b); } /* a a power of two */
 static FNN_INLINE extended e_select(WM m, extended yes, extended no) { return w_select(m, yes, no); }
@@ -415,9 +422,17 @@ static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_narrow(pa
 #define E_DOWN 1.0
 /* e^x / E_DOWN for -E_LARGEST <= x <= 40 */
 static FNN_INLINE extended e_exp_scaled(extended x) { return w_exp(x); }
-/* The same with all digits of float64, where terms cancel */
-static FNN_INLINE extended e_exp_exact(extended x) { return w_exp_by(x, exp_double, V_LENGTH(exp_double), 0); }
-static FNN_INLINE extended e_expm1_exact(extended x) { return w_exp_by(x, exp_double, V_LENGTH(exp_double), 1); }
+/* The same and e^x - 1 with all digits of float64, where terms cancel */
+static FNN_INLINE extended e_exp_exact(extended x)
+{
+    W power, expm1 = w_expm1_reduced(x, exp_double, V_LENGTH(exp_double), &power);
+    return w_madd(power, expm1, power);
+}
+static FNN_INLINE extended e_expm1_exact(extended x)
+{
+    W power, expm1 = w_expm1_reduced(x, exp_double, V_LENGTH(exp_double), &power);
+    return w_madd(power, expm1, w_sub(power, w_set1(1)));
+}
 
 #else
 

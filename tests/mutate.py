@@ -37,7 +37,7 @@ FILES = {"activations.h": "activations", "elementwise.inc.h": "activations", "vm
          "losses.h": "losses", "losses.inc.h": "losses", "softmax.inc.h": "losses",
          "matmul.inc.h": "matmul", "optimizers.inc.h": "optimizers"}  # fmt: skip
 
-# NAME of v_NAME(0, 1, 2), w_NAME(...), u_NAME(...) -> replacements; {v} is the letter. Other calls that map vectors to
+# NAME of v_NAME(0, 1, 2), w_NAME(...), u_NAME(...), e_NAME(...) -> replacements; {v} is the letter. Other calls that map vectors to
 # a vector become their first argument, but for those in KEPT.
 CALLS = {
     "add": ["{v}_sub({0}, {1})"], "sub": ["{v}_add({0}, {1})"],
@@ -109,7 +109,7 @@ def declared(types, code):
 
 def call_sites(code, start, end):
     """Yield (start, end, replacement) of the calls to mutate."""
-    for m in re.compile(r"\b(?:([uvw])_(\w+)|W_[A-Z]\w*|\w+_[vw])\(").finditer(code, start, end):
+    for m in re.compile(r"\b(?:([euvw])_(\w+)|[EW]_[A-Z]\w*|\w+_[vw])\(").finditer(code, start, end):
         given, stop = arguments(code, m.end())
         templates = [] if re.fullmatch(KEPT, m[2] or "") else CALLS.get(m[2], ["({0})"])
         if m[2] == "set1":
