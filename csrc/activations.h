@@ -176,10 +176,10 @@ EXPONENTIAL(softplus, ROUNDED,
             v_exponential_scaled(p.v[0] == 1 ? v_in_range(v_neg_abs(x))
                                              : v_at_least(EXP_LOWEST, v_neg_abs_pair(v_times(x, v_constant(p.v[0]))))))
 {
-    const V linear = v_min(v_set1((T)p.v[1]), v_set1(SATURATED));
-    if (p.v[0] == 1) return v_select(v_lt(linear, x), x, v_log1p_exp(x, e));
+    if (p.v[0] == 1 && p.v[1] >= SATURATED) return v_log1p_exp(x, e); /* which rounds to x from SATURATED on */
     const V z = v_mul(x, v_set1((T)p.v[0])), soft = v_log1p_exp(z, e);
-    return v_select(v_lt(linear, z), x, v_mul(soft, v_set1((T)(1 / p.v[0]))));
+    const VM linear = v_lt(v_min(v_set1((T)p.v[1]), v_set1(SATURATED)), z);
+    return v_select(linear, x, p.v[0] == 1 ? soft : v_mul(soft, v_set1((T)(1 / p.v[0]))));
 }
 /* softplus'(x) = sigmoid(beta x), and 1 where beta x > threshold */
 EXPONENTIAL(softplus_dx, ROUNDED,
@@ -194,7 +194,7 @@ EXPONENTIAL(softplus_dx, ROUNDED,
 /* logsigmoid(x) = log(sigmoid(x)) = -log(1 + e^-x) */
 EXPONENTIAL(logsigmoid, ROUNDED, v_exponential_scaled(v_in_range(v_neg_abs(x))))
 {
-    return v_select(v_lt(x, v_set1(-SATURATED)), x, v_neg(v_log1p_exp(v_neg(x), e)));
+    return v_neg(v_log1p_exp(v_neg(x), e));
 }
 /* logsigmoid'(x) = 1 - sigmoid(x) = sigmoid(-x) */
 EXPONENTIAL(logsigmoid_dx, ROUNDED, v_exponential_logistic(v_minus_z(v_neg(x))))

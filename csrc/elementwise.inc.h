@@ -102,29 +102,35 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored
     for (int64_t i = whole; i < n; i += VL) map_part(y + i, dy ? dy + i : NULL, x + i, n - i, exponential_of, f, p);
 }
 
-/* Where the first parameter is 1 by default, that gets loops of its own, without the operations and tests it saves. */
+/* Where the first parameter is 1 by default, the defaults get loops of their own, without the operations and tests that they
+ * save. */
 #define MAP(y, dy, x, n, name, params, ...)                                                                            \
-    const fnn_param row[] = {__VA_ARGS__};                                                                             \
-    P p = load_params(params);                                                                                         \
-    if (row->value == 1 && p.v[0] == 1) {                                                                              \
-        p.v[0] = 1;                                                                                                    \
-        map(y, dy, x, n, name##_stored, name##_exponential, name##_of, p);                                             \
-    } else {                                                                                                           \
-        map(y, dy, x, n, name##_stored, name##_exponential, name##_of, p);                                             \
-    }
+    do {                                                                                                               \
+        const fnn_param row[FNN_MAX_PARAMS] = {__VA_ARGS__};                                                           \
+        P p = load_params(params);                                                                                     \
+        if (row[0].value == 1 && p.v[0] == 1 && p.v[1] == row[1].value) {                                              \
+            p = (P){{1, row[1].value}};                                                                                \
+            map(y, dy, x, n, name##_stored, name##_exponential, name##_of, p);                                         \
+        } else {                                                                                                       \
+            map(y, dy, x, n, name##_stored, name##_exponential, name##_of, p);                                         \
+        }                                                                                                              \
+    } while (0)
 #define BACKWARD_LOOP(name, from, derivative, ...)                                                                     \
     static void FNN(name##_backward_##from)(void *dx, const void *dy, const void *saved, int64_t n,                    \
                                             const double *params)                                                      \
     {                                                                                                                  \
-        MAP(dx, dy, saved, n, derivative, params, __VA_ARGS__)                                                         \
+        MAP(dx, dy, saved, n, derivative, params, __VA_ARGS__);                                                        \
     }
 #define BACKWARD_Y_LOOP_X(...)
 #define BACKWARD_Y_LOOP_Y(name, ...) BACKWARD_LOOP(name, y, name##_dy, __VA_ARGS__)
 #define BACKWARD_Y_LOOP_P BACKWARD_Y_LOOP_Y
 #define LOOPS(name, layer, saves, ulp, domain, ...)                                                                    \
-    static void FNN(name##_forward)(void *y, const void *x, int64_t n, const double *params){                          \
-        MAP(y, NULL, x, n, name, params, __VA_ARGS__)} BACKWARD_LOOP(name, x, name##_dx, __VA_ARGS__)                  \
-        BACKWARD_Y_LOOP_##saves(name, __VA_ARGS__)
+    static void FNN(name##_forward)(void *y, const void *x, int64_t n, const double *params)                           \
+    {                                                                                                                  \
+        MAP(y, NULL, x, n, name, params, __VA_ARGS__);                                                                 \
+    }                                                                                                                  \
+    BACKWARD_LOOP(name, x, name##_dx, __VA_ARGS__)                                                                     \
+    BACKWARD_Y_LOOP_##saves(name, __VA_ARGS__)
 FNN_ACTIVATIONS(LOOPS)
 
 /* One row of prelu; weight points at `features` values, or at the shared one. y = x > 0 ? x : weight x */

@@ -366,9 +366,8 @@ static FNN_INLINE V v_logistic(V a, exponential e, pair plus(V, V, exponential))
     return v_mul(v_quotient(v_just(a), d), one);
 }
 
-/* log(1 + e^z), given e^-|z|, scaled; from SATURATED on it is z. For |z| < 1 log(2) + z / 2 + log(cosh(z / 2)), else
- * max(z, 0) + log1p(u) with u = e^-|z|: a pair and a small rest each, so that what rounding does to the rest hardly moves
- * the result. */
+/* log(1 + e^z), given e^-|z|, scaled. For |z| < 1 log(2) + z / 2 + log(cosh(z / 2)), else max(z, 0) + log1p(u) with u =
+ * e^-|z|: a pair and a small rest each, so that what rounding does to the rest hardly moves the result. */
 static FNN_INLINE V v_log1p_exp(V z, exponential e)
 {
     const pair ln2 = v_exactly(0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56);
@@ -376,13 +375,12 @@ static FNN_INLINE V v_log1p_exp(V z, exponential e)
     V line_low = v_add(v_madd(z, half, v_sub(ln2.hi, line)), ln2.lo);
     V near = v_add(line, v_madd(z2, V_POLY(z2, log_cosh_poly), line_low));
 
-    const V scale = v_set1(1 / EXP_DOWN), down = v_set1(EXP_DOWN), base = v_mul(v_max(v_set1(0), z), scale);
     const pair scaled = v_exp_scaled(e);
-    V u = v_mul(scaled.hi, down), rest = v_nmadd(scaled.lo, u, scaled.lo); /* d log1p(u) / du is about 1 - u */
+    const V down = v_set1(EXP_DOWN), u = v_mul(scaled.hi, down);
     V slope = v_mul(u, v_madd(u, V_POLY(u, log1p_poly), v_set1((T)-0.5))); /* log1p(u) = u + slope u */
-    rest = v_madd(scaled.hi, slope, rest);
-    pair far = v_plus(base, (pair){scaled.hi, rest});
-    return v_select(v_lt(v_set1(-1), a), near, v_mul(v_add(far.hi, far.lo), down));
+    V rest = v_madd(scaled.hi, slope, v_nmadd(scaled.lo, u, scaled.lo));   /* d log1p(u) / du is about 1 - u */
+    V far = v_madd(v_add(scaled.hi, rest), down, v_max(v_set1(0), z));
+    return v_select(v_lt(v_set1(-1), a), near, far);
 }
 
 /* c[0] + c[1] x + ...: the first coefficients and terms, as many as there are rests, as pairs. Each coefficient but the
