@@ -5,10 +5,10 @@
  * Design
  * A. A row gives the enum, the loops on every ISA and dtype, the fused forms, the layer class, the tests and the
  *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py, docs.
- * B. Expressions are functions of one variable x, but for EXTENDED with parameters p. NARROW(f) { ... } is evaluated in lanes of T,
- *    EXPONENTIAL(f, kind, exponential) { ... } too, given an exponential e, which the loop computes first; the kind says
- *    what of it is kept (vmath.inc.h): ROUNDED or WITH_TAIL. EXTENDED(f) { ... } is evaluated in extended numbers and
- *    rounded once to T. NAME is the function, NAME_dx its derivative as a function of x, NAME_dy as a function of y (then
+ * B. Expressions are functions of one variable x and, but for EXTENDED, of parameters p. NARROW(f) { ... } is evaluated in
+ *    lanes of T, EXPONENTIAL(f, kind, exponential) { ... } too, given an exponential e, which the loop computes first; the
+ *    kind says what of it is kept (vmath.inc.h): ROUNDED or WITH_TAIL. EXTENDED(f) { ... } is evaluated in extended numbers
+ *    and rounded once to T. NAME is the function, NAME_dx its derivative as a function of x, NAME_dy as a function of y (then
  *    called x); the backward loop multiplies by the incoming gradient.
  * C. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
  *
@@ -219,24 +219,35 @@ static FNN_INLINE extended e_distance(W x, const double *root) { return e_sub(e_
     e_near_root(e_distance(x, name##_root), E_POLY(e_distance(x, name##_root), name##_root), far)
 static FNN_INLINE extended e_near_root(extended distance, extended slope, extended far)
 {
-    return e_select(w_lt(w_abs(e_head(distance)), w_set1(ROOT_RADIUS)), e_mul(distance, slope), far);
+    return e_select(w_lt(w_abs(distance.hi), w_set1(ROOT_RADIUS)), e_mul(distance, slope), far);
 }
 #endif
 
-/* f(x) = x sigmoid(u(x)) with an odd u: -a e / (1 + e) where x < 0, with a = |x| and e = e^-u(a); x + f(-x) else */
+/* min(|x|, limit) */
+static FNN_INLINE W w_magnitude(W x, double limit) { return w_min(w_set1(limit), w_abs(x)); }
+/* f where f(x) - f(-x) = x, given -f(-|x|), scaled */
+static FNN_INLINE extended e_sides(W x, extended scaled)
+{
+    return e_select_sign(x, e_scaled(-E_DOWN, scaled), e_minus(x, e_scaled(E_DOWN, scaled)));
+}
+/* f' where f'(x) + f'(-x) = 1, given f'(-|x|), scaled */
+static FNN_INLINE extended e_sides_dx(W x, extended scaled)
+{
+    const extended left = e_scaled(E_DOWN, scaled);
+    return e_select_sign(x, left, e_minus(w_set1(1), left));
+}
+
+/* f(x) = x sigmoid(u(x)) with an odd u: f(-a) = -a e / (1 + e) with e = e^-u(a) */
 static FNN_INLINE extended e_gated(W x, extended a, extended u)
 {
-    const extended scaled = e_exp_scaled(e_scaled(-1, u)), d = e_add(e_from(w_set1(1)), e_scaled(E_DOWN, scaled));
-    extended tail = e_mul(a, e_div(scaled, d)); /* in this order -0 stays one */
-    return e_select_sign(x, e_scaled(-E_DOWN, tail), e_sub(e_from(x), e_scaled(E_DOWN, tail)));
+    const extended scaled = e_exp_scaled(e_scaled(-1, u)), d = e_minus(w_set1(1), e_scaled(-E_DOWN, scaled));
+    return e_sides(x, e_mul(a, e_div(scaled, d))); /* in this order -0 stays one */
 }
-/* f'(x), given a u'(a): e (1 + e - a u') / (1 + e)^2 where x < 0, 1 - f'(-x) else */
+/* f'(-a) = e (1 + e - a u') / (1 + e)^2, given a u'(a) */
 static FNN_INLINE extended e_gated_dx(W x, extended u, extended adu)
 {
-    const extended one = e_from(w_set1(1)), scaled = e_exp_exact(e_scaled(-1, u));
-    const extended d = e_add(one, e_scaled(E_DOWN, scaled)), n = e_mul(scaled, e_sub(d, adu));
-    extended left = e_scaled(E_DOWN, e_div(n, e_mul(d, d)));
-    return e_select_sign(x, left, e_sub(one, left));
+    const extended scaled = e_exp_exact(e_scaled(-1, u)), d = e_minus(w_set1(1), e_scaled(-E_DOWN, scaled));
+    return e_sides_dx(x, e_div(e_mul(scaled, e_sub(d, adu)), e_mul(d, d)));
 }
 
 /* silu(x) = x sigmoid(x): in lanes of T twice as fast as by the above */
@@ -247,29 +258,27 @@ EXPONENTIAL(silu, WITH_TAIL, v_exponential_logistic(v_minus_z(x)))
 }
 EXTENDED(silu_dx)
 {
-    const extended a = e_from(w_min(w_set1(E_LARGEST), w_abs(x)));
+    const extended a = e_from(w_magnitude(x, E_LARGEST));
     return NEAR_ROOT(x, silu, e_gated_dx(x, a, a));
 }
 
 /* e^(-a^2 / 2), scaled, for |a| <= GAUSS_LIMIT */
 static FNN_INLINE extended e_gauss(extended a) { return e_exp_scaled(e_scaled(-0.5, e_mul(a, a))); }
-/* gelu(x) = x Phi(x): -a Q(a) where x < 0, with a = |x| and Q(a) = Phi(-a), which is e^(-a^2 / 2) times a polynomial in
- * (a - 4) / (a + 4); x + gelu(-x) else */
+/* gelu(x) = x Phi(x): gelu(-a) = -a Q(a) with Q(a) = Phi(-a), which is e^(-a^2 / 2) times a polynomial in (a - 4) / (a + 4) */
 EXTENDED(gelu)
 {
-    const extended a = e_from(w_min(w_set1(GAUSS_LIMIT), w_abs(x))), four = e_from(w_set1(4));
-    extended ratio = E_POLY(e_div(e_sub(a, four), e_add(a, four)), gelu), tail = e_mul(e_mul(a, ratio), e_gauss(a));
-    return e_select_sign(x, e_scaled(-E_DOWN, tail), e_sub(e_from(x), e_scaled(E_DOWN, tail)));
+    const extended a = e_from(w_magnitude(x, GAUSS_LIMIT)), four = e_from(w_set1(4));
+    extended ratio = E_POLY(e_div(e_sub(a, four), e_add(a, four)), gelu);
+    return e_sides(x, e_mul(e_mul(a, ratio), e_gauss(a)));
 }
-/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi). Where x < 0 it is e^(-x^2 / 2) (x - root) times a
- * polynomial in |x| / (|x| + 4); 1 - gelu'(-x) else */
+/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): gelu'(-a) is e^(-a^2 / 2) (-a - root) times a polynomial
+ * in a / (a + 4) */
 EXTENDED(gelu_dx)
 {
-    const W magnitude = w_min(w_set1(GAUSS_LIMIT), w_abs(x));
+    const W magnitude = w_magnitude(x, GAUSS_LIMIT);
     const extended a = e_from(magnitude), t = e_sub(e_div(a, e_add(a, e_from(w_set1(4)))), e_from(w_set1(0.5)));
     extended slope = e_mul(e_distance(w_neg(magnitude), gelu_root), E_POLY(t, gelu_dx));
-    extended left = e_scaled(E_DOWN, e_mul(slope, e_gauss(a)));
-    return e_select_sign(x, left, e_sub(e_from(w_set1(1)), left));
+    return e_sides_dx(x, e_mul(slope, e_gauss(a)));
 }
 
 /* gelu_tanh(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x sigmoid(u) with u = x (c + d x^2), and |u| <=
@@ -280,7 +289,7 @@ static FNN_INLINE extended e_gelu_tanh_u(W x, extended *u, extended *xdu)
 {
     const extended c = e_exactly(0x1.9884533d43651p0, -0x1.cbc0d30ebfd15p-54), three = e_from(w_set1(3));
     const extended d = e_exactly(0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61);
-    const extended a = e_from(w_min(w_set1(GELU_TANH_LIMIT), w_abs(x))), cubic = e_mul(d, e_mul(a, a));
+    const extended a = e_from(w_magnitude(x, GELU_TANH_LIMIT)), cubic = e_mul(d, e_mul(a, a));
     *u = e_mul(a, e_add(c, cubic));
     *xdu = e_mul(a, e_madd(three, cubic, c));
     return a;
@@ -356,7 +365,7 @@ NARROW(softsign_dx)
 static FNN_INLINE extended e_tanh(W a)
 {
     const extended m = e_expm1_exact(e_scaled(-2, e_from(w_min(w_set1(SATURATED), a))));
-    return e_div(e_scaled(-1, m), e_add(e_from(w_set1(2)), m));
+    return e_div(e_scaled(-1, m), e_minus(w_set1(2), e_scaled(-1, m)));
 }
 /* a - tanh(a) near 0: a^3 times a polynomial in a^2. The cube is scaled: its parts are no subnormal numbers. */
 static FNN_INLINE extended e_tanhshrink_near(extended a)
@@ -368,7 +377,7 @@ static FNN_INLINE extended e_tanhshrink_near(extended a)
 EXTENDED(tanhshrink)
 {
     const W a = w_abs(x);
-    const extended ea = e_from(a), far = e_sub(ea, e_tanh(a));
+    const extended ea = e_from(a), far = e_minus(a, e_tanh(a));
     extended y = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_tanhshrink_near(ea), far);
     return e_select_sign(x, e_scaled(-1, y), y);
 }
@@ -377,7 +386,7 @@ EXTENDED(tanhshrink_dx)
 {
     const W a = w_abs(x);
     extended t = e_tanh(a), ea = e_from(a);
-    if (FNN_DTYPE == 64) t = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_sub(ea, e_tanhshrink_near(ea)), t);
+    if (FNN_DTYPE == 64) t = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_minus(a, e_tanhshrink_near(ea)), t);
     return e_mul(t, t);
 }
 

@@ -405,9 +405,9 @@ static FNN_INLINE pair v_poly_pair(pair x, const T *c, int n, const T *rests, in
 typedef W extended;
 static FNN_INLINE extended e_from(W a) { return a; }
 static FNN_INLINE extended e_exactly(double a, FNN_UNUSED double rest) { return w_set1(a); }
-static FNN_INLINE W e_head(extended a) { return a; }
 static FNN_INLINE extended e_add(extended a, extended b) { return w_add(a, b); }
 static FNN_INLINE extended e_sub(extended a, extended b) { return w_sub(a, b); }
+static FNN_INLINE extended e_minus(W a, extended b) { return w_sub(a, b); } /* where |a| >= |b| or a = 0 */
 static FNN_INLINE extended e_mul(extended a, extended b) { return w_mul(a, b); }
 /* Rounded once on every ISA: near the root of a derivative digits are few. */
 static FNN_INLINE extended e_madd(extended a, extended b, extended c) { return w_fma(a, b, c); }
@@ -437,9 +437,9 @@ static FNN_INLINE extended e_expm1_exact(extended x)
 typedef pair extended;
 static FNN_INLINE extended e_from(W a) { return v_just(a); }
 static FNN_INLINE extended e_exactly(double a, double rest) { return v_exactly(a, rest); }
-static FNN_INLINE W e_head(extended a) { return a.hi; }
 static FNN_INLINE extended e_add(extended a, extended b) { return v_sum(a, b); }
 static FNN_INLINE extended e_sub(extended a, extended b) { return v_sum(a, (pair){v_neg(b.hi), v_neg(b.lo)}); }
+static FNN_INLINE extended e_minus(W a, extended b) { return v_plus(a, (pair){v_neg(b.hi), v_neg(b.lo)}); }
 static FNN_INLINE extended e_mul(extended a, extended b) { return v_product(a, b); }
 static FNN_INLINE extended e_madd(extended a, extended b, extended c) { return v_sum(v_product(a, b), c); }
 static FNN_INLINE extended e_div(extended a, extended b) { return v_quotient_pair(a, b); }
@@ -465,7 +465,7 @@ static FNN_INLINE extended e_exp_scaled(extended x)
 }
 /* Where terms cancel expansions do the rest. */
 #define e_exp_exact e_exp_scaled
-static FNN_INLINE extended e_expm1_exact(extended x)
+static FNN_INLINE extended e_expm1_exact(extended x) /* v_expm1() and what power - 1 lost, which tanhshrink' sees */
 {
     exponential e = v_exponential(x, TIMES, 0);
     const pair base = v_exact_sum(v_set1(-1), e.power);

@@ -37,8 +37,8 @@ FILES = {"activations.h": "activations", "elementwise.inc.h": "activations", "vm
          "losses.h": "losses", "losses.inc.h": "losses", "softmax.inc.h": "losses",
          "matmul.inc.h": "matmul", "optimizers.inc.h": "optimizers"}  # fmt: skip
 
-# NAME of v_NAME(0, 1, 2), w_NAME(...), u_NAME(...), e_NAME(...) -> replacements; {v} is the letter. Other calls that map vectors to
-# a vector become their first argument, but for those in KEPT.
+# NAME of v_NAME(0, 1, 2), w_NAME(...), u_NAME(...), e_NAME(...) -> replacements; {v} is the letter. Other calls that map
+# vectors to a vector become their first argument, but for those in KEPT.
 CALLS = {
     "add": ["{v}_sub({0}, {1})"], "sub": ["{v}_add({0}, {1})"],
     "mul": ["{v}_add({0}, {1})"], "div": ["{v}_mul({0}, {1})"],

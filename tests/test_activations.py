@@ -139,8 +139,10 @@ def test_other_parameters_are_as_accurate(row, dtype, isa):
     x = np.concatenate([floats(1000003).astype(dtype), np.linspace(-110, 110, 9999, dtype=dtype)])
     (f, df), (rf, rdf) = functions(row), functions(row, R)
     wide = x.astype(np.longdouble)
-    for factor in (0.7, 1.9):
-        params = {name: float(np.float32(factor * value)) for name, value in row.params.items()}
+    sets = [{name: factor * (value or 1) for name, value in row.params.items()} for factor in (0.7, 1.9)]
+    alone = [{name: value} for params in sets for name, value in params.items()]  # beside the defaults of the others
+    for given in sets + alone:
+        params = {name: float(np.float32(value)) for name, value in given.items()}
         with np.errstate(over="ignore"):
             assert ulps(f(x, **params), rf(wide, **params)) <= 2
             assert ulps(df(np.ones_like(x), x=x, **params), rdf(np.ones_like(wide), x=wide, **params)) <= 2
