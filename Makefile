@@ -1,4 +1,4 @@
-# Development tasks. `make` alone builds in place, so that `PYTHONPATH=. pytest` runs against this tree.
+# Development tasks. `make` alone builds in place, so that `PYTHONPATH=$(CURDIR) pytest` runs against this tree.
 
 PYTHON ?= python
 
@@ -8,10 +8,10 @@ build:
 	$(PYTHON) setup.py build_ext --inplace
 
 test: build
-	PYTHONPATH=. $(PYTHON) -m pytest
+	PYTHONPATH=$(CURDIR) $(PYTHON) -m pytest
 
 bench: build
-	OPENBLAS_NUM_THREADS=1 PYTHONPATH=. $(PYTHON) -m pytest bench
+	OPENBLAS_NUM_THREADS=1 PYTHONPATH=$(CURDIR) $(PYTHON) -m pytest bench
 
 lint:
 	ruff check .
@@ -42,7 +42,7 @@ mutate:
 
 # The errors of all activations over all 2^32 float32 numbers, and docs/accuracy.md; about an hour on two cores.
 exhaustive: build
-	PYTHONPATH=. $(PYTHON) -m fastnn.accuracy --peers --float64 10000000 --markdown docs/accuracy.md
+	PYTHONPATH=$(CURDIR) $(PYTHON) -m fastnn.accuracy --peers --float64 10000000 --markdown docs/accuracy.md
 
 clean:
 	rm -rf build dist *.egg-info fastnn/*.so .pytest_cache .ruff_cache .hypothesis .benchmarks

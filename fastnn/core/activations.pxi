@@ -1,0 +1,220 @@
+# Activations, prelu, maxout and dropout.
+
+ActivationInfo = namedtuple("ActivationInfo", "name params saves ulp ulp_backward domain layer ulp_float64 "
+                            "ulp_backward_float64")
+
+
+cdef dict _describe_activations():
+    infos = {}
+    for i in range(FNN_ACTIVATION_COUNT):
+        row = &fnn_activation_rows[i]
+        params = {}
+        for j in range(FNN_MAX_PARAMS):
+            if row.params[j].name == NULL:
+                break
+            params[row.params[j].name.decode()] = row.params[j].value
+        name = row.name.decode()
+        infos[name] = ActivationInfo(name, params, "x" if row.saves == b"x" else "y", row.ulp[0], row.ulp[1],
+                                     (row.domain[0], row.domain[1]), row.layer.decode(), row.ulp[2], row.ulp[3])
+    return infos
+
+
+cdef dict _infos = _describe_activations()
+cdef dict _row_of = {name: i for i, name in enumerate(_infos)}
+
+
+def activations():
+    return dict(_infos)
+
+
+cdef int _row(object name, str func) except -1:
+    if name is None:
+        return FNN_identity
+    row = _row_of.get(name)
+    if row is None:
+        raise ValueError(f"{func}: activation is {name!r} but one of {', '.join(_row_of)} was expected")
+    return row
+
+
+cdef int _params(double *values, int row, dict given, str func) except -1:
+    """Fills values with the row's defaults and what is given."""
+    cdef int i
+    cdef const fnn_activation_row *r = &fnn_activation_rows[row]
+    for i in range(FNN_MAX_PARAMS):
+        values[i] = r.params[i].value
+    if not given:
+        return 0
+    names = list(_infos[r.name.decode()].params)
+    for name, value in given.items():
+        if name not in names:
+            raise TypeError(f"{func}: {name} is no parameter of {r.name.decode()}; expected: {', '.join(names) or 'none'}")
+        i = names.index(name)
+        try:
+            values[i] = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"{func}: {name} is {value!r} but a number was expected") from None
+        if (r.params[i].accepted == NONZERO and values[i] == 0 or r.params[i].accepted == POSITIVE and not values[i] > 0
+                or r.params[i].accepted == NONNEGATIVE and not values[i] >= 0):
+            wanted = {NONZERO: "a number other than 0", NONNEGATIVE: "a number of at least 0",
+                      POSITIVE: "a positive number"}[r.params[i].accepted]
+            raise ValueError(f"{func}: {name} is {value} but {wanted} was expected")
+    return 0
+
+
+cdef bint _knows_y(int row, const double *params) noexcept:
+    """Whether the derivative can be had from y: the row has that form, and it holds for these parameters."""
+    cdef char saved = fnn_activation_rows[row].saves
+    return saved == b"y" or saved == b"p" and params[0] >= 0 and params[1] >= 0
+
+
+def saves(name, dict params):
+    """"x" or "y": what the backward call of an activation with these parameters takes."""
+    cdef double values[2]
+    cdef int row = _row(name, "activation")
+    _params(values, row, params, name)
+    return "y" if _knows_y(row, values) else "x"
+
+
+def activation_forward(str name, object x, dict params, object out):
+    cdef double values[2]
+    cdef int row = _row(name, name)
+    _params(values, row, params, name)
+    cdef ndarray source = _array(x, name, "x")
+    cdef int dtype = _dtype(source, name, "x")
+    source = _ready(source, dtype)
+    cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, name), out, source, True)
+    with nogil:
+        fnn_forward(dtype, row, data(y), data(source), size(source), values)
+    return _deliver(out, y)
+
+
+cdef object _differentiate(ndarray dx, ndarray dy, ndarray saved, int row, bint from_y, const double *params,
+                           int dtype):
+    """dx = dy * f'(saved); contiguous arrays."""
+    with nogil:
+        fnn_backward(dtype, row, from_y, data(dx), data(dy), data(saved), size(dy), params)
+
+
+def activation_backward(str name, object grad, object x, object y, dict params, object out):
+    cdef str func = name + "_backward"
+    cdef double values[2]
+    cdef int row = _row(name, func)
+    _params(values, row, params, func)
+    if (x is None) == (y is None):
+        raise TypeError(f"{func}: exactly one of x and y was expected but {'none' if x is None else 'both'} came")
+    cdef bint from_y = x is None
+    if from_y and not _knows_y(row, values):
+        raise ValueError(f"{func}: y came but {name} has no derivative from y"
+                         f"{' with a negative parameter' if fnn_activation_rows[row].saves == b'p' else ''}; pass x")
+    cdef str arg = "y" if from_y else "x"
+    cdef ndarray dy = _array(grad, func, "grad"), saved = _array(y if from_y else x, func, arg)
+    _require_same_shape(func, "grad", dy, arg, saved)
+    cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(saved, func, arg))
+    dy = _ready(dy, dtype)
+    saved = _ready(saved, dtype)
+    cdef ndarray dx = _apart(_output(out, dy.ndim, dy.shape, dtype, func), out, dy, True)
+    dx = _apart(dx, out, saved, True)
+    _differentiate(dx, dy, saved, row, from_y, values, dtype)
+    return _deliver(out, dx)
+
+
+def prelu(object x, object weight, object out):
+    cdef ndarray source = _array(x, "prelu", "x"), w = _array(weight, "prelu", "weight")
+    cdef int dtype = max(_dtype(source, "prelu", "x"), _dtype(w, "prelu", "weight"))
+    source = _ready(source, dtype)
+    w = _prelu_weight(source, w, dtype, "prelu")
+    cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "prelu"), out, source, True)
+    y = _apart(y, out, w, False)
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef int shared = size(w) == 1
+    cdef int64_t batch = _rows(source), features = _last(source)
+    with nogil:
+        kernels.prelu_forward(data(y), data(source), data(w), batch, features, shared)
+    return _deliver(out, y)
+
+
+cdef ndarray _prelu_weight(ndarray x, ndarray weight, int dtype, str func):
+    cdef int64_t n = size(weight)
+    if weight.ndim > 1 or (n != 1 and n != _last(x)):
+        raise ValueError(f"{func}: weight has shape {_shape(weight)} but (1,) or one value per feature of x {_shape(x)} was "
+                         "expected")
+    return _ready(weight, dtype)
+
+
+def prelu_backward(object grad, object x, object weight):
+    cdef str func = "prelu_backward"
+    cdef ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w = _array(weight, func, "weight")
+    _require_same_shape(func, "grad", dy, "x", source)
+    cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(source, func, "x"), _dtype(w, func, "weight"))
+    dy = _ready(dy, dtype)
+    source = _ready(source, dtype)
+    w = _prelu_weight(source, w, dtype, func)
+    cdef int64_t batch = _rows(source), features = _last(source)
+    cdef npy_intp padded = (features + FNN_ROW_LANES) // FNN_ROW_LANES * FNN_ROW_LANES
+    cdef ndarray dx = _new(source.ndim, source.shape, dtype), dweight = _new(w.ndim, w.shape, dtype)
+    cdef ndarray sums = _new(1, &padded, FNN_F64)
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef int shared = size(w) == 1
+    with nogil:
+        kernels.prelu_backward(data(dx), data(dweight), <double *>data(sums), data(dy), data(source), data(w), batch,
+                               features, shared)
+    return dx, dweight
+
+
+def maxout(object x, bint return_index, object out):
+    cdef ndarray source = _array(x, "maxout", "x"), index = None
+    cdef int dtype = _dtype(source, "maxout", "x")
+    if source.ndim == 0 or _last(source) == 0:
+        raise ValueError(f"maxout: x has shape {_shape(source)} but (..., units, pieces) with at least one piece was expected")
+    source = _ready(source, dtype)
+    cdef ndarray y = _apart(_output(out, source.ndim - 1, source.shape, dtype, "maxout"), out, source, False)
+    cdef int64_t n = _rows(source), pieces = _last(source)
+    cdef int64_t *winners = NULL
+    if return_index:
+        index = cnp.PyArray_EMPTY(source.ndim - 1, source.shape, cnp.NPY_INT64, 0)
+        winners = <int64_t *>data(index)
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    with nogil:
+        kernels.maxout_forward(data(y), winners, data(source), n, pieces)
+    return (_deliver(out, y), index) if return_index else _deliver(out, y)
+
+
+def maxout_backward(object grad, object index, object pieces, object out):
+    cdef str func = "maxout_backward"
+    cdef ndarray dy = _array(grad, func, "grad"), chosen = _labels(_array(index, func, "index"), func, "index")
+    _require_same_shape(func, "grad", dy, "index", chosen)
+    cdef int dtype = _dtype(dy, func, "grad"), i
+    cdef int64_t count = _integer(pieces, func, "pieces", 1, 2 ** 31), n = size(dy), u
+    dy = _ready(dy, dtype)
+    cdef const int64_t *winners = <const int64_t *>data(chosen)
+    for u in range(n):
+        if winners[u] < 0 or winners[u] >= count:
+            raise IndexError(f"{func}: index has {winners[u]} but a piece in [0, {count}) was expected")
+    cdef npy_intp shape[64]
+    for i in range(dy.ndim):
+        shape[i] = dy.shape[i]
+    shape[dy.ndim] = count
+    cdef ndarray dx = _apart(_output(out, dy.ndim + 1, shape, dtype, func), out, dy, False)
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    with nogil:
+        kernels.maxout_backward(data(dx), data(dy), winners, n, count)
+    return _deliver(out, dx)
+
+
+def dropout(object x, object p, object seed, object step, object out, object layer=0, object first=0):
+    """functional.dropout for one of several layers, or for a part of an array that starts at element `first` of it."""
+    cdef ndarray source = _array(x, "dropout", "x")
+    cdef int dtype = _dtype(source, "dropout", "x")
+    cdef double probability = p
+    if not 0 <= probability <= 1:
+        raise ValueError(f"dropout: p is {p} but a probability in [0, 1] was expected")
+    cdef uint64_t key = _integer(seed, "dropout", "seed", 0, 2 ** 64 - 1)
+    cdef uint32_t at = _integer(step, "dropout", "step", 0, 2 ** 32 - 1)
+    cdef uint32_t stream = _integer(layer, "dropout", "layer", 0, 2 ** 32 - 1)
+    cdef int64_t start = _integer(first, "dropout", "first", 0, 2 ** 62)
+    source = _ready(source, dtype)
+    cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "dropout"), out, source, True)
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    with nogil:
+        kernels.dropout(data(y), data(source), probability, key, at, stream, start, size(source))
+    return _deliver(out, y)

@@ -1,0 +1,172 @@
+# softmax and the losses.
+
+cdef ndarray _axis_last(ndarray x, int axis, int dtype):
+    return _ready(x if axis == x.ndim - 1 else np.moveaxis(x, axis, -1), dtype)
+
+
+cdef int _axis(object axis, ndarray x, str func) except -1:
+    cdef int a = _integer(axis, func, "axis", -x.ndim, x.ndim - 1)
+    return a if a >= 0 else a + x.ndim
+
+
+def softmax(str func, object x, object axis, object out):
+    """softmax or log_softmax."""
+    cdef ndarray source = _array(x, func, "x"), y
+    cdef int dtype = _dtype(source, func, "x"), last = _axis(axis, source, func)
+    cdef bint moved = last != source.ndim - 1
+    y = _output(out, source.ndim, source.shape, dtype, func)
+    source = _axis_last(source, last, dtype)
+    y = _new(source.ndim, source.shape, dtype) if moved else _apart(y, out, source, True)
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef fnn_rows_fn kernel = kernels.softmax_forward if func == "softmax" else kernels.log_softmax_forward
+    cdef int64_t batch = _rows(source), classes = _last(source)
+    with nogil:
+        kernel(data(y), data(source), batch, classes)
+    return _deliver_moved(out, y, moved, last)
+
+
+cdef object _deliver_moved(object out, ndarray y, bint moved, int axis):
+    if moved:
+        y = np.moveaxis(y, -1, axis)
+        if out is None:
+            y = np.ascontiguousarray(y)
+    return _deliver(out, y)
+
+
+def softmax_backward(str func, object grad, object y, object axis, object out):
+    """softmax_backward or log_softmax_backward."""
+    cdef ndarray dy = _array(grad, func, "grad"), result = _array(y, func, "y"), dx
+    _require_same_shape(func, "grad", dy, "y", result)
+    cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(result, func, "y")), last = _axis(axis, dy, func)
+    cdef bint moved = last != dy.ndim - 1
+    dx = _output(out, dy.ndim, dy.shape, dtype, func)
+    dy = _axis_last(dy, last, dtype)
+    result = _axis_last(result, last, dtype)
+    dx = _new(dy.ndim, dy.shape, dtype) if moved else _apart(_apart(dx, out, dy, True), out, result, True)
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef fnn_rows_backward_fn kernel = kernels.softmax_backward if func == "softmax_backward" \
+        else kernels.log_softmax_backward
+    cdef int64_t batch = _rows(dy), classes = _last(dy)
+    with nogil:
+        kernel(data(dx), data(dy), data(result), batch, classes)
+    return _deliver_moved(out, dx, moved, last)
+
+
+cdef ndarray _weights(object weight, int64_t n, int dtype, str func, str arg):
+    """A weight per class or per sample."""
+    cdef ndarray w = _array(weight, func, arg)
+    if w.ndim == 2 and w.shape[1] == 1:
+        w = w.reshape(-1)
+    if w.ndim != 1 or w.shape[0] != n:
+        raise ValueError(f"{func}: {arg} has shape {_shape(w)} but ({n},) was expected")
+    return _ready(w, dtype) if _dtype(w, func, arg) <= dtype else w.astype(np.float32)
+
+
+cdef int _reduction(object reduction, str func) except -1:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{func}: reduction is {reduction!r} but 'mean', 'sum' or 'none' was expected")
+    return ("mean", "sum", "none").index(reduction)
+
+
+def cross_entropy(str func, object logits, object target, object weight, object sample_weight, object ignore_index,
+                  object label_smoothing, object reduction, bint with_grad, object out):
+    """cross_entropy or cross_entropy_with_grad."""
+    cdef ndarray x = _array(logits, func, "logits"), t = _array(target, func, "target"), dlogits = None, losses = None
+    cdef ndarray class_weights = None, sample_weights = None
+    cdef int dtype = _dtype(x, func, "logits"), kind = _reduction(reduction, func)
+    if not 1 <= x.ndim <= 2:
+        raise ValueError(f"{func}: logits have shape {_shape(x)} but (batch, classes) or (classes,) was expected")
+    cdef int64_t batch = _rows(x), classes = _last(x), bad_row = 0
+    cdef fnn_target spec
+    spec.labels = NULL
+    spec.probabilities = NULL
+    spec.class_weight = NULL
+    spec.sample_weight = NULL
+    spec.ignore_index = ignore_index
+    spec.label_smoothing = label_smoothing
+    if not 0 <= spec.label_smoothing <= 1:
+        raise ValueError(f"{func}: label_smoothing is {label_smoothing} but a value in [0, 1] was expected")
+    if cnp.PyArray_SAMESHAPE(t, x) and t.dtype.kind not in "iu":
+        t = _ready(t, dtype) if _dtype(t, func, "target") <= dtype else t.astype(np.float32)
+        spec.probabilities = data(t)
+    elif size(t) == batch and (t.ndim == x.ndim - 1 or t.ndim == x.ndim and _last(t) == 1):
+        t = _labels(t, func, "target")
+        spec.labels = <const int64_t *>data(t)
+    elif cnp.PyArray_SAMESHAPE(t, x):
+        raise TypeError(f"{func}: target has dtype {t.dtype} and the shape of logits {_shape(x)}; probabilities must be floats")
+    else:
+        raise ValueError(f"{func}: target has shape {_shape(t)} but labels {_shape(x)[:-1]} or probabilities {_shape(x)} "
+                         "were expected")
+    if weight is not None:
+        class_weights = _weights(weight, classes, dtype, func, "weight")
+        spec.class_weight = data(class_weights)
+    if sample_weight is not None:
+        sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
+        spec.sample_weight = data(sample_weights)
+    if with_grad:
+        dlogits = _output(out, x.ndim, x.shape, dtype, func)
+    x = _ready(x, dtype)
+    if with_grad:
+        dlogits = _apart(dlogits, out, x, True)
+        for used in (t, class_weights, sample_weights):
+            if used is not None:
+                dlogits = _apart(dlogits, out, used, False)
+    if kind == 2:
+        losses = _new(x.ndim - 1, x.shape, dtype)
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef void *to = NULL if dlogits is None else data(dlogits)
+    cdef void *each = NULL if losses is None else data(losses)
+    cdef int mean = kind == 0, code
+    cdef double total = 0
+    with nogil:
+        code = kernels.cross_entropy(&total, each, to, &bad_row, data(x), &spec, mean, batch, classes)
+    if code == FNN_BAD_LABEL:
+        raise IndexError(f"{func}: target[{bad_row}] is {spec.labels[bad_row]} but a label in [0, {classes}) or "
+                         f"ignore_index ({ignore_index}) was expected")
+    loss = total if losses is None else losses
+    return (loss, _deliver(out, dlogits)) if with_grad else loss
+
+
+def pointwise_loss(str func, int row, object input, object target, object sample_weight, object reduction, bint with_grad,
+                   object out):
+    """NAME_loss or NAME_loss_with_grad of a row of the table of losses."""
+    cdef ndarray x = _array(input, func, "input"), t = _array(target, func, "target"), dx = None, losses = None
+    cdef ndarray sample_weights = None
+    cdef int dtype = max(_dtype(x, func, "input"), _dtype(t, func, "target")), kind = _reduction(reduction, func)
+    if not cnp.PyArray_SAMESHAPE(x, t):
+        if _shape(x) == _shape(t) + (1,) or _shape(t) == _shape(x) + (1,):
+            t = t.reshape(_shape(x))
+        else:
+            raise ValueError(f"{func}: input has shape {_shape(x)} but target has shape {_shape(t)}; equal shapes were expected")
+    cdef int64_t batch = x.shape[0] if x.ndim else 1, i
+    cdef int64_t features = size(x) // batch if batch else 0
+    cdef const void *weights = NULL
+    cdef double scale = 1, total = 0
+    if sample_weight is not None:
+        sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
+        weights = data(sample_weights)
+    if kind == 0:
+        scale = batch if weights == NULL else 0
+        for i in range(batch if weights != NULL else 0):
+            scale += (<const float *>weights)[i] if dtype == FNN_F32 else (<const double *>weights)[i]
+        scale = 1 / (scale * features)
+    if with_grad:
+        dx = _output(out, x.ndim, x.shape, dtype, func)
+    x = _ready(x, dtype)
+    t = _ready(t, dtype)
+    if with_grad:
+        dx = _apart(_apart(dx, out, x, True), out, t, True)
+        if sample_weights is not None:
+            dx = _apart(dx, out, sample_weights, False)
+    if kind == 2:
+        losses = _new(x.ndim, x.shape, dtype)
+    cdef fnn_loss_fn kernel = fnn_active(dtype).losses[row]
+    cdef void *to = NULL if dx is None else data(dx)
+    cdef void *each = NULL if losses is None else data(losses)
+    with nogil:
+        kernel(&total, each, to, data(x), data(t), weights, scale, batch, features)
+    loss = total if losses is None else losses
+    return (loss, _deliver(out, dx)) if with_grad else loss
+
+
+MSE = FNN_LOSS_mse

@@ -1,0 +1,156 @@
+# Matrix products: matmul, linear and its gradients, and the forms of a compiled network.
+
+cdef object _multiply(ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k, int dtype,
+                      const fnn_epilogue *epilogue):
+    """c (m, n), contiguous, = epilogue(a (m, k) @ b (k, n)); epilogue may be NULL."""
+    cdef fnn_epilogue nothing
+    cdef int code
+    if epilogue == NULL:
+        nothing.bias = NULL
+        nothing.z = NULL
+        nothing.activation = FNN_identity
+        nothing.params = NULL
+        epilogue = &nothing
+    with nogil:
+        code = fnn_matmul(dtype, data(c), n, a, b, m, n, k, epilogue)
+    if code == FNN_NO_MEMORY:
+        raise MemoryError("fastnn: no memory for scratch space")
+
+
+def matmul(object a, object b, object out):
+    cdef ndarray left = _array(a, "matmul", "a"), right = _array(b, "matmul", "b"), c
+    cdef int dtype = max(_dtype(left, "matmul", "a"), _dtype(right, "matmul", "b"))
+    if left.ndim == 0 or right.ndim == 0:
+        raise ValueError(f"matmul: a {_shape(left)} and b {_shape(right)} need at least one dimension each")
+    if right.ndim > 2:
+        raise ValueError(f"matmul: b has shape {_shape(right)} but at most two dimensions were expected")
+    cdef int64_t k = _last(left), m = _rows(left), n = right.shape[1] if right.ndim == 2 else 1
+    if right.shape[0] != k:
+        raise ValueError(f"matmul: a has {k} columns but b has {right.shape[0]} rows (a {_shape(left)}, b {_shape(right)})")
+    cdef npy_intp shape[64]
+    cdef int ndim = _shape_like(shape, left, n) - (right.ndim == 1)
+    left = _as_matrix(left, dtype)
+    right = _strided_ready(right if right.ndim == 2 else right.reshape(-1, 1), dtype)
+    c = _apart(_apart(_output(out, ndim, shape, dtype, "matmul"), out, left, False), out, right, False)
+    _multiply(c, _strided(left, dtype), _strided(right, dtype), m, n, k, dtype, NULL)
+    return _deliver(out, c)
+
+
+def _panels(str form, ndarray out, ndarray first, ndarray second, int64_t batch, int64_t outputs, int64_t inputs,
+            ndarray bias=None, activation=None):
+    """A form of a compiled network (fastnn.h), on contiguous arrays of one dtype whose sizes are right; for tests and
+    benchmarks."""
+    cdef int dtype = _dtype(first, "_panels", "first"), code = 0
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef double values[2]
+    cdef fnn_epilogue epilogue
+    epilogue.bias = _data(bias)
+    epilogue.z = NULL
+    epilogue.activation = _row(activation, "_panels")
+    epilogue.params = values
+    _params(values, epilogue.activation, {}, "_panels")
+    if form == "to":
+        kernels.to_panels(data(out), data(first), inputs, batch, inputs)
+    elif form == "from":
+        kernels.from_panels(data(out), inputs, data(first), batch, inputs)
+    elif form == "turn":
+        kernels.turn_panels(data(out), data(first), batch, inputs)
+    elif form == "forward":
+        code = kernels.forward_panels(data(out), data(first), data(second), inputs, batch, outputs, inputs, &epilogue)
+    elif form == "dx":
+        code = kernels.dx_panels(data(out), data(first), data(second), inputs, batch, outputs, inputs)
+    else:
+        code = kernels.dweight_panels(data(out), inputs, data(first), data(second), batch, outputs, inputs)
+    if code == FNN_NO_MEMORY:
+        raise MemoryError("fastnn: no memory for scratch space")
+    return out
+
+
+def _fma_chains(int64_t steps, int dtype=FNN_F32):
+    """Run 12 independent chains of multiply-adds in registers; returns how many operations; for benchmarks."""
+    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    with nogil:
+        steps = kernels.fma_chains(steps)
+    return steps
+
+
+cdef object _check_weight(ndarray x, ndarray weight, str func):
+    if weight.ndim != 2:
+        raise ValueError(f"{func}: weight has shape {_shape(weight)} but (out_features, in_features) was expected")
+    if x.ndim == 0 or _last(x) != weight.shape[1]:
+        raise ValueError(f"{func}: x has {_last(x)} features but weight expects {weight.shape[1]} "
+                         f"(x {_shape(x)}, weight {_shape(weight)})")
+
+
+def linear(object x, object weight, object bias, object activation, object out, bint return_preactivation, dict params):
+    cdef double values[2]
+    cdef int row = _row(activation, "linear")
+    _params(values, row, params, "linear")
+    cdef ndarray source = _array(x, "linear", "x"), w = _array(weight, "linear", "weight"), b = None, y, z = None
+    cdef int dtype = max(_dtype(source, "linear", "x"), _dtype(w, "linear", "weight"))
+    _check_weight(source, w, "linear")
+    cdef int64_t m = _rows(source), n = w.shape[0], k = w.shape[1]
+    if bias is not None:
+        b = _array(bias, "linear", "bias")
+        if b.ndim != 1 or b.shape[0] != n:
+            raise ValueError(f"linear: bias has shape {_shape(b)} but ({n},) was expected (weight {_shape(w)})")
+        dtype = max(dtype, _dtype(b, "linear", "bias"))
+        b = _ready(b, dtype)
+    cdef npy_intp shape[64]
+    y = _output(out, _shape_like(shape, source, n), shape, dtype, "linear")
+    source = _as_matrix(source, dtype)
+    w = _strided_ready(w, dtype)
+    y = _apart(_apart(y, out, source, False), out, w, False)
+    if b is not None:
+        y = _apart(y, out, b, False)
+    cdef fnn_epilogue epilogue
+    epilogue.bias = NULL if b is None else data(b)
+    epilogue.z = NULL
+    epilogue.activation = row
+    epilogue.params = values
+    if return_preactivation and row != FNN_identity:
+        z = cnp.PyArray_EMPTY(y.ndim, y.shape, typenum(y), 0)
+        epilogue.z = data(z)
+    _multiply(y, _strided(source, dtype), _strided(w.T, dtype), m, n, k, dtype, &epilogue)
+    if return_preactivation:
+        return _deliver(out, y), y.copy() if z is None else z
+    return _deliver(out, y)
+
+
+def linear_backward(object grad, object x, object weight, object activation, object z, object y, bint need_dx, dict params):
+    cdef str func = "linear_backward"
+    cdef double values[2]
+    cdef int row = _row(activation, func)
+    _params(values, row, params, func)
+    cdef ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w = _array(weight, func, "weight"), saved
+    cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(source, func, "x"), _dtype(w, func, "weight"))
+    _check_weight(source, w, func)
+    cdef int64_t batch = _rows(source), features = w.shape[1], outputs = w.shape[0]
+    cdef npy_intp shape[64]
+    if dy.ndim != _shape_like(shape, source, outputs) or not cnp.PyArray_CompareLists(dy.shape, shape, dy.ndim):
+        raise ValueError(f"{func}: grad has shape {_shape(dy)} but {tuple([shape[i] for i in range(source.ndim)])} was expected "
+                         f"(x {_shape(source)}, weight {_shape(w)})")
+    cdef bint from_y = y is not None and _knows_y(row, values)
+    if row == FNN_identity:
+        dy = _ready(dy, dtype)
+    else:
+        if not from_y and z is None:
+            raise TypeError(f"{func}: {activation} needs {'z or y' if _knows_y(row, values) else 'z'} of the forward call")
+        saved = _array(y if from_y else z, func, "y" if from_y else "z")
+        _require_same_shape(func, "grad", dy, "y" if from_y else "z", saved)
+        dtype = max(dtype, _dtype(saved, func, "y" if from_y else "z"))
+        dy = _ready(dy, dtype)
+        dz = _new(dy.ndim, dy.shape, dtype)
+        _differentiate(dz, dy, _ready(saved, dtype), row, from_y, values, dtype)
+        dy = dz
+    cdef ndarray dx = None, rows = _as_matrix(source, dtype), dz2 = dy.reshape(batch, outputs)
+    cdef ndarray dweight = _new(2, w.shape, dtype), dbias = _new(1, w.shape, dtype)
+    w = _strided_ready(w, dtype)
+    if need_dx:
+        dx = _new(source.ndim, source.shape, dtype)
+        _multiply(dx, _strided(dz2, dtype), _strided(w, dtype), batch, features, outputs, dtype, NULL)
+    _multiply(dweight, _matrix(dz2, 1, outputs), _strided(rows, dtype), outputs, features, batch, dtype, NULL)
+    cdef fnn_rows_fn kernel = fnn_active(dtype).sum_rows
+    with nogil:
+        kernel(data(dbias), data(dz2), batch, outputs)
+    return dx, dweight, dbias

@@ -1,0 +1,96 @@
+# What csrc/fastnn.h declares, for Cython: the one place where C signatures are repeated.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from "fastnn.h" nogil:
+    enum:
+        FNN_OK, FNN_NO_MEMORY, FNN_BAD_LABEL
+        FNN_F32, FNN_F64
+        FNN_ROW_LANES, FNN_MAX_PARAMS
+        FNN_ACTIVATION_COUNT, FNN_identity
+        FNN_LOSS_mse
+        NONZERO, NONNEGATIVE, POSITIVE
+
+    ctypedef struct fnn_matrix:
+        const void *data
+        int64_t row, col
+
+    ctypedef struct fnn_epilogue:
+        const void *bias
+        void *z
+        int activation
+        const double *params
+
+    ctypedef struct fnn_target:
+        const int64_t *labels
+        const void *probabilities
+        const void *class_weight
+        const void *sample_weight
+        int64_t ignore_index
+        double label_smoothing
+
+    ctypedef void (*fnn_loss_fn)(double *, void *, void *, const void *, const void *, const void *, double, int64_t,
+                                 int64_t) noexcept nogil
+    ctypedef void (*fnn_rows_fn)(void *, const void *, int64_t, int64_t) noexcept nogil
+    ctypedef void (*fnn_rows_backward_fn)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
+
+    ctypedef struct fnn_kernels:
+        fnn_rows_fn sum_rows
+        void (*to_panels)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*from_panels)(void *, int64_t, const void *, int64_t, int64_t) noexcept nogil
+        void (*turn_panels)(void *, const void *, int64_t, int64_t) noexcept nogil
+        int (*forward_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t,
+                              const fnn_epilogue *) noexcept nogil
+        int (*dx_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t) noexcept nogil
+        int (*dweight_panels)(void *, int64_t, const void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        int64_t (*fma_chains)(int64_t) noexcept nogil
+        void (*prelu_forward)(void *, const void *, const void *, int64_t, int64_t, int) noexcept nogil
+        void (*prelu_backward)(void *, void *, double *, const void *, const void *, const void *, int64_t, int64_t,
+                               int) noexcept nogil
+        void (*maxout_forward)(void *, int64_t *, const void *, int64_t, int64_t) noexcept nogil
+        void (*maxout_backward)(void *, const void *, const int64_t *, int64_t, int64_t) noexcept nogil
+        fnn_rows_fn softmax_forward
+        fnn_rows_fn log_softmax_forward
+        fnn_rows_backward_fn softmax_backward
+        fnn_rows_backward_fn log_softmax_backward
+        void (*dropout)(void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
+        int (*cross_entropy)(double *, void *, void *, int64_t *, const void *, const fnn_target *, int, int64_t,
+                             int64_t) noexcept nogil
+        fnn_loss_fn *losses
+        void (*sgd)(void *, void *, const void *, int64_t, double, double, int, double) noexcept nogil
+        void (*adam)(void *, void *, void *, const void *, int64_t, int64_t, double, double, double, double,
+                     double) noexcept nogil
+
+    ctypedef struct fnn_param:
+        const char *name
+        double value
+        int accepted
+
+    ctypedef struct fnn_activation_row:
+        const char *name
+        const char *layer
+        char saves
+        double ulp[4]
+        double domain[2]
+        fnn_param params[2]
+
+    const fnn_activation_row *fnn_activation_rows
+
+    int fnn_isa_count()
+    const char *fnn_isa_name(int i)
+    int fnn_isa_supported(int i)
+    int fnn_isa_active()
+    int fnn_isa_use(const char *name)
+    const fnn_kernels *fnn_active(int dtype)
+
+    enum:
+        FNN_MAX_THREADS
+    void fnn_set_num_threads(int n)
+    int fnn_get_num_threads()
+    int fnn_set_thread_bound(int n)
+    int fnn_force_threads(int on)
+    int fnn_threads_of_last_job()
+    void fnn_forward(int, int, void *, const void *, int64_t, const double *) noexcept nogil
+    void fnn_backward(int, int, int, void *, const void *, const void *, int64_t, const double *) noexcept nogil
+    int fnn_matmul(int, void *, int64_t, fnn_matrix, fnn_matrix, int64_t, int64_t, int64_t,
+                   const fnn_epilogue *) noexcept nogil
