@@ -1,11 +1,15 @@
 """Data sets: the digits that come with the package, and readers for MNIST's file format."""
 
 import gzip
+import math
 import os
+import zlib
 
 import numpy as np
 
 _IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MAX_DIMENSIONS = 64
+_PIECE = 1 << 20  # bytes read at a time
 
 
 def load_digits():
@@ -37,23 +41,41 @@ def load_idx(path):
     Raises
     ------
     ValueError
-        For a file that is not IDX, or whose length does not fit its header.
+        For a file that is not IDX, whose length does not fit its header, or whose compression is damaged.
+    OSError
+        For a file that cannot be read.
     """
-    with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
-            data = file.read()
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"load_idx: {path}: broken gzip file: {error}") from None
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_DTYPES:
-        raise ValueError(f"load_idx: {path}: not an IDX file (it starts with {data[:4].hex() or 'nothing'})")
-    dtype, start = np.dtype(_IDX_DTYPES[data[2]]), 4 + 4 * data[3]
-    shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
-    expected = start + dtype.itemsize * int(np.prod(shape, dtype=object))
+    with open(path, "rb") as raw:
+        zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+        try:
+            return _read_idx(gzip.GzipFile(fileobj=raw) if zipped else raw)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"load_idx: {path}: damaged gzip file: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"load_idx: {path}: {error}") from None
+
+
+def _read_idx(file):
+    """The array in an open file. Memory follows what the file holds, never what its header promises, and never exceeds that."""
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES:
+        raise ValueError(f"not an IDX file (it starts with {magic.hex() or 'nothing'})")
+    dtype, ndim = np.dtype(_IDX_DTYPES[magic[2]]), magic[3]
+    if ndim > _MAX_DIMENSIONS:
+        raise ValueError(f"{ndim} dimensions, but a NumPy array has at most {_MAX_DIMENSIONS}")
+    sizes = file.read(4 * ndim)
+    if len(sizes) < 4 * ndim:
+        raise ValueError(f"the header ends before its {ndim} sizes")
+    shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
+    expected, data = dtype.itemsize * math.prod(shape), bytearray()
+    while piece := file.read(
+        min(_PIECE, expected + 1 - len(data))
+    ):  # one byte more than expected: it must not be there
+        data += piece
     if len(data) != expected:
-        raise ValueError(f"load_idx: {path}: {len(data)} bytes came but {expected} were expected for shape {shape}")
-    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+        held = "more" if len(data) > expected else f"only {len(data)}"
+        raise ValueError(f"shape {shape} of {dtype.name} takes {expected} bytes but the file holds {held}")
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
 def load_mnist(folder):
@@ -74,7 +96,7 @@ def load_mnist(folder):
     FileNotFoundError
         Where a file is missing.
     ValueError
-        Where images and labels differ in number.
+        For a broken file (see :func:`load_idx`), and where images and labels differ in number.
     """
     sets = []
     for part in ("train", "t10k"):
@@ -82,6 +104,11 @@ def load_mnist(folder):
             load_idx(_find(folder, f"{part}-images", "idx3-ubyte")),
             load_idx(_find(folder, f"{part}-labels", "idx1-ubyte")),
         )
+        if x.ndim != 3 or y.ndim != 1 or y.dtype.kind not in "iu":
+            raise ValueError(
+                f"load_mnist: {folder}: {part} has images of shape {x.shape} and labels {y.dtype} {y.shape}"
+                " but (n, height, width) and integers (n,) were expected"
+            )
         if len(x) != len(y):
             raise ValueError(f"load_mnist: {folder}: {part} has {len(x)} images but {len(y)} labels")
         sets.append((x, y.astype(np.int64)))
@@ -89,8 +116,10 @@ def load_mnist(folder):
 
 
 def _find(folder, stem, kind):
+    """The path of one of the four files. A widespread copy of MNIST has folders of these names, with the files inside."""
     names = [f"{stem}{dot}{kind}{zipped}" for dot in "-." for zipped in ("", ".gz")]
-    for name in names:
-        if os.path.exists(os.path.join(folder, name)):
-            return os.path.join(folder, name)
+    for name in names + [os.path.join(name, name) for name in names]:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            return path
     raise FileNotFoundError(f"load_mnist: {folder} holds none of {', '.join(names)}")

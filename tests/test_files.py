@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -161,11 +162,54 @@ def test_load_idx_refuses_other_files(tmp_path):
         good + b"\0",
         good[:6],
         gzip.compress(good)[:-9],
+        b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\0",
+        b"\0\0\x08\4" + b"\0" * 4 + b"\xff" * 12,
+        b"\0\0\x0e\3" + b"\xff" * 12,
+        gzip.compress(b"\0\0\x0e\3" + b"\xff" * 12),
+        gzip.compress(gzip.compress(good)),
     ):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"^load_idx: ") as caught:
             datasets.load_idx(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_flipped_bytes_of_an_idx_file_give_an_array_or_a_value_error_in_little_memory(tmp_path, zipped):
+    rng = np.random.default_rng(0)
+    good = idx_bytes(rng.integers(0, 99, (20, 30)).astype(np.int16))
+    good = gzip.compress(good, mtime=0) if zipped else good
+    whole = [(position, 0xFF) for position in range(len(good))]
+    random = [(int(rng.integers(len(good))), int(rng.integers(1, 256))) for _ in range(2000)]
+    errors = []
+    tracemalloc.start()
+    try:
+        for position, flipped in whole + random:
+            damaged = bytearray(good)
+            damaged[position] ^= flipped
+            (tmp_path / "x").write_bytes(damaged)
+            try:
+                assert isinstance(datasets.load_idx(tmp_path / "x"), np.ndarray)
+            except ValueError as error:
+                errors.append(str(error))
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
+    assert len(errors) > (1000 if zipped else 10)
+    for error in errors:
+        assert error.startswith(f"load_idx: {tmp_path / 'x'}: ")
+        assert "\n" not in error
+
+
+def test_a_gzip_file_that_holds_more_than_its_header_says_is_not_unpacked(tmp_path):
+    (tmp_path / "x").write_bytes(gzip.compress(b"\0\0\x08\1\0\0\0\5" + bytes(30_000_000)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"takes 5 bytes but the file holds more$"):
+            datasets.load_idx(tmp_path / "x")
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("ending", ["-idx{}-ubyte", ".idx{}-ubyte.gz"])
@@ -189,3 +233,37 @@ def test_load_mnist(tmp_path, ending):
     file.unlink()
     with pytest.raises(FileNotFoundError, match="holds none of t10k-labels-idx1-ubyte"):
         datasets.load_mnist(tmp_path)
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_load_mnist_from_the_copy_whose_folders_have_the_names_of_the_files(tmp_path, beside):
+    want = {
+        "images-idx3": np.arange(3 * 28 * 28).reshape(3, 28, 28).astype(np.uint8),
+        "labels-idx1": np.array([3, 1, 2], np.uint8),
+    }
+    for part in ("train", "t10k"):
+        for kind, array in want.items():
+            folder = tmp_path / f"{part}-{kind}-ubyte"
+            folder.mkdir()
+            file = tmp_path / f"{part}-{kind.replace('-', '.')}-ubyte" if beside else folder / folder.name
+            file.write_bytes(idx_bytes(array))
+    for x, y in datasets.load_mnist(tmp_path):
+        np.testing.assert_array_equal(x, want["images-idx3"])
+        np.testing.assert_array_equal(y, want["labels-idx1"])
+
+
+def test_load_mnist_refuses_what_is_no_images_and_labels(tmp_path):
+    images, labels = np.zeros((2, 3, 4), np.uint8), np.zeros(2, np.uint8)
+    for x, y in (
+        (images[0], labels),
+        (images, labels[0]),
+        (images, labels[:, None]),
+        (images, labels.astype(np.float32)),
+    ):
+        for part in ("train", "t10k"):
+            (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(x))
+            (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(np.asarray(y)))
+        with pytest.raises(
+            ValueError, match=r"^load_mnist: .* but \(n, height, width\) and integers \(n,\) were expected$"
+        ):
+            datasets.load_mnist(tmp_path)
