@@ -35,10 +35,12 @@ enum {
     RUN = 8 /* rows of b, or of packed strips, read together: as many as L1 has ways */
 };
 
-/* What becomes of the sums of a block: element (i, j) of c stands at place(to, i, j). */
+/* What becomes of the sums of a block: element (i, j) of c stands at place(to, i, j). A matrix has rows `row` apart; in
+ * panels, `panel` elements apart, the rows of a panel are PANEL apart. */
 typedef struct {
     T *c, *z; /* z like c, or NULL */
-    int64_t row, panel;
+    int64_t row;
+    int64_t panel;  /* 0: c is a matrix, whatever its row stride */
     const T *start; /* sums of the same chunk to go on from, (i, j) at start + i * start_row + j; NULL: +0 */
     int64_t start_row;
     int add;          /* c holds the sum of the chunks before */
@@ -51,7 +53,7 @@ typedef struct {
 
 static FNN_INLINE int64_t place(const sink *to, int64_t i, int64_t j)
 {
-    return i * to->row + j / PANEL * to->panel + j % PANEL;
+    return to->panel ? i * PANEL + j / PANEL * to->panel + j % PANEL : i * to->row + j;
 }
 
 /* The steps of a tile: element (i, p) of a is broadcast from a + i * a_row + p * a_col, vector v of b at step p stands
@@ -232,7 +234,7 @@ static void finish_strip(const sink *to, int64_t i, int64_t j, int64_t rows, int
     if (to->loop == FNN_identity) return;
     T *c = to->c + place(to, i, j);
     const fnn_forward_fn activate = forward_loops[to->loop];
-    if (to->row == PANEL)
+    if (to->panel)
         for (; columns > 0; columns -= PANEL, c += to->panel) activate(c, c, rows * PANEL, to->params);
     else
         for (int64_t r = 0; r < rows; r++, c += to->row) activate(c, c, columns, to->params);
@@ -401,7 +403,7 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
     for (int64_t p = 0, depth; p < k; p += depth) {
         const int64_t chunk = p / FNN_K_CHUNK * FNN_K_CHUNK;
         depth = k - p < slab ? k - p : slab;
-        sink to = make_sink(g->c, g->z, g->row, PANEL, g->bias, bias_of_rows, g->e, chunk == 0, p + depth == k);
+        sink to = make_sink(g->c, g->z, g->row, 0, g->bias, bias_of_rows, g->e, chunk == 0, p + depth == k);
         if (p > chunk) to.start = chunk > 0 ? waiting : g->c, to.start_row = chunk > 0 ? n : g->row;
         if (chunk > 0 && p + depth < k && p + depth < chunk + FNN_K_CHUNK) to.c = waiting, to.row = n, to.add = 0;
         for (int64_t j = 0, columns; j < n; j += columns) {
@@ -616,7 +618,7 @@ static int along_n(const product *g)
             const T *b = (const T *)part.b.data + p * g->b.row;
             const left a = {(const T *)g->a.data + p * g->a.col, g->a.row, g->a.col, 0};
             const right packed = {panels, depth * PANEL, by_first_strip ? b : NULL, g->b.row};
-            const sink to = make_sink(part.c, part.z, g->row, PANEL, part.bias, 0, g->e, p == 0, p + depth == g->k);
+            const sink to = make_sink(part.c, part.z, g->row, 0, part.bias, 0, g->e, p == 0, p + depth == g->k);
             if (g->b.col == 1 && !by_first_strip) pack_rows(panels, packed.stride, b, g->b.row, part.n, depth);
             for (int64_t q = 0; q < part.n; q += PANEL)
                 if (g->b.col != 1 || part.n - q < PANEL)
@@ -709,8 +711,9 @@ static void FNN(turn_panels)(void *turned, const void *panels, int64_t batch, in
                  features - j, batch - i < PANEL ? batch - i : PANEL);
 }
 
-/* c = a times panels, chunk by chunk; panel q of b starts at q * stride, its row p at p * PANEL. Panels so far apart that
- * they would drive one another out of L2 are brought together first, a chunk at a time. */
+/* c, a matrix or in panels `panel` apart, = a times panels, chunk by chunk; panel q of b starts at q * stride, its row p
+ * at p * PANEL. Panels so far apart that they would drive one another out of L2 are brought together first, a chunk at a
+ * time. */
 static int multiply_panels(const product *g, int64_t panel, int bias_of_rows, const left *a, const T *b, int64_t stride,
                            int packing)
 {
@@ -765,7 +768,7 @@ static int FNN(dweight_panels)(void *dweight, int64_t ldw, const void *dz, const
 {
     const product g = {.c = dweight, .row = ldw, .m = out, .n = in, .k = batch, .e = &no_epilogue};
     const left d = {dz, 0, 0, out * PANEL};
-    return multiply_panels(&g, PANEL, 0, &d, x_turned, batch * PANEL, 1);
+    return multiply_panels(&g, 0, 0, &d, x_turned, batch * PANEL, 1);
 }
 
 /* One chunk of rows, added in increasing order from +0; `left` columns. */

@@ -194,6 +194,26 @@ def test_fused_equals_unfused_bitwise(row, dtype, isa):
         np.testing.assert_array_equal(got, F.linear_backward(dz, x, weight)[1])
 
 
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_fused_activation_of_every_small_shape_stays_inside_its_output(row, with_bias, dtype, isa):
+    """Element (i, j) depends on row i and output j alone, so that one unfused product serves all smaller ones."""
+    rng, most = np.random.default_rng(0), 33
+    x, weight, bias = (normal(rng, *shape, dtype=dtype) for shape in [(most, 3), (most, 3), (most,)])
+    params = {name: 0.5 * value for name, value in row.params.items()}
+    unfused = getattr(F, row.name)(F.linear(x, weight, bias if with_bias else None), **params)
+    guard = 16 * most
+    for rows in range(1, most + 1):
+        for outputs in range(1, most + 1):
+            memory = np.full(2 * guard + rows * outputs, -7, dtype)
+            want = memory.copy()
+            want[guard:-guard] = unfused[:rows, :outputs].ravel()
+            out = memory[guard:-guard].reshape(rows, outputs)
+            F.linear(x[:rows], weight[:outputs], bias[:outputs] if with_bias else None, activation=row.name, out=out,
+                     **params)  # fmt: skip
+            assert memory.tobytes() == want.tobytes(), (rows, outputs)
+
+
 def test_linear_backward_falls_back_to_z_where_y_does_not_tell(dtype):
     rng = np.random.default_rng(0)
     x, weight, grad = normal(rng, 4, 3, dtype=dtype), normal(rng, 5, 3, dtype=dtype), normal(rng, 4, 5, dtype=dtype)
