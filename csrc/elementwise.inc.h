@@ -154,18 +154,20 @@ static void FNN(prelu_forward)(void *y_, const void *x_, const void *weight, int
 }
 
 /* One row of prelu's backward pass, adding to sums (float64, padded to whole vectors).
- * y = x > 0 ? x : weight x, so dx = dy (x > 0 ? 1 : weight) and dweight = dy (x > 0 ? 0 : x) */
+ * y = x > 0 ? x : weight x, so dx = dy (x > 0 ? 1 : weight) and dweight = x > 0 ? 0 : dy x, whatever dy and x are there:
+ * both factors become 0, as 0 times infinity would be NaN. */
 static void prelu_backward_row(T *dx, double *sums, const T *dy, const T *x, const T *weight, int64_t n, int shared)
 {
     for (int64_t i = 0; i < n; i += VL) {
         V w = shared ? v_set1(*weight) : v_load_upto(weight + i, n - i, 0);
         V g = v_load_upto(dy + i, n - i, 0), xi = v_load_upto(x + i, n - i, 0);
         VM positive = v_lt(v_set1(0), xi);
-        V slope = v_select(positive, v_set1(1), w), dw = v_select(positive, v_set1(0), xi);
-        v_store_upto(dx + i, v_mul(g, slope), n - i);
+        v_store_upto(dx + i, v_mul(g, v_select(positive, v_set1(1), w)), n - i);
+        g = v_select(positive, v_set1(0), g);
+        xi = v_select(positive, v_set1(0), xi);
         for (int h = 0; h < V_PARTS; h++) {
             double *s = sums + i + h * WL;
-            w_store(s, w_madd(v_widen(g, h), v_widen(dw, h), w_load(s)));
+            w_store(s, w_madd(v_widen(g, h), v_widen(xi, h), w_load(s)));
         }
     }
 }

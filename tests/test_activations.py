@@ -415,6 +415,21 @@ def test_prelu(dtype, isa):
         F.prelu(np.zeros((4, 3)), np.zeros(2))
 
 
+@pytest.mark.parametrize("features", [1, 3, 8, 17])
+def test_weight_of_prelu_gets_no_gradient_where_x_is_positive(features, dtype, isa):
+    """Not even from an infinite gradient or an infinite x: 0 is selected, not multiplied."""
+    x = np.array([2, np.inf, 3, np.inf, -4, -5], dtype)[:, None] * np.ones(features, dtype)
+    grad = np.array([np.inf, 7, np.nan, -np.inf, 3, -2], dtype)[:, None] * np.ones(features, dtype)
+    dx, dweight = F.prelu_backward(grad, x, np.full(features, 0.5, dtype))
+    np.testing.assert_array_equal(dweight, np.full(features, -2, dtype))
+    np.testing.assert_array_equal(dx, grad * np.array([1, 1, 1, 1, 0.5, 0.5], dtype)[:, None])
+    np.testing.assert_array_equal(F.prelu_backward(grad, x, np.full(1, 0.5, dtype))[1], [-2 * features])
+    grad[4] = np.inf  # where x is negative, it counts
+    np.testing.assert_array_equal(
+        F.prelu_backward(grad, x, np.full(features, 0.5, dtype))[1], np.full(features, -np.inf)
+    )
+
+
 def test_maxout(dtype, isa):
     rng = np.random.default_rng(0)
     for pieces in (1, 2, 3, 5):
