@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -91,14 +92,31 @@ def _digits_trainer(sizes, lr, seed):
     return Trainer(model, CrossEntropy(label_smoothing=LABEL_SMOOTHING), Adam(lr=lr), seed=seed)
 
 
+def _check_output(path):
+    """Raise OSError, or ValueError, if a file cannot be written at the path; nothing changes there."""
+    if not path:
+        raise ValueError("--out needs the name of a file")
+    if os.path.isdir(path) or os.path.basename(path) == "":
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is a device or a pipe, not a file")
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    folder, name = os.path.split(os.path.realpath(path))
+    try:  # only an attempt knows of read-only file systems, quotas and names too long
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{name}."):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, path) from None
+
+
 def _train(options):
     from fastnn.datasets import load_digits
     from fastnn.serialization import save
 
     if options.data != "digits":
-        raise ValueError(f"train: data set {options.data!r} is unknown; expected: digits")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(options.out))):  # before the work, not after it
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.path.dirname(options.out))
+        raise ValueError(f"data set {options.data!r} is unknown; expected: digits")
+    _check_output(options.out)  # before the work, not after it
     x, y = load_digits()
     x /= 16
     kept, held_out = _stratified_split(y)
@@ -158,7 +176,7 @@ def _bench(options):
     set_num_threads(options.threads)
     chosen = [case for case in cases() if options.only in f"{case.group} {case.name}"]
     if not chosen:
-        raise ValueError(f"bench: no case contains {options.only!r}")
+        raise ValueError(f"no case contains {options.only!r}")
     names = ["numpy"] + ["torch"] * (has_torch() and any(case.torch for case in chosen))
     peers, results = {name: Peer(name, options.threads) for name in names}, []
     try:
@@ -195,6 +213,8 @@ def _print_row(results, threads, torch):
 def _parser():
     import argparse
 
+    from fastnn import __version__
+
     class Parser(argparse.ArgumentParser):
         def error(self, message):
             self.exit(2, f"{self.prog}: {message}\n")
@@ -210,15 +230,17 @@ def _parser():
         return parse
 
     def seed(text):
-        if int(text) < 0:
-            raise argparse.ArgumentTypeError(f"{text} is negative")
+        if not 0 <= int(text) < 2**64:
+            raise argparse.ArgumentTypeError(f"{text} is {'negative' if int(text) < 0 else 'not below 2^64'}")
         return int(text)
 
     def sizes(text):
         return [positive(int)(part) for part in text.split(",") if part]
 
     parser = Parser(prog="fastnn", description="Neural-network kernels for CPUs.")
-    commands = parser.add_subparsers(required=True, dest="command", metavar="train | bench | info", parser_class=Parser)
+    parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
+    parser.set_defaults(command=None, run=lambda options: parser.print_help())
+    commands = parser.add_subparsers(dest="command", metavar="train | bench | info", parser_class=Parser)
     train = commands.add_parser("train", help="train an MLP on a data set and save it")
     train.add_argument("data", help="digits: 1,797 handwritten digits that come with the package")
     train.add_argument("--seed", type=seed, default=0, help="of weights, dropout and order (%(default)s)")
@@ -242,18 +264,41 @@ def _parser():
     return parser
 
 
+def _flush():
+    """Write out what standard output holds back. If that fails, drop it, or the interpreter would complain once more at its end."""
+    try:
+        if sys.stdout is not None:  # None where it was closed before the start, as is standard error
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _fail(program, error):
+    """End with exit status 2 and one line on standard error."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename or 'standard output'}: {error.strerror}"
+    if sys.stderr is not None:
+        print(f"{program}: {text}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
 def main(arguments=None):
     """Run the command line; errors of use are one line on standard error and exit status 2."""
-    options = _parser().parse_args(arguments)
-    if arguments is None and options.command in ("train", "bench"):  # they compare with NumPy
-        _restart_with_one_thread()
+    program = "fastnn"
     try:
-        options.run(options)
-    except (ValueError, TypeError) as error:
-        print(f"fastnn {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:
-        print(f"fastnn {options.command}: {error.filename}: {error.strerror}", file=sys.stderr)
-        raise SystemExit(2) from None
+        try:
+            options = _parser().parse_args(arguments)
+            program = f"fastnn {options.command}"
+            if arguments is None and options.command in ("train", "bench"):  # they compare with NumPy
+                _restart_with_one_thread()
+            options.run(options)
+        finally:
+            _flush()
+    except BrokenPipeError:  # whoever read the output, say `head`, has seen enough
+        raise SystemExit(1) from None
+    except (ValueError, TypeError, ArithmeticError, MemoryError, OSError) as error:
+        _fail(program, error)
     except KeyboardInterrupt:
         raise SystemExit(130) from None

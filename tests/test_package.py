@@ -1,5 +1,6 @@
 """The package from outside: signatures, import, environment, command line, sources. Children run in a temporary folder."""
 
+import errno
 import inspect
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -217,7 +219,14 @@ def test_bench(tmp_path):
         (["train"], "fastnn train: the following arguments are required: data"),
         (["info", "--x"], "fastnn: unrecognized arguments: --x"),
         (["bench", "--only", "nothing at all"], "fastnn bench: no case contains 'nothing at all'"),
-        ([], "fastnn: the following arguments are required: train | bench | info"),
+        (["trian"], "fastnn: argument train | bench | info: invalid choice: 'trian'"),
+        (["train", "digits", "--seed", str(2**64)], f"fastnn train: argument --seed: {2**64} is not below 2^64"),
+        (["train", "digits", "--hidden", "1000000000000"], "fastnn train: "),
+        (["train", "digits", "--out", ""], "fastnn train: --out needs the name of a file"),
+        (["train", "digits", "--out", "/"], "fastnn train: /: Is a directory"),
+        (["train", "digits", "--out", "absent/"], "fastnn train: absent/: Is a directory"),
+        (["train", "digits", "--out", "m" * 300], f"fastnn train: {'m' * 300}: File name too long"),
+        (["train", "digits", "--out", "/dev/null"], "fastnn train: /dev/null is a device or a pipe, not a file"),
     ],
 )
 def test_errors_of_use_are_one_line(tmp_path, arguments, message):
@@ -226,6 +235,53 @@ def test_errors_of_use_are_one_line(tmp_path, arguments, message):
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(message)
+
+
+def test_an_output_that_may_not_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    from fastnn import cli
+
+    file = tmp_path / "m"
+    file.write_bytes(b"kept")
+    (tmp_path / "link").symlink_to(tmp_path / "absent" / "m")
+    with pytest.raises(FileNotFoundError):
+        cli._check_output(str(tmp_path / "link"))
+    cli._check_output(str(file))
+    assert sorted(os.listdir(tmp_path)) == ["link", "m"]
+    assert file.read_bytes() == b"kept"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as for a user who is not root
+    with pytest.raises(PermissionError):
+        cli._check_output(str(file))
+
+    def on_a_read_only_file_system(**options):
+        raise OSError(errno.EROFS, "Read-only file system", "some other name")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", on_a_read_only_file_system)
+    with pytest.raises(OSError, match=f"Read-only file system: '{tmp_path / 'new'}'"):
+        cli._check_output(str(tmp_path / "new"))
+
+
+def test_help_and_version(tmp_path):
+    bare, asked = fastnn(tmp_path), fastnn(tmp_path, "--help")
+    assert (bare.returncode, bare.stderr) == (0, "")
+    assert bare.stdout == asked.stdout
+    assert bare.stdout.startswith("usage: fastnn")
+    assert fastnn(tmp_path, "--version").stdout == f"fastnn {fnn.__version__}\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_command_line_on_closed_and_full_outputs(tmp_path, unbuffered):
+    def status(command):
+        done = run(tmp_path, "sh", "-c", f"{sys.executable} -m fastnn {command}", PYTHONUNBUFFERED=unbuffered)
+        return done.returncode, done.stdout, done.stderr
+
+    assert status("info | true") == (0, "", ""), "the status of true, and no complaint"
+    assert status("bench --only celu --seconds 0.001 | true") == (0, "", "")
+    assert status("info >&-") == (0, "", "")
+    assert status("info 2>&- >&-") == (0, "", "")
+    assert status("train absent 2>&-") == (2, "", ""), "an error is no output"
+    assert status("train absent 2>&- >&-") == (2, "", "")
+    if os.path.exists("/dev/full"):
+        assert status("info > /dev/full") == (2, "", "fastnn info: standard output: No space left on device\n")
 
 
 # ------------------------------------------------------------------------------------------------------------- benchmarks
