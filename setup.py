@@ -1,48 +1,64 @@
 """Builds the one extension module from fastnn/_fastnn_core.pyx and csrc/. Metadata stands in pyproject.toml.
 
-Each isa_*.c is compiled once per dtype. Objects are compiled in parallel, kept under build/ and rebuilt when their command, or
-a file they include, changed. FASTNN_WERROR=1 turns warnings of csrc into errors.
+Each isa_*.c is compiled once per dtype. Objects are compiled in parallel, kept under build/ and rebuilt when their command, the
+compiler, or a file they include changed. FASTNN_WERROR=1 turns warnings of csrc into errors.
 """
 
 import os
-import platform
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import Cython
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-X86 = platform.machine().lower() in ("x86_64", "amd64")
-ISA_FLAGS = {"portable": [], **({"avx2": ["-mavx2", "-mfma"]} if X86 else {})}
+# name: (macro of the compiler's target that the ISA needs, or None; flags)
+ISAS = {"portable": (None, []), "avx2": ("__x86_64__", ["-mavx2", "-mfma"])}
 
-KERNEL_FLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-Wall", "-Wextra"]
-# No contraction: fma is written where it is meant, and gcc would fuse intrinsics too. No wrapping: Python's own flags ask for
-# it, and loops whose counters may wrap are slower, some by a third.
-KERNEL_FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-wrapv"]
+EXTENSION_FLAGS = ["-O2", "-g0", "-fvisibility=hidden", "-pthread"]
+KERNEL_FLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
+# Python's own flags ask for counters that wrap; loops over such counters are slower, some by a third.
+KERNEL_FLAGS += ["-fno-wrapv"]
 if os.environ.get("FASTNN_WERROR") == "1":
     KERNEL_FLAGS.append("-Werror")
 # gcc's first scheduling pass, off on x86, interleaves the two vectors of an elementwise loop: a tenth faster, a fifth
 # with float64 lanes.
 GCC_FLAGS = ["-fschedule-insns", "-fsched-pressure"]
+# Whatever CFLAGS asks for: arithmetic as it is written. These stand last on the command line, because the last of two
+# contradicting flags wins. -ffast-math is the sum of the others, and each of those can be given alone. fma is written
+# where it is meant, so nothing is contracted: gcc would fuse intrinsics too. At link time -ffast-math would add start-up
+# code that flushes subnormals in the whole process.
+ARITHMETIC_FLAGS = ["-fno-fast-math", "-fno-unsafe-math-optimizations", "-fno-associative-math", "-fno-reciprocal-math"]
+ARITHMETIC_FLAGS += ["-fno-finite-math-only", "-fsigned-zeros", "-fno-math-errno", "-ffp-contract=off"]
 
 
-def units(extension_source):
+def target_macros(command):
+    """What the compiler predefines, {name: value}; command may hold a launcher, as in CC="ccache gcc"."""
+    done = subprocess.run([*command, "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True, check=True)
+    lines = (line.split(" ", 2) for line in done.stdout.splitlines() if line.startswith("#define "))
+    return {words[1]: "".join(words[2:]) for words in lines}
+
+
+def units(extension_source, version, macros):
     """(source, flags, tag) of every object; tags keep objects of one source apart."""
-    yield extension_source, ["-O2", "-g0", "-fvisibility=hidden"], "extension"
+    is_gcc = "__GNUC__" in macros and "__clang__" not in macros
+    kernel_flags = KERNEL_FLAGS + GCC_FLAGS * is_gcc
+    yield extension_source, [*EXTENSION_FLAGS, f'-DFASTNN_VERSION="{version}"'], "extension"
     for name in ("dispatch", "parallel", "pool"):
-        yield f"csrc/{name}.c", KERNEL_FLAGS, "common"
-    for isa, flags in ISA_FLAGS.items():
-        for bits in ("32", "64"):
-            yield f"csrc/isa_{isa}.c", [*KERNEL_FLAGS, *flags, f"-DFNN_DTYPE={bits}"], f"f{bits}"
+        yield f"csrc/{name}.c", kernel_flags, "common"
+    for isa, (needed, flags) in ISAS.items():
+        if needed is None or needed in macros:
+            for bits in ("32", "64"):
+                yield f"csrc/isa_{isa}.c", [*kernel_flags, *flags, f"-DFNN_DTYPE={bits}"], f"f{bits}"
 
 
-def is_current(target, command):
-    """Whether the object was made by this command and is newer than all it includes."""
-    record, dependencies = target.with_suffix(".cmd"), target.with_suffix(".d")
-    if not (target.exists() and record.exists() and dependencies.exists() and record.read_text() == command):
+def is_current(target, record):
+    """Whether the object was made as the record says and is newer than all it includes."""
+    recorded, dependencies = target.with_suffix(".cmd"), target.with_suffix(".d")
+    if not (target.exists() and recorded.exists() and dependencies.exists() and recorded.read_text() == record):
         return False
     names = dependencies.read_text().replace("\\\n", " ").split(":", 1)[1].split()
     made = target.stat().st_mtime
@@ -51,26 +67,26 @@ def is_current(target, command):
 
 class BuildExtension(build_ext):
     def build_extension(self, ext):
-        (source,) = cythonize(ext, build_dir=os.path.join("build", "cython"), language_level=3)[0].sources
-        if self.is_gcc():
-            KERNEL_FLAGS.extend(GCC_FLAGS)
+        # Cython looks at the times of files alone: another version of Cython writes into another folder.
+        folder = os.path.join("build", f"cython-{Cython.__version__}")
+        (source,) = cythonize(ext, build_dir=folder, language_level=3)[0].sources
+        macros = target_macros(self.compiler.compiler_so)
+        todo = units(source, self.distribution.get_version(), macros)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(lambda unit: self.compile_unit(ext, *unit), units(source)))
+            objects = list(pool.map(lambda unit: self.compile_unit(ext, macros.get("__VERSION__"), *unit), todo))
         self.compiler.link_shared_object(
-            objects, self.get_ext_fullpath(ext.name), extra_postargs=["-lm"], target_lang="c"
+            objects, self.get_ext_fullpath(ext.name), extra_postargs=["-pthread", "-lm", *ARITHMETIC_FLAGS]
         )
 
-    def is_gcc(self):
-        command = [*self.compiler.compiler_so[:1], "-dM", "-E", "-x", "c", os.devnull]
-        macros = subprocess.run(command, capture_output=True, text=True).stdout
-        return "__GNUC__" in macros and "__clang__" not in macros
-
-    def compile_unit(self, ext, source, flags, tag):
+    def compile_unit(self, ext, compiler_version, source, flags, tag):
         folder = os.path.join(self.build_temp, tag)
         target = Path(self.compiler.object_filenames([source], output_dir=folder)[0])
         target.parent.mkdir(parents=True, exist_ok=True)
-        command = " ".join([*self.compiler.compiler_so, *flags])
-        if self.force or not is_current(target, command):
+        flags = [*flags, *ARITHMETIC_FLAGS]
+        includes = [*ext.include_dirs, *self.compiler.include_dirs]
+        definitions = [*ext.define_macros, *self.compiler.macros]
+        record = repr((self.compiler.compiler_so, compiler_version, source, includes, definitions, flags))
+        if self.force or not is_current(target, record):
             self.compiler.compile(
                 [source],
                 output_dir=folder,
@@ -78,21 +94,22 @@ class BuildExtension(build_ext):
                 macros=ext.define_macros,
                 extra_postargs=[*flags, "-MMD", "-MF", str(target.with_suffix(".d"))],
             )
-            target.with_suffix(".cmd").write_text(command)
+            target.with_suffix(".cmd").write_text(record)
         return str(target)
 
 
-setup(
-    ext_modules=[
-        Extension(
-            "fastnn._fastnn_core",
-            ["fastnn/_fastnn_core.pyx"],
-            include_dirs=["csrc", numpy.get_include()],
-            define_macros=[
-                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-            ],
-        )
-    ],
-    cmdclass={"build_ext": BuildExtension},
-)
+if __name__ == "__main__":
+    setup(
+        ext_modules=[
+            Extension(
+                "fastnn._fastnn_core",
+                ["fastnn/_fastnn_core.pyx"],
+                include_dirs=["csrc", numpy.get_include()],
+                define_macros=[
+                    ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                    ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+                ],
+            )
+        ],
+        cmdclass={"build_ext": BuildExtension},
+    )

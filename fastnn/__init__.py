@@ -14,15 +14,13 @@ except ImportError as _error:
     ) from _error
 
 from fastnn import datasets, functional
-from fastnn._fastnn_core import available_isas, isa
+from fastnn._fastnn_core import __version__, available_isas, isa
 from fastnn.layers import *
 from fastnn.losses import MSE, CrossEntropy
 from fastnn.optim import SGD, Adam
 from fastnn.parallel import get_num_threads, set_num_threads, threads
 from fastnn.serialization import load, save
 from fastnn.trainer import History, Trainer
-
-__version__ = "0.1.0"
 
 
 def show_versions():

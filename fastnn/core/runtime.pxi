@@ -1,4 +1,10 @@
-# The ISA in use and the bound on threads.
+# The version, the ISA in use and the bound on threads.
+
+cdef extern from *:
+    const char *FASTNN_VERSION  # given by setup.py, from pyproject.toml
+
+__version__ = FASTNN_VERSION.decode()
+
 
 def available_isas():
     return [fnn_isa_name(i).decode() for i in range(fnn_isa_count()) if fnn_isa_supported(i)]
