@@ -47,8 +47,9 @@ def units(extension_source, version, macros):
     is_gcc = "__GNUC__" in macros and "__clang__" not in macros
     kernel_flags = KERNEL_FLAGS + GCC_FLAGS * is_gcc
     yield extension_source, [*EXTENSION_FLAGS, f'-DFASTNN_VERSION="{version}"'], "extension"
-    for name in ("dispatch", "parallel", "pool"):
-        yield f"csrc/{name}.c", kernel_flags, "common"
+    for source in sorted(Path("csrc").glob("*.c")):
+        if not source.name.startswith("isa_"):
+            yield str(source), kernel_flags, "common"
     for isa, (needed, flags) in ISAS.items():
         if needed is None or needed in macros:
             for bits in ("32", "64"):

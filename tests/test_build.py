@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 import fastnn as fnn
+from fastnn import _fastnn_core as core
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,15 +47,16 @@ def test_a_launcher_before_the_compiler_is_no_compiler(build):
     assert macros["__STDC__"] == "1"
 
 
-def sources(build, macros):
+def sources(build, macros, monkeypatch):
+    monkeypatch.chdir(ROOT)
     return {Path(source).name for source, _, _ in build.units("core.c", "0", macros)}
 
 
-def test_the_target_chooses_the_isas_and_not_the_machine_that_builds(build):
+def test_the_target_chooses_the_isas_and_not_the_machine_that_builds(build, monkeypatch):
     everywhere = {"core.c", "dispatch.c", "pool.c", "isa_portable.c"}
-    assert sources(build, {"__x86_64__": "1"}) >= everywhere | {"isa_avx2.c"}
-    assert sources(build, {"__aarch64__": "1"}) >= everywhere
-    assert "isa_avx2.c" not in sources(build, {"__aarch64__": "1"})
+    assert sources(build, {"__x86_64__": "1"}, monkeypatch) >= everywhere | {"isa_avx2.c"}
+    assert sources(build, {"__aarch64__": "1"}, monkeypatch) >= everywhere
+    assert "isa_avx2.c" not in sources(build, {"__aarch64__": "1"}, monkeypatch)
 
 
 def test_flags_of_one_compiler_are_not_given_to_another(build):
@@ -118,6 +120,15 @@ def test_objects_are_made_again_when_anything_they_are_made_of_changes(build, co
     later = header.stat().st_mtime + 10
     os.utime(header, (later, later))
     assert made_again()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc/cpuinfo")
+def test_an_isa_is_available_where_the_system_lists_its_features():
+    features = set(
+        re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split()
+    )
+    needed = {"avx2": {"avx2", "fma"}, "portable": set()}
+    assert core.available_isas() == [name for name in needed if needed[name] <= features]
 
 
 def test_threads_and_arithmetic_are_asked_for_at_every_step(build, compiler, monkeypatch):
