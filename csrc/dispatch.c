@@ -81,7 +81,7 @@ int fnn_isa_use(const char *name)
     return -1;
 }
 
-const fnn_kernels *fnn_active(int dtype) { return isas[fnn_isa_active()].kernels[dtype]; }
+const fnn_kernels *fnn_kernels_for(int dtype) { return isas[fnn_isa_active()].kernels[dtype]; }
 
 #define ROW(name, layer, saves, ulp, domain, ...) {#name, layer, FNN_SAVES_##saves, ulp, domain, {__VA_ARGS__}},
 #define FNN_SAVES_X 'x'

@@ -160,11 +160,11 @@ typedef struct fnn_kernels {
 
 /* dispatch.c. The active ISA is process-wide; the first call chooses the best one the CPU supports. */
 int fnn_isa_count(void);
-const char *fnn_isa_name(int i);          /* best first */
-int fnn_isa_supported(int i);             /* by this CPU */
-int fnn_isa_active(void);                 /* index */
-int fnn_isa_use(const char *name);        /* 0, or -1 when unknown or unsupported */
-const fnn_kernels *fnn_active(int dtype); /* of the active ISA */
+const char *fnn_isa_name(int i);               /* best first */
+int fnn_isa_supported(int i);                  /* by this CPU */
+int fnn_isa_active(void);                      /* index */
+int fnn_isa_use(const char *name);             /* 0, or -1 when unknown or unsupported */
+const fnn_kernels *fnn_kernels_for(int dtype); /* of the active ISA */
 
 /* pool.c. A scratch buffer of at least `bytes`, aligned to 64, owned by the calling thread and valid until its next
  * call to fnn_scratch; NULL when memory is out. */
@@ -192,9 +192,9 @@ int fnn_forcing_threads(void);
 int fnn_threads_of_last_job(void);
 
 /* parallel.c. Kernels of the active ISA, on as many threads as pay. */
-void fnn_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params);
-void fnn_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
-                  const double *params);
+void fnn_activation_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params);
+void fnn_activation_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
+                             const double *params);
 int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
                const fnn_epilogue *epilogue);
 

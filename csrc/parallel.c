@@ -55,7 +55,7 @@ static int64_t piece(int64_t n, int threads, int64_t wanted)
 int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
                const fnn_epilogue *epilogue)
 {
-    const fnn_kernels *kernels = fnn_active(dtype);
+    const fnn_kernels *kernels = fnn_kernels_for(dtype);
     const int threads = fnn_threads_for((double)m * (double)n * (double)k, work_per_thread.multiply_adds);
     if (threads == 1 || m == 0 || n == 0) return kernels->matmul(c, ldc, a, b, m, n, k, epilogue);
     product g = {kernels, a, b, c, ldc, m, n, k, m, n, epilogue, dtype == FNN_F32 ? 4 : 8, 0};
@@ -96,9 +96,9 @@ static void run_map(map f)
     fnn_parallel(threads, f.n == 0 ? 0 : (int)((f.n + f.length - 1) / f.length), map_part, &f);
 }
 
-void fnn_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params)
+void fnn_activation_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params)
 {
-    run_map((map){.forward = fnn_active(dtype)->forward[row],
+    run_map((map){.forward = fnn_kernels_for(dtype)->forward[row],
                   .out = y,
                   .x = x,
                   .n = n,
@@ -106,10 +106,10 @@ void fnn_forward(int dtype, int row, void *y, const void *x, int64_t n, const do
                   .params = params});
 }
 
-void fnn_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
-                  const double *params)
+void fnn_activation_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
+                             const double *params)
 {
-    const fnn_kernels *kernels = fnn_active(dtype);
+    const fnn_kernels *kernels = fnn_kernels_for(dtype);
     run_map((map){.backward = from_y ? kernels->backward_y[row] : kernels->backward_x[row],
                   .out = dx,
                   .x = dy,

@@ -81,7 +81,7 @@ cdef extern from "fastnn.h" nogil:
     int fnn_isa_supported(int i)
     int fnn_isa_active()
     int fnn_isa_use(const char *name)
-    const fnn_kernels *fnn_active(int dtype)
+    const fnn_kernels *fnn_kernels_for(int dtype)
 
     enum:
         FNN_MAX_THREADS
@@ -90,7 +90,8 @@ cdef extern from "fastnn.h" nogil:
     int fnn_set_thread_bound(int n)
     int fnn_force_threads(int on)
     int fnn_threads_of_last_job()
-    void fnn_forward(int, int, void *, const void *, int64_t, const double *) noexcept nogil
-    void fnn_backward(int, int, int, void *, const void *, const void *, int64_t, const double *) noexcept nogil
+    void fnn_activation_forward(int, int, void *, const void *, int64_t, const double *) noexcept nogil
+    void fnn_activation_backward(int, int, int, void *, const void *, const void *, int64_t,
+                                 const double *) noexcept nogil
     int fnn_matmul(int, void *, int64_t, fnn_matrix, fnn_matrix, int64_t, int64_t, int64_t,
                    const fnn_epilogue *) noexcept nogil

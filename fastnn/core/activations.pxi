@@ -84,7 +84,7 @@ def activation_forward(str name, object x, dict params, object out):
     source = _ready(source, dtype)
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, name), out, source, True)
     with nogil:
-        fnn_forward(dtype, row, data(y), data(source), size(source), values)
+        fnn_activation_forward(dtype, row, data(y), data(source), size(source), values)
     return _deliver(out, y)
 
 
@@ -92,7 +92,7 @@ cdef object _differentiate(ndarray dx, ndarray dy, ndarray saved, int row, bint 
                            int dtype):
     """dx = dy * f'(saved); contiguous arrays."""
     with nogil:
-        fnn_backward(dtype, row, from_y, data(dx), data(dy), data(saved), size(dy), params)
+        fnn_activation_backward(dtype, row, from_y, data(dx), data(dy), data(saved), size(dy), params)
 
 
 def activation_backward(str name, object grad, object x, object y, dict params, object out):
@@ -125,7 +125,7 @@ def prelu(object x, object weight, object out):
     w = _prelu_weight(source, w, dtype, "prelu")
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "prelu"), out, source, True)
     y = _apart(y, out, w, False)
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int shared = size(w) == 1
     cdef int64_t batch = _rows(source), features = _last(source)
     with nogil:
@@ -153,7 +153,7 @@ def prelu_backward(object grad, object x, object weight):
     cdef npy_intp padded = (features + FNN_ROW_LANES) // FNN_ROW_LANES * FNN_ROW_LANES
     cdef ndarray dx = _new(source.ndim, source.shape, dtype), dweight = _new(w.ndim, w.shape, dtype)
     cdef ndarray sums = _new(1, &padded, FNN_F64)
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int shared = size(w) == 1
     with nogil:
         kernels.prelu_backward(data(dx), data(dweight), <double *>data(sums), data(dy), data(source), data(w), batch,
@@ -173,7 +173,7 @@ def maxout(object x, bint return_index, object out):
     if return_index:
         index = cnp.PyArray_EMPTY(source.ndim - 1, source.shape, cnp.NPY_INT64, 0)
         winners = <int64_t *>data(index)
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     with nogil:
         kernels.maxout_forward(data(y), winners, data(source), n, pieces)
     return (_deliver(out, y), index) if return_index else _deliver(out, y)
@@ -195,7 +195,7 @@ def maxout_backward(object grad, object index, object pieces, object out):
         shape[i] = dy.shape[i]
     shape[dy.ndim] = count
     cdef ndarray dx = _apart(_output(out, dy.ndim + 1, shape, dtype, func), out, dy, False)
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     with nogil:
         kernels.maxout_backward(data(dx), data(dy), winners, n, count)
     return _deliver(out, dx)
@@ -214,7 +214,7 @@ def dropout(object x, object p, object seed, object step, object out, object lay
     cdef int64_t start = _integer(first, "dropout", "first", 0, 2 ** 62)
     source = _ready(source, dtype)
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "dropout"), out, source, True)
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     with nogil:
         kernels.dropout(data(y), data(source), probability, key, at, stream, start, size(source))
     return _deliver(out, y)

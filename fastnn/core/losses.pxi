@@ -17,7 +17,7 @@ def softmax(str func, object x, object axis, object out):
     y = _output(out, source.ndim, source.shape, dtype, func)
     source = _axis_last(source, last, dtype)
     y = _new(source.ndim, source.shape, dtype) if moved else _apart(y, out, source, True)
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef fnn_rows_fn kernel = kernels.softmax_forward if func == "softmax" else kernels.log_softmax_forward
     cdef int64_t batch = _rows(source), classes = _last(source)
     with nogil:
@@ -43,7 +43,7 @@ def softmax_backward(str func, object grad, object y, object axis, object out):
     dy = _axis_last(dy, last, dtype)
     result = _axis_last(result, last, dtype)
     dx = _new(dy.ndim, dy.shape, dtype) if moved else _apart(_apart(dx, out, dy, True), out, result, True)
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef fnn_rows_backward_fn kernel = kernels.softmax_backward if func == "softmax_backward" \
         else kernels.log_softmax_backward
     cdef int64_t batch = _rows(dy), classes = _last(dy)
@@ -113,7 +113,7 @@ def cross_entropy(str func, object logits, object target, object weight, object 
                 dlogits = _apart(dlogits, out, used, False)
     if kind == 2:
         losses = _new(x.ndim - 1, x.shape, dtype)
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef void *to = NULL if dlogits is None else data(dlogits)
     cdef void *each = NULL if losses is None else data(losses)
     cdef int mean = kind == 0, code
@@ -160,7 +160,7 @@ def pointwise_loss(str func, int row, object input, object target, object sample
             dx = _apart(dx, out, sample_weights, False)
     if kind == 2:
         losses = _new(x.ndim, x.shape, dtype)
-    cdef fnn_loss_fn kernel = fnn_active(dtype).losses[row]
+    cdef fnn_loss_fn kernel = fnn_kernels_for(dtype).losses[row]
     cdef void *to = NULL if dx is None else data(dx)
     cdef void *each = NULL if losses is None else data(losses)
     with nogil:

@@ -29,7 +29,7 @@ def sgd_update(object param, object grad, object velocity, double lr, double mom
         raise ValueError(f"{func}: nesterov needs a momentum other than 0")
     cdef list arrays = [param, grad, velocity if momentum != 0 else None]
     cdef int dtype = _state(arrays, func, ("param", "grad", "velocity"))
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef void *p = _data(arrays[0])
     cdef const void *g = _data(arrays[1])
     cdef void *v = _data(arrays[2])
@@ -47,7 +47,7 @@ def adam_update(object param, object grad, object exp_avg, object exp_avg_sq, ob
         raise ValueError(f"{func}: betas are {(beta1, beta2)} but values in [0, 1) were expected")
     cdef list arrays = [param, grad, exp_avg, exp_avg_sq]
     cdef int dtype = _state(arrays, func, ("param", "grad", "exp_avg", "exp_avg_sq"))
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef void *p = _data(arrays[0])
     cdef const void *g = _data(arrays[1])
     cdef void *m = _data(arrays[2])

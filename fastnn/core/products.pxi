@@ -41,7 +41,7 @@ def _panels(str form, ndarray out, ndarray first, ndarray second, int64_t batch,
     """A form of a compiled network (fastnn.h), on contiguous arrays of one dtype whose sizes are right; for tests and
     benchmarks."""
     cdef int dtype = _dtype(first, "_panels", "first"), code = 0
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef double values[2]
     cdef fnn_epilogue epilogue
     epilogue.bias = _data(bias)
@@ -68,7 +68,7 @@ def _panels(str form, ndarray out, ndarray first, ndarray second, int64_t batch,
 
 def _fma_chains(int64_t steps, int dtype=FNN_F32):
     """Run 12 independent chains of multiply-adds in registers; returns how many operations; for benchmarks."""
-    cdef const fnn_kernels *kernels = fnn_active(dtype)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     with nogil:
         steps = kernels.fma_chains(steps)
     return steps
@@ -150,7 +150,7 @@ def linear_backward(object grad, object x, object weight, object activation, obj
         dx = _new(source.ndim, source.shape, dtype)
         _multiply(dx, _strided(dz2, dtype), _strided(w, dtype), batch, features, outputs, dtype, NULL)
     _multiply(dweight, _matrix(dz2, 1, outputs), _strided(rows, dtype), outputs, features, batch, dtype, NULL)
-    cdef fnn_rows_fn kernel = fnn_active(dtype).sum_rows
+    cdef fnn_rows_fn kernel = fnn_kernels_for(dtype).sum_rows
     with nogil:
         kernel(data(dbias), data(dz2), batch, outputs)
     return dx, dweight, dbias
