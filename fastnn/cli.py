@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import platform
-import statistics
 import sys
 import tempfile
 import time
@@ -12,7 +11,6 @@ import time
 import numpy as np
 
 from fastnn import _fastnn_core
-from fastnn.parallel import set_num_threads
 
 
 def versions():
@@ -148,66 +146,13 @@ def _train(options):
     print(f"saved              {result['saved']}")
 
 
-def _peak(options):
-    from fastnn.benchmarks import copy_bandwidth, fma_peak
-
-    fma_peak(options.threads)  # warms up
-    result = {"isa": _fastnn_core.isa(), "threads": options.threads}
-    for name, samples in (
-        ("fma_gflops", [statistics.median(fma_peak(options.threads) for _ in range(9)) for _ in range(9)]),
-        ("copy_gbs", [copy_bandwidth() for _ in range(9)]),
-    ):
-        result[name] = median = statistics.median(samples)
-        result[name + "_spread"] = (max(samples) - min(samples)) / median
-    if options.json:
-        print(json.dumps(result))
-        return
-    print(f"isa {result['isa']}, {result['threads']} thread(s); median of 9 repeats, and their spread")
-    print(f"multiply-add peak {result['fma_gflops']:8.1f} GFLOP/s  {result['fma_gflops_spread']:6.1%}")
-    print(f"memcpy, 1 thread  {result['copy_gbs']:8.1f} GB/s     {result['copy_gbs_spread']:6.1%}")
-
-
 def _bench(options):
-    from fastnn.benchmarks import Peer, cases, has_torch, measure
+    from fastnn.benchmarks import report
 
     if options.peak:
-        _peak(options)
-        return
-    set_num_threads(options.threads)
-    chosen = [case for case in cases() if options.only in f"{case.group} {case.name}"]
-    if not chosen:
-        raise ValueError(f"no case contains {options.only!r}")
-    names = ["numpy"] + ["torch"] * (has_torch() and any(case.torch for case in chosen))
-    peers, results = {name: Peer(name, options.threads) for name in names}, []
-    try:
-        for case in chosen:
-            results.append(measure(case, options.seconds, options.threads, peers))
-            if not options.json:
-                _print_row(results, options.threads, "torch" in peers)
-    finally:
-        for peer in peers.values():
-            peer.close()
-    if options.json:
-        print(json.dumps({"isa": _fastnn_core.isa(), "threads": options.threads, "results": results}))
-
-
-def _print_row(results, threads, torch):
-    """The last result as a row; before the first one, the head of the table."""
-    result = results[-1]
-    if len(results) == 1:
-        print(
-            f"isa {_fastnn_core.isa()}, {threads} thread(s) on each side, float32; median of interleaved runs, each case verified first"
-        )
-        print(f"{'case':36} {'fastnn':>12} {'NumPy':>12} {'faster':>8} " + f"{'PyTorch':>12} {'faster':>8} " * torch
-              + f"{'rate':>16} {'of peak':>8}")  # fmt: skip
-    row = f"{result['group'] + ' ' + result['name']:36} {result['fastnn_seconds'] * 1e6:9.1f} us "
-    row += f"{result['reference_seconds'] * 1e6:9.1f} us {result['ratio']:7.2f}x "
-    if "torch_ratio" in result:
-        row += f"{result['torch_seconds'] * 1e6:9.1f} us {result['torch_ratio']:7.2f}x "
+        report.print_peak(options.threads, as_json=options.json)
     else:
-        row += " " * 22 * torch
-    row += f"{result['rate']:8.1f} {result['unit']:7}" + (f" {result['peak']:8.2f}" if "peak" in result else "")
-    print(row.rstrip(), flush=True)
+        report.print_cases(options.only, options.seconds, options.threads, as_json=options.json)
 
 
 def _parser():

@@ -310,9 +310,22 @@ def test_a_case_with_wrong_results_does_not_verify():
         benchmarks.Case("group", "name", 1, "GB/s", build).verify()
 
 
+def test_a_peer_times_a_case_and_says_when_its_process_has_ended():
+    case = next(case for case in benchmarks.cases() if case.group == "softmax")
+    peer = benchmarks.Peer("numpy")
+    try:
+        assert peer.time(case, 1) > 0
+        peer._process.kill()
+        peer._process.wait()
+        with pytest.raises(ChildProcessError, match="^the process that times numpy has ended$"):
+            peer.time(case, 1)
+    finally:
+        peer.close()
+
+
 def test_pytorch_may_lack_a_function():
     pytest.importorskip("torch")
-    assert benchmarks._torch_forward("square_of_cube") is None
+    assert benchmarks.peers.torch_forward("square_of_cube") is None
     by_name = {case.name: case for case in benchmarks.cases() if case.group == "backward"}
     lacking, having = by_name["square 65536"], by_name["relu 65536"]
     peer = benchmarks.Peer("torch")

@@ -1,0 +1,238 @@
+"""The one list of cases: what is timed, on which sizes, and how fast it would be to move or multiply that much."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from fastnn import _fastnn_core
+from fastnn import functional as F
+from fastnn import reference as R
+from fastnn.benchmarks.peers import ReferenceMLP, torch_backward, torch_forward
+from fastnn.layers import MLP
+from fastnn.optim import Adam
+from fastnn.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Case:
+    """One benchmark.
+
+    ``build()`` returns two callables without arguments, fastnn's and NumPy's, which do the same work and return the same values,
+    once ``view`` has brought fastnn's to NumPy's layout. ``torch()``, where there is one, returns PyTorch's, or None if it
+    has none. ``work`` is the floating-point operations of a call in unit GFLOP/s, or the bytes it reads and writes in unit GB/s.
+    """
+
+    group: str
+    name: str
+    work: float
+    unit: str
+    build: Callable
+    tolerance: float = 1e-5
+    view: Callable = np.asarray
+    torch: Callable | None = None
+
+    def verify(self):
+        """Compare the two results; AssertionError if they differ by more than the tolerance, relative to the largest value."""
+        ours, theirs = (run() for run in self.build())
+        ours, theirs = self.view(ours), np.asarray(theirs)
+        assert ours.shape == theirs.shape, f"{self.name}: {ours.shape} against {theirs.shape}"
+        assert np.isfinite(ours).all(), f"{self.name}: not finite"
+        error = np.abs(ours.astype(np.float64) - theirs).max() / np.abs(theirs).max()
+        assert error <= self.tolerance, f"{self.name}: relative difference {error:.2e}"
+
+
+def _normal(*shape, scale=1.0):
+    return (np.random.default_rng(0).standard_normal(shape) * scale).astype(np.float32)
+
+
+def _product(group, name, m, k, n, operands):
+    """``operands()`` returns a (m, k) and b (k, n)."""
+
+    def build():
+        (a, b), ours, theirs = operands(), *np.empty((2, m, n), np.float32)
+        return partial(F.matmul, a, b, out=ours), partial(np.matmul, a, b, out=theirs)
+
+    def build_torch():
+        import torch
+
+        a, b = (torch.from_numpy(x) for x in operands())
+        return partial(torch.matmul, a, b, out=torch.empty(m, n))
+
+    return Case(group, name, 2 * m * k * n, "GFLOP/s", build, 1e-5 * max(1, math.sqrt(k / 500)), torch=build_torch)
+
+
+def _products(m, k, n):
+    """Yield a b and its two backward products."""
+    name = f"{m}x{k}x{n}"
+    yield _product("matmul", name, m, k, n, lambda: (_normal(m, k), _normal(k, n)))
+    yield _product("matmul da", name, m, n, k, lambda: (_normal(m, n), _normal(k, n).T))
+    yield _product("matmul db", name, k, m, n, lambda: (_normal(m, k).T, _normal(m, n)))
+
+
+def _aligned(*shape):
+    """An uninitialised array that starts with a line of memory, as those of a compiled network do."""
+    memory = np.empty(math.prod(shape) + 16, np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    return memory[start : start + math.prod(shape)].reshape(shape)
+
+
+def _panels(rows):
+    """Rows (batch, features) as panels [batch / 16][features][16]."""
+    batch, features = rows.shape
+    panels = _aligned(-(-batch // 16), features, 16)
+    return _fastnn_core._panels("to", panels, rows, None, batch, 0, features)
+
+
+def _rows(panels, batch, features):
+    return _fastnn_core._panels("from", np.empty((batch, features), np.float32), panels, None, batch, 0, features)
+
+
+def _panel_forms(inputs, outputs, batch):
+    """The forms of a compiled network: forward, dx and dweight of a layer, beside NumPy's products on rows."""
+    sizes, work = (batch, outputs, inputs), 2 * batch * outputs * inputs
+
+    def case(form, operands, ours_like, view, theirs):
+        def build():
+            first, second = operands()
+            rows = theirs()
+            out = np.empty((rows[0].shape[0], rows[1].shape[1]), np.float32)
+            ours = partial(_fastnn_core._panels, form, _aligned(*ours_like().shape), first, second, *sizes)
+            return ours, partial(np.matmul, *rows, out=out)
+
+        return Case("panels " + form, f"{inputs}-{outputs} batch {batch}", work, "GFLOP/s", build, 2e-5, view=view)
+
+    x, dz = partial(_normal, batch, inputs), partial(_normal, batch, outputs)
+
+    def weight():
+        out = _aligned(outputs, inputs)
+        out[:] = _normal(outputs, inputs)
+        return out
+
+    def turned():
+        out = _aligned(-(-inputs // 16), batch, 16)
+        return _fastnn_core._panels("turn", out, _panels(x()), None, *sizes)
+
+    return [
+        case("forward", lambda: (_panels(x()), weight()), lambda: _panels(dz()),
+             lambda y: _rows(y, batch, outputs), lambda: (x(), weight().T)),
+        case("dx", lambda: (_panels(dz()), weight()), lambda: _panels(x()),
+             lambda dx: _rows(dx, batch, inputs), lambda: (dz(), weight())),
+        case("dweight", lambda: (_panels(dz()), turned()), weight, np.asarray, lambda: (dz().T, x())),
+    ]  # fmt: skip
+
+
+ELEMENTS = (65_536, 1_048_576)  # float32: 256 KiB, inside the second-level cache, and 4 MiB
+
+
+def _forward(name, n):
+    def build():
+        x, ours, theirs = _normal(n, scale=3), *np.empty((2, n), np.float32)
+        return partial(getattr(F, name), x, out=ours), partial(getattr(R, name), x, out=theirs)
+
+    def build_torch():
+        import torch
+
+        function = torch_forward(name)
+        return function and partial(function, torch.from_numpy(_normal(n, scale=3)), torch.empty(n))
+
+    return Case("forward", f"{name} {n}", 8 * n, "GB/s", build, torch=build_torch)
+
+
+def _backward(info, n):
+    def operands():
+        x = _normal(n, scale=3)
+        return _normal(n), getattr(F, info.name)(x) if info.saves == "y" else x
+
+    def build():
+        (grad, saved), (ours, theirs) = operands(), np.empty((2, n), np.float32)
+        name, saved = f"{info.name}_backward", {info.saves: saved}
+        return partial(getattr(F, name), grad, **saved, out=ours), partial(getattr(R, name), grad, **saved, out=theirs)
+
+    def build_torch():
+        import torch
+
+        function, (grad, saved) = torch_backward(info.name), operands()
+        if info.name in ("softshrink", "hardsigmoid"):  # PyTorch takes their derivatives from x
+            saved = _normal(n, scale=3)
+        return function and partial(function, torch.from_numpy(grad), torch.from_numpy(saved), torch.empty(n))
+
+    return Case("backward", f"{info.name} {n}", 12 * n, "GB/s", build, torch=build_torch)
+
+
+def _softmax(name, batch, classes):
+    def build():
+        x, ours, theirs = _normal(batch, classes, scale=3), *np.empty((2, batch, classes), np.float32)
+        return partial(getattr(F, name), x, out=ours), partial(getattr(R, name), x, out=theirs)
+
+    def build_torch():
+        import torch
+
+        x, out = torch.from_numpy(_normal(batch, classes, scale=3)), torch.empty(batch, classes)
+        return partial(getattr(torch, name), x, 1, out=out)
+
+    return Case("softmax", f"{name} {batch}x{classes}", 8 * batch * classes, "GB/s", build, torch=build_torch)
+
+
+def _cross_entropy(batch, classes):
+    def operands():
+        return _normal(batch, classes, scale=3), np.random.default_rng(1).integers(0, classes, batch)
+
+    def build():
+        x, labels = operands()
+        outs = np.empty((2, batch, classes), np.float32)
+
+        def gradient(functions, out):
+            return functions.cross_entropy_with_grad(x, labels, out=out)[1]
+
+        return partial(gradient, F, outs[0]), partial(gradient, R, outs[1])
+
+    def build_torch():
+        import torch
+
+        x, labels = map(torch.from_numpy, operands())
+        x.requires_grad_()
+
+        def gradient():
+            x.grad = None
+            torch.nn.functional.cross_entropy(x, labels).backward()
+
+        return gradient
+
+    return Case("cross_entropy", f"with_grad {batch}x{classes}", 8 * batch * classes, "GB/s", build, torch=build_torch)
+
+
+def _training_step(batch, *sizes):
+    def build():
+        x, y = _normal(batch, sizes[0]), np.random.default_rng(1).integers(0, sizes[-1], batch)
+        model = MLP(sizes, task="classification", seed=0)
+        baseline = ReferenceMLP(model)
+        trainer = Trainer(model, optimizer=Adam(lr=1e-3), seed=0)
+        return partial(trainer.step, x, y), partial(baseline.step, x, y)
+
+    flops = 6 * batch * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)) - 2 * batch * sizes[0] * sizes[1]
+    return Case("training step", f"{batch}:{'-'.join(map(str, sizes))}", flops, "GFLOP/s", build)
+
+
+PRODUCTS = [(1, 784, 512), (1, 256, 256), (2, 256, 256), (6, 256, 256), (16, 256, 256), (32, 64, 64), (32, 64, 100), (64, 64, 64),
+            (64, 128, 10), (64, 16384, 10), (64, 784, 128), (64, 1000, 100), (784, 64, 128), (128, 784, 256), (128, 512, 512),
+            (256, 512, 512), (512, 256, 512), (256, 17, 256), (512, 1024, 2048), (2048, 512, 1024), (1024, 1024, 1024),
+            (2048, 2048, 2048), (4096, 256, 256)]  # fmt: skip
+LAYERS = [(784, 512, 128), (512, 512, 128), (784, 128, 128), (1000, 100, 64), (256, 256, 256), (64, 100, 32), (500, 500, 256),
+          (1024, 2048, 512), (2048, 2048, 512), (64, 64, 64)]  # fmt: skip
+
+
+def cases():
+    """Return the list of cases."""
+    return [
+        *(case for shape in PRODUCTS for case in _products(*shape)),
+        *(case for layer in LAYERS for case in _panel_forms(*layer)),
+        *(_forward(name, n) for name in F.activations() for n in ELEMENTS),
+        *(_backward(info, n) for info in F.activations().values() for n in ELEMENTS),
+        _softmax("softmax", 256, 1000),
+        _softmax("log_softmax", 256, 1000),
+        *(_cross_entropy(*shape) for shape in [(64, 10), (256, 100), (256, 1000), (4096, 1000), (512, 32000)]),
+        *(_training_step(*sizes) for sizes in [(32, 64, 256, 10), (32, 64, 100, 10), (128, 784, 128, 10)]),
+    ]
