@@ -29,7 +29,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omi
 sanitize:
 	rm -rf build/sanitize
 	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(PYTHON) setup.py build_ext --build-lib build/sanitize --build-temp build/sanitize/temp
-	cp -r fastnn/*.py fastnn/*.pyi fastnn/benchmarks fastnn/data build/sanitize/fastnn/
+	cp -r fastnn/*.py fastnn/*.pyi fastnn/benchmarks fastnn/data fastnn/layers build/sanitize/fastnn/
 	cd build/sanitize && LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest -q -p no:cacheprovider -c ../../pyproject.toml --rootdir ../.. \
 		$(addprefix ../../tests/test_,activations.py matmul.py losses.py optimizers.py layers.py trainer.py)

@@ -101,11 +101,11 @@ class Trainer:
     def _claim_layers(self):
         leaves = list(self.model._leaves())
         for layer in leaves:
-            owner = layer.owner and layer.owner()
+            owner = layer._owner and layer._owner()
             if owner is not None:
                 raise ValueError(f"Trainer: {layer!r} belongs to another trainer already")
         for layer in leaves:
-            layer.owner = weakref.ref(self)
+            layer._owner = weakref.ref(self)
 
     def _checked_loss(self, loss):
         if loss is None:
@@ -131,7 +131,7 @@ class Trainer:
         output, backward = self.model.vjp(x, step=self.steps_done)
         loss, gradient = self._loss_of(output, y, sample_weight)
         backward(gradient, need_dx=False)
-        return loss, self.model.grads
+        return loss, backward.grads
 
     def gradients(self, x, y):
         """Loss of one minibatch and its gradients, without penalties and clipping; no parameter changes.

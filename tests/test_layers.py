@@ -1,5 +1,12 @@
 """Layers: gradients, names, copies, and agreement with PyTorch."""
 
+import copy
+import inspect
+import json
+import pickle
+import re
+import threading
+
 import numpy as np
 import pytest
 from support import ROWS, central_difference
@@ -8,42 +15,38 @@ import fastnn as fnn
 from fastnn import functional as F
 from fastnn import reference as R
 
+RNG = np.random.default_rng(0)
 
-def layers(dtype):
-    """One of each layer with 6 features in."""
-    rng = np.random.default_rng(0)
-    yield fnn.Linear(6, 4, rng=rng, dtype=dtype)
-    yield fnn.Linear(6, 4, bias=False, rng=rng, dtype=dtype)
-    yield fnn.Maxout(6, 4, rng=rng, dtype=dtype)
-    yield fnn.Maxout(6, 3, pieces=3, bias=False, rng=rng, dtype=dtype)
-    yield fnn.PReLU(dtype=dtype)
-    yield fnn.PReLU(6, init=0.1, dtype=dtype)
-    yield fnn.Dropout(0.4, seed=1)
-    yield fnn.Softmax()
-    yield fnn.Softmax(axis=0)
-    for row in ROWS:
-        yield getattr(fnn, row.layer)()
-    yield fnn.LeakyReLU(0.2)
-    yield fnn.LeakyReLU(-0.2)
-    yield fnn.Softplus(beta=2.0, threshold=3.0)
-    yield fnn.Sequential(
-        fnn.Linear(6, 5, rng=rng, dtype=dtype), fnn.Tanh(), fnn.Sequential(fnn.Linear(5, 2, rng=rng, dtype=dtype))
-    )
-    yield fnn.MLP([6, 5, 4, 3], "gelu", dropout=0.2, seed=0, dtype=dtype)
+# One of each layer with 6 features in, made by a function of the dtype.
+LAYERS = [
+    lambda dtype: fnn.Linear(6, 4, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.Linear(6, 4, bias=False, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.Maxout(6, 4, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.Maxout(6, 3, pieces=3, bias=False, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.PReLU(dtype=dtype),
+    lambda dtype: fnn.PReLU(6, init=0.1, dtype=dtype),
+    lambda dtype: fnn.Dropout(0.4, seed=1),
+    lambda dtype: fnn.Softmax(),
+    lambda dtype: fnn.Softmax(axis=0),
+    *[lambda dtype, name=row.layer: getattr(fnn, name)() for row in ROWS],
+    lambda dtype: fnn.LeakyReLU(0.2),
+    lambda dtype: fnn.LeakyReLU(-0.2),
+    lambda dtype: fnn.Softplus(beta=2.0, threshold=3.0),
+    lambda dtype: fnn.Sequential(
+        fnn.Linear(6, 5, rng=RNG, dtype=dtype), fnn.Tanh(), fnn.Sequential(fnn.Linear(5, 2, rng=RNG, dtype=dtype))
+    ),
+    lambda dtype: fnn.Sequential(fnn.Linear(6, 5, rng=RNG, dtype=dtype), fnn.Sequential(fnn.Sigmoid())),
+    lambda dtype: fnn.Sequential(),
+    lambda dtype: fnn.MLP([6, 5, 4, 3], "gelu", dropout=0.2, seed=0, dtype=dtype),
+    lambda dtype: fnn.MLP([6, 5, 3], "leaky_relu", negative_slope=0.3, seed=0, dtype=dtype),
+]
 
-
-every_layer = pytest.mark.parametrize(
-    "index", range(len(list(layers(np.float32)))), ids=[repr(x)[:60] for x in layers(np.float32)]
-)
-
-
-def layer_of(index, dtype=np.float64):
-    return list(layers(dtype))[index]
+every_layer = pytest.mark.parametrize("make", LAYERS, ids=[repr(make(np.float32))[:60] for make in LAYERS])
 
 
 @every_layer
-def test_gradients_against_central_differences(index):
-    layer = layer_of(index)
+def test_gradients_against_central_differences(make):
+    layer = make(np.float64)
     rng = np.random.default_rng(1)
     x = rng.standard_normal((5, 6))
     y, backward = layer.vjp(x, step=3)
@@ -62,8 +65,8 @@ def test_gradients_against_central_differences(index):
 
 
 @every_layer
-def test_inference_equals_training_output_without_dropout(index, dtype):
-    layer = layer_of(index, dtype)
+def test_inference_equals_training_output_without_dropout(make, dtype):
+    layer = make(dtype)
     x = np.random.default_rng(1).standard_normal((5, 6)).astype(dtype)
     y = layer(x)
     assert y.dtype == dtype
@@ -75,8 +78,8 @@ def test_inference_equals_training_output_without_dropout(index, dtype):
 
 
 @every_layer
-def test_copies_share_nothing(index):
-    layer = layer_of(index, np.float32)
+def test_copies_share_nothing(make):
+    layer = make(np.float32)
     double = layer.astype(np.float64)
     x = np.random.default_rng(1).standard_normal((5, 6))
     np.testing.assert_allclose(double(x), layer(x.astype(np.float32)), rtol=1e-5, atol=1e-6)
@@ -181,6 +184,300 @@ def test_parameters_shown_are_read_only():
         layer.wieght  # noqa: B018
 
 
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_parameters_cannot_be_assigned(name):
+    for layer in (fnn.Linear(2, 3), fnn.Linear(2, 3, bias=False)):
+        before = layer.state_dict()
+        with pytest.raises(AttributeError, match=f"^Linear: {name} cannot be assigned; use load_state_dict$"):
+            setattr(layer, name, np.zeros(3))
+        for key, value in layer.state_dict().items():
+            np.testing.assert_array_equal(value, before[key])
+
+
+@every_layer
+def test_the_configuration_makes_the_layer_again(make):
+    layer = make(np.float32)
+    if isinstance(layer, fnn.Sequential) and not isinstance(layer, fnn.MLP):
+        assert layer.config == {}
+        return
+    again = type(layer)(**json.loads(json.dumps(layer.config)))
+    assert repr(again) == repr(layer)
+    assert {n: v.shape for n, v in again.state_dict().items()} == {n: v.shape for n, v in layer.state_dict().items()}
+    again.load_state_dict(layer.state_dict())
+    x = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
+    np.testing.assert_array_equal(again.vjp(x, step=1)[0], layer.vjp(x, step=1)[0])
+
+
+def test_arguments_are_attributes_and_plain_numbers():
+    i, f = np.int64, np.float32
+    made = [
+        (fnn.Linear(i(4), np.uint8(3), np.bool_(False), dtype="float64"), {"in_features": 4, "out_features": 3, "bias": False, "dtype": "float64"}),
+        (fnn.Maxout(i(4), i(3), i(3)), {"in_features": 4, "out_features": 3, "pieces": 3, "bias": True, "dtype": "float32"}),
+        (fnn.PReLU(i(4), f(0.5)), {"num_parameters": 4, "dtype": "float32"}),
+        (fnn.Dropout(f(0.25), seed=i(7), layer=np.uint32(2)), {"p": 0.25, "seed": 7, "layer": 2}),
+        (fnn.Softmax(i(0)), {"axis": 0}),
+        (fnn.LeakyReLU(f(0.5)), {"negative_slope": 0.5}),
+        (fnn.Hardtanh(max_val=i(2)), {"min_val": -1.0, "max_val": 2.0}),
+        (fnn.MLP(np.array([4, 3, 2]), np.str_("elu"), dropout=f(0.5), task=np.str_("regression"), seed=i(3), alpha=f(2)),
+         {"sizes": (4, 3, 2), "activation": "elu", "dropout": 0.5, "task": "regression", "seed": 3, "dtype": "float32", "alpha": 2.0}),
+    ]  # fmt: skip
+    for layer, config in made:
+        assert layer.config == config
+        json.dumps(config)
+        for name, value in layer.config.items():
+            if name not in ("bias", "alpha"):
+                assert getattr(layer, name) == value
+            assert type(value) in (int, float, bool, str, tuple), (layer, name)
+    assert [type(size) for size in made[-1][0].sizes] == [int] * 3
+
+
+def test_layers_show_themselves():
+    assert repr(fnn.Linear(4, 3)) == "Linear(in_features=4, out_features=3)"
+    assert (
+        repr(fnn.Linear(4, 3, bias=False, dtype="float64"))
+        == "Linear(in_features=4, out_features=3, bias=False, dtype='float64')"
+    )
+    assert repr(fnn.Sequential(fnn.LeakyReLU(0.2), fnn.ELU())) == "Sequential(LeakyReLU(negative_slope=0.2), ELU())"
+    assert str(inspect.signature(fnn.LeakyReLU)) == "(negative_slope=0.01)"
+    assert str(inspect.signature(fnn.ReLU)) == "()"
+    assert {"weight", "bias", "in_features", "vjp"} <= set(dir(fnn.Linear(4, 3)))
+    assert "negative_slope : float, default 0.01" in fnn.LeakyReLU.__doc__
+    assert fnn.Linear(4, 3, bias=False).bias is None
+
+
+def test_the_class_lines_are_the_table():
+    lines = re.findall(r'^(\w+) = _activation\("(\w+)"\)$', inspect.getsource(inspect.getmodule(fnn.ReLU)), re.M)
+    assert lines == [(row.layer, row.name) for row in ROWS]
+    for layer, name in lines:
+        assert getattr(fnn, layer).name == name
+
+
+class Counting(fnn.Layer):
+    """A user's layer: scales, and counts in a buffer how often it was trained."""
+
+    def __init__(self, scale, dtype="float32"):
+        super().__init__()
+        self.scale, self.dtype = scale, np.dtype(dtype)
+        self._parameters["factor"] = np.full(1, scale, dtype)
+        self._buffers["calls"] = np.zeros(1, dtype)
+
+    def __call__(self, x, out=None):
+        return F.identity(x * self._parameters["factor"], out=out)
+
+    def vjp(self, x, step=0, train=True):
+        self._buffers["calls"] += train
+
+        def backward(dy, need_dx=True):
+            self.grads = {"factor": np.sum(dy * x).reshape(1)}
+            return dy * self._parameters["factor"]
+
+        return self(x), backward
+
+
+def test_buffers_are_state_but_not_trained():
+    model = fnn.Sequential(fnn.Linear(3, 2, rng=0), Counting(2.0))
+    assert [name for name, _ in model.named_parameters()] == ["0.weight", "0.bias", "1.factor"]
+    assert [name for name, _ in model.named_buffers()] == ["1.calls"]
+    assert sorted(model.state_dict()) == ["0.bias", "0.weight", "1.calls", "1.factor"]
+    x = np.ones((4, 3), np.float32)
+    y, backward = model.vjp(x)
+    model.vjp(x, train=False)
+    backward(y)
+    assert list(backward.grads) == ["0.weight", "0.bias", "1.factor"]
+    assert model[1].calls == 1
+    state = model.state_dict()
+    state["1.calls"] += 4
+    model.load_state_dict(state)
+    assert model[1].calls == 5
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.astype("float64")):
+        assert copied[1].calls == 5
+        assert copied[1].scale == 2
+        copied[1]._buffers["calls"] += 1
+        assert model[1].calls == 5
+    assert repr(Counting(2.0)) == "Counting(scale=2.0)"
+
+
+def test_a_layer_that_hides_an_argument_says_so():
+    class Hidden(fnn.Layer):
+        def __init__(self, size):
+            super().__init__()
+
+    with pytest.raises(TypeError, match=r"^Hidden: the constructor's argument size is not kept as an attribute$"):
+        Hidden(3).config  # noqa: B018
+    assert repr(Hidden(3)) == "Hidden(...)"
+
+
+def test_train_false_differentiates_inference():
+    model = fnn.Sequential(fnn.Linear(6, 4, rng=0), fnn.Dropout(0.5, seed=1), fnn.Sequential(fnn.Dropout(0.9, seed=2)))
+    x = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
+    y, backward = model.vjp(x, train=False)
+    np.testing.assert_array_equal(y, model(x))
+    np.testing.assert_array_equal(backward(np.ones_like(y)), np.ones_like(y) @ model[0].weight)
+    assert not np.array_equal(model.vjp(x)[0], y)
+
+
+@every_layer
+def test_the_output_may_be_overwritten_before_backward(make):
+    layer = make(np.float64)
+    x = np.random.default_rng(1).standard_normal((5, 6))
+    kept = x.copy()
+    y, backward = layer.vjp(x, step=3)
+    want = backward(np.ones_like(y)).copy()
+    grads = {name: value.copy() for name, value in layer.grads.items()}
+    y, backward = layer.vjp(x, step=3)
+    y -= 5
+    np.testing.assert_array_equal(backward(np.ones_like(y)), want)
+    for name, value in layer.grads.items():
+        np.testing.assert_array_equal(value, grads[name])
+    np.testing.assert_array_equal(x, kept)
+
+
+def test_a_layer_that_returns_its_input_shares_nothing_with_the_outside():
+    class Through:
+        def __call__(self, x):
+            return x
+
+        def vjp(self, x, step=0):
+            return x, lambda dy: dy
+
+    model, x = fnn.Sequential(fnn.Tanh(), Through()), np.linspace(-1, 1, 5)
+    y, backward = model.vjp(x)
+    y -= 5
+    np.testing.assert_array_equal(backward(np.ones(5)), F.tanh_backward(np.ones(5), y=F.tanh(x)))
+
+
+@every_layer
+def test_gradients_belong_to_the_call_that_made_them(make):
+    layer = make(np.float64)
+    xs = np.random.default_rng(1).standard_normal((2, 5, 6))
+    wants = []
+    for x in xs:
+        y, backward = layer.vjp(x, step=1)
+        backward(np.ones_like(y))
+        wants.append({name: value.copy() for name, value in backward.grads.items()})
+        assert layer.grads.keys() == wants[-1].keys()
+    calls = [layer.vjp(x, step=1) for x in xs]
+    for (y, backward), want in zip(reversed(calls), reversed(wants), strict=True):
+        backward(np.ones_like(y))
+        for name, value in want.items():
+            np.testing.assert_array_equal(layer.grads[name], value)
+    for (_, backward), want in zip(calls, wants, strict=True):
+        for name, value in want.items():
+            np.testing.assert_array_equal(backward.grads[name], value)
+
+
+def test_two_threads_on_one_model_do_not_mix_gradients():
+    model = fnn.MLP([6, 5, 4], "tanh", seed=0, dtype=np.float64)
+    rng = np.random.default_rng(0)
+    xs = [rng.standard_normal((n, 6)) for n in (3, 50)]
+
+    def gradients(x):
+        y, backward = model.vjp(x)
+        backward(np.ones_like(y))
+        return backward.grads
+
+    wants, mixed = [gradients(x) for x in xs], []
+
+    def work(x, want):
+        for _ in range(200):
+            got = gradients(x)
+            mixed.extend(name for name in want if not np.array_equal(got[name], want[name]))
+            shown = model.grads  # the last of either thread, whole
+            mixed.extend(
+                "shown"
+                for other in wants
+                if np.array_equal(shown["0.bias"], other["0.bias"])
+                != np.array_equal(shown["2.weight"], other["2.weight"])
+            )
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(xs, wants, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert mixed == []
+
+
+@every_layer
+def test_a_layer_in_training_can_be_copied_and_sent(make):
+    layer = make(np.float32)
+    trainer = fnn.Trainer(layer, "mse")
+    x = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
+    for copied in (copy.deepcopy(layer), copy.copy(layer), pickle.loads(pickle.dumps(layer))):
+        assert type(copied) is type(layer)
+        assert repr(copied) == repr(layer)
+        np.testing.assert_array_equal(copied.vjp(x, step=2)[0], layer.vjp(x, step=2)[0])
+    fnn.Trainer(copy.deepcopy(layer), "mse")  # the copy belongs to nobody
+    del trainer
+
+
+BAD_ENTRIES = {
+    "shape": (np.ones(4), ValueError),
+    "text": (np.array(["a"] * 3), TypeError),
+    "complex": (np.ones(3) * 1j, TypeError),
+    "objects": (np.array([object()] * 3), TypeError),
+    "ragged": ([[1], [1, 2], [3]], ValueError),
+    "nothing": (None, TypeError),
+    "long double": (np.ones(3, np.longdouble), TypeError),
+    "beyond float32": (np.full(3, 1e300), ValueError),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ENTRIES)
+def test_load_state_dict_changes_all_or_nothing(kind):
+    bad, error = BAD_ENTRIES[kind]
+    model = fnn.MLP([4, 8, 3], seed=0)
+    before = model.state_dict()
+    state = {name: np.full(value.shape, 7.0) for name, value in before.items()} | {"2.bias": bad}
+    with pytest.raises(error, match=r"^load_state_dict: 2\.bias "):
+        model.load_state_dict(state)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_load_state_dict_takes_any_real_numbers():
+    model = fnn.Linear(2, 3, rng=0)
+    held = dict(model.named_parameters())
+    model.load_state_dict({"bias": [1, 2, 3], "weight": np.array([[1, np.nan], [np.inf, 2], [3, 4]], ">f8")})
+    np.testing.assert_array_equal(model.weight, np.array([[1, np.nan], [np.inf, 2], [3, 4]], np.float32))
+    np.testing.assert_array_equal(model.bias, np.array([1, 2, 3], np.float32))
+    assert held["bias"] is dict(model.named_parameters())["bias"], "an optimizer holds the arrays"
+
+
+def test_load_state_dict_reads_all_before_it_writes():
+    model = fnn.Sequential(fnn.Linear(3, 3, rng=0), fnn.Linear(3, 3, rng=1))
+    before, live = model.state_dict(), dict(model.named_parameters())
+    model.load_state_dict(
+        {
+            "0.weight": live["1.weight"],
+            "0.bias": live["1.bias"],
+            "1.weight": live["0.weight"].T,
+            "1.bias": live["0.bias"][::-1],
+        }
+    )
+    np.testing.assert_array_equal(model[0].weight, before["1.weight"])
+    np.testing.assert_array_equal(model[1].weight, before["0.weight"].T)
+    np.testing.assert_array_equal(model[1].bias, before["0.bias"][::-1])
+
+
+@pytest.mark.parametrize("x", [np.ones((2, 6)) * 1j, np.full((2, 6), "1.5"), np.full((2, 6), None), np.ones((2, 6), np.longdouble)],
+                         ids=["complex", "text", "objects", "long double"])  # fmt: skip
+@every_layer
+def test_layers_refuse_what_functions_refuse(make, x):
+    layer = make(np.float32)
+    for call in (layer, layer.vjp):
+        with pytest.raises(TypeError, match=r"^\w+: x has dtype .* but a real dtype of at most float64 was expected$"):
+            call(x)
+
+
+def test_mlp_passes_init_and_the_activations_parameters_on():
+    model = fnn.MLP(
+        [4, 3, 2], "hardtanh", min_val=-2, max_val=np.float32(3), init=lambda shape, rng: np.ones(shape), seed=0
+    )
+    assert repr(model[1]) == "Hardtanh(min_val=-2.0, max_val=3.0)"
+    np.testing.assert_array_equal(model[2].weight, 1)
+
+
 def test_inputs_are_computed_in_the_models_dtype():
     model = fnn.MLP([3, 2], seed=0)
     assert model(np.ones((2, 3))).dtype == np.float32
@@ -194,8 +491,8 @@ def test_inputs_are_computed_in_the_models_dtype():
         (lambda: fnn.Linear(0, 2), ValueError, "Linear: in_features is 0 but a positive integer was expected"),
         (lambda: fnn.Linear(2, 2, dtype=np.float16), TypeError, "Linear: dtype is float16 but float32 or float64 was expected"),
         (lambda: fnn.Dropout(2), ValueError, "Dropout: p is 2 but a probability in [0, 1] was expected"),
-        (lambda: fnn.ReLU(1), TypeError, "ReLU: 1 parameters came but at most 0 were expected"),
-        (lambda: fnn.ELU(slope=1), TypeError, "elu: slope is no parameter of elu; expected: alpha"),
+        (lambda: fnn.ReLU(1), TypeError, "ReLU takes no parameters but 1 were given"),
+        (lambda: fnn.ELU(slope=1), TypeError, "ELU: unknown parameter 'slope' (ELU takes alpha)"),
         (lambda: fnn.Sequential(3), TypeError, "Sequential: layer 0 is int but a layer (with vjp) was expected"),
         (lambda: fnn.Sequential(*[fnn.Linear(2, 2)] * 2), ValueError,
          "Sequential: a layer with parameters appears twice; its gradients would overwrite each other"),

@@ -1,0 +1,192 @@
+"""Layers that work on each element or each row: activations, PReLU, Softmax, Dropout."""
+
+import inspect
+
+import numpy as np
+
+from fastnn import functional as F
+from fastnn import init as initialisers
+from fastnn.layers.base import BLANK, Layer, as_count, as_dtype, as_integer, as_number, as_probability, blank
+
+
+class Activation(Layer):
+    """An activation of the table; its class is made from the row, and its parameters are the row's."""
+
+    name = None  # set by the class of each row
+
+    def __init__(self, *args, **params):
+        super().__init__()
+        func, defaults = type(self).__name__, F.activations()[self.name].params
+        names = ", ".join(defaults)
+        if len(args) > len(defaults):
+            taken = (
+                f"{len(defaults)} parameter{'s' if len(defaults) > 1 else ''} ({names})"
+                if defaults
+                else "no parameters"
+            )
+            raise TypeError(f"{func} takes {'at most ' if defaults else ''}{taken} but {len(args)} were given")
+        for name, value in zip(defaults, args, strict=False):
+            if name in params:
+                raise TypeError(f"{func}: {name} given twice")
+            params[name] = value
+        for name in params:
+            if name not in defaults:
+                raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {names or 'none'})")
+        for name, default in defaults.items():
+            setattr(self, name, as_number(params.get(name, default), func, name))
+        F._core.saves(self.name, self.params)  # checks the values
+
+    @property
+    def params(self):
+        """The row's parameters by name."""
+        return {name: getattr(self, name) for name in F.activations()[self.name].params}
+
+    @property
+    def saves(self):
+        """What the gradient is computed from: "x" or "y"."""
+        return F._core.saves(self.name, self.params)
+
+    @property
+    def _keeps_y(self):
+        return self.saves == "y"
+
+    def __call__(self, x, out=None):
+        return F._core.activation_forward(self.name, x, self.params, out)
+
+    def _vjp(self, x, step, train):
+        params = self.params
+        y = F._core.activation_forward(self.name, x, params, None)
+        saved = (None, y) if self.saves == "y" else (x, None)
+        return y, self._backward(
+            lambda dy, need_dx, grads: F._core.activation_backward(self.name, dy, *saved, params, None)
+        )
+
+
+def _activation(name):
+    """Make the class of a row of the table of activations."""
+    info = F.activations()[name]
+
+    def __init__(self, *args, **params):
+        Activation.__init__(self, *args, **params)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    arguments = [inspect.Parameter(key, kind, default=value) for key, value in info.params.items()]
+    __init__.__signature__ = inspect.Signature([inspect.Parameter("self", kind), *arguments])
+    doc = f"Activation ``functional.{name}``."
+    if info.params:
+        lines = "\n    ".join(f"{key} : float, default {value}" for key, value in info.params.items())
+        doc += f"\n\n    Parameters\n    ----------\n    {lines}\n    "
+    return type(info.layer, (Activation,), {"name": name, "__init__": __init__, "__doc__": doc, "__module__": __name__})
+
+
+Identity = _activation("identity")
+ReLU = _activation("relu")
+LeakyReLU = _activation("leaky_relu")
+ELU = _activation("elu")
+CELU = _activation("celu")
+Sigmoid = _activation("sigmoid")
+Tanh = _activation("tanh")
+Softplus = _activation("softplus")
+LogSigmoid = _activation("logsigmoid")
+Hardshrink = _activation("hardshrink")
+Square = _activation("square")
+SiLU = _activation("silu")
+GELU = _activation("gelu")
+GELUTanh = _activation("gelu_tanh")
+Mish = _activation("mish")
+SELU = _activation("selu")
+Softsign = _activation("softsign")
+Tanhshrink = _activation("tanhshrink")
+Softshrink = _activation("softshrink")
+Threshold = _activation("threshold")
+ReLU6 = _activation("relu6")
+Hardtanh = _activation("hardtanh")
+Hardsigmoid = _activation("hardsigmoid")
+Hardswish = _activation("hardswish")
+
+
+class PReLU(Layer):
+    """ReLU with learned slopes; see ``functional.prelu``.
+
+    Parameters
+    ----------
+    num_parameters : int
+        1, or one per feature.
+    init : float
+    dtype : float32 or float64
+    """
+
+    def __init__(self, num_parameters=1, init=0.25, *, dtype=np.float32):
+        super().__init__()
+        self.num_parameters = as_count(num_parameters, "PReLU", "num_parameters")
+        self.dtype = as_dtype(dtype, "PReLU")
+        if init is BLANK:
+            self._parameters["weight"] = blank((self.num_parameters,), self.dtype)
+            return
+        slope = as_number(init, "PReLU", "init")
+        if not np.isfinite(slope):
+            raise ValueError(f"PReLU: init is {init} but a finite number was expected")
+        self._parameters["weight"] = np.full(self.num_parameters, slope, self.dtype)
+
+    def __call__(self, x, out=None):
+        return F.prelu(x, self._parameters["weight"], out=out)
+
+    def _vjp(self, x, step, train):
+        def pull(dy, need_dx, grads):
+            dx, grads["weight"] = F.prelu_backward(dy, x, self._parameters["weight"])
+            return dx
+
+        return self(x), self._backward(pull)
+
+
+class Softmax(Layer):
+    """Softmax along an axis. Not needed before ``cross_entropy``, which takes logits.
+
+    Parameters
+    ----------
+    axis : int
+    """
+
+    _keeps_y = True
+
+    def __init__(self, axis=-1):
+        super().__init__()
+        self.axis = as_integer(axis, "Softmax", "axis")
+
+    def __call__(self, x, out=None):
+        return F.softmax(x, self.axis, out=out)
+
+    def _vjp(self, x, step, train):
+        y, axis = self(x), self.axis
+        return y, self._backward(lambda dy, need_dx, grads: F.softmax_backward(dy, y, axis))
+
+
+class Dropout(Layer):
+    """Dropout in training, nothing at inference; see ``functional.dropout``.
+
+    Parameters
+    ----------
+    p : float
+        Probability of an element to be set to 0.
+    seed : int, optional
+        In [0, 2**64); drawn and kept as ``seed`` if None.
+    layer : int
+        In [0, 2**32); tells layers of one seed apart.
+    """
+
+    def __init__(self, p=0.5, *, seed=None, layer=0):
+        super().__init__()
+        self.p = as_probability(p, "Dropout", "p")
+        self.seed = initialisers.draw_seed() if seed is None else as_integer(seed, "Dropout", "seed", 0, 2**64 - 1)
+        self.layer = as_integer(layer, "Dropout", "layer", 0, 2**32 - 1)
+
+    def __call__(self, x, out=None):
+        return F.identity(x, out=out)
+
+    def _vjp(self, x, step, train):
+        p, seed, layer = self.p, self.seed, self.layer
+
+        def apply(a, *_):  # linear in its input, so its own gradient
+            return F._core.dropout(a, p, seed, step, None, layer) if train else F.identity(a)
+
+        return apply(x), self._backward(apply)

@@ -1,0 +1,306 @@
+"""What every layer has: arguments, arrays, gradients, a description of itself.
+
+Design
+A. A layer keeps each argument of its constructor as an attribute of the same name, as a plain Python number; ``config`` reads
+   them back from the constructor's signature. So what trains can be saved, whatever kinds of numbers it was made with.
+B. ``vjp`` returns a backward function that fills a dict of gradients of its own, ``backward.grads``; ``layer.grads`` is the dict
+   of the last backward call. Two threads that train one model never mix their gradients.
+C. Containers call ``_vjp``, whose output may be what the backward function reads. ``vjp`` hands such an output to the outside as
+   a copy, so that ``y -= target`` cannot corrupt the gradient.
+D. A layer made with ``init=BLANK`` has arrays of the right shapes without memory of their own; ``load_state_dict`` then takes the
+   loaded arrays as they are. A file is compared with its architecture this way before anything is allocated.
+"""
+
+import functools
+import inspect
+from copy import deepcopy
+
+import numpy as np
+
+
+def BLANK(shape, rng):
+    """Stand as ``init`` for parameters that will be loaded: nothing is drawn."""
+    raise AssertionError("a blank layer draws nothing")
+
+
+def blank(shape, dtype):
+    """Return zeros of this shape and dtype that are one element in memory."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+# Arguments of constructors. Each function returns the plain Python value, or raises an error that names layer and argument.
+
+
+def as_dtype(dtype, func):
+    """Return the dtype, float32 or float64."""
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{func}: dtype is {dtype!r} but float32 or float64 was expected") from None
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"{func}: dtype is {dtype} but float32 or float64 was expected")
+    return dtype
+
+
+def as_count(value, func, name):
+    """Return a positive integer; a bool is none."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{func}: {name} is {value!r} but a positive integer was expected")
+    return int(value)
+
+
+def as_integer(value, func, name, least=-(2**63), most=2**63 - 1):
+    """Return an integer in [least, most]; a bool is none."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TypeError(f"{func}: {name} is {value!r} but an integer was expected")
+    if not least <= value <= most:
+        raise ValueError(f"{func}: {name} is {value} but an integer from {least} to {most} was expected")
+    return int(value)
+
+
+def as_flag(value, func, name):
+    """Return a bool; the integers 0 and 1 count as such."""
+    if not isinstance(value, (int, np.bool_, np.integer)) or value not in (0, 1):
+        raise TypeError(f"{func}: {name} is {value!r} but True or False was expected")
+    return bool(value)
+
+
+def as_number(value, func, name):
+    """Return a float that is not NaN."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise TypeError(f"{func}: {name} is {value!r} but a number was expected")
+    if value != value:
+        raise ValueError(f"{func}: {name} is nan but a number was expected")
+    return float(value)
+
+
+def as_probability(value, func, name):
+    """Return a float in [0, 1]."""
+    number = as_number(value, func, name)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{func}: {name} is {value} but a probability in [0, 1] was expected")
+    return number
+
+
+def as_real(value, func, name):
+    """Return value as an array of real numbers of at most float64, of whatever dtype and layout it has."""
+    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+        value = np.from_dlpack(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{func}: {name} cannot be read as an array: {error}") from None
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(f"{func}: {name} has dtype {array.dtype} but a real dtype of at most float64 was expected")
+    return array
+
+
+def _converted(value, own, name):
+    """Return a new array of own's shape and dtype with the numbers of value."""
+    array = as_real(value, "load_state_dict", name)
+    if array.shape != own.shape:
+        raise ValueError(f"load_state_dict: {name} has shape {array.shape} but {own.shape} was expected")
+    with np.errstate(over="raise"):
+        try:
+            return np.array(array, own.dtype, order="C")
+        except FloatingPointError:
+            raise ValueError(f"load_state_dict: {name} holds numbers beyond the range of {own.dtype}") from None
+
+
+@functools.cache
+def argument_names(cls):
+    """Return the names of a constructor's arguments in order, without ``*args`` and ``**params``."""
+    variable = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    return tuple(name for name, p in inspect.signature(cls).parameters.items() if p.kind not in variable)
+
+
+def _plain(value):
+    """Return a dtype by its name, all else as it is."""
+    return np.dtype(value).name if isinstance(value, (np.dtype, type)) else value
+
+
+class Layer:
+    """Base of all layers.
+
+    A layer of one's own calls ``super().__init__()``, keeps each constructor argument as an attribute of the same name, puts its
+    trained arrays into ``_parameters`` and other arrays that belong to its state into ``_buffers``, dicts by name, and defines
+
+    - ``__call__(x, out=None)``: the output at inference;
+    - ``vjp(x, step=0, train=True) -> (y, backward)``: the output and the function ``backward(dy, need_dx=True) -> dx``, which also
+      sets ``grads[name]`` for each parameter; ``step`` numbers the training step, ``train=False`` asks for the output at inference;
+      where ``need_dx`` is False dx may be None.
+
+    x must not change between ``vjp`` and ``backward``, which may read it. Reading a parameter or buffer as an attribute gives a
+    read-only view.
+    """
+
+    _keeps_y = False  # whether the function that _vjp returns reads the y it returns
+
+    def __init__(self):
+        self._parameters = {}  # None where the layer goes without, such as a bias
+        self._buffers = {}
+        self._grads = {}
+        self._owner = None  # weak reference to the trainer this layer belongs to
+
+    def __getattr__(self, name):
+        for arrays in (self.__dict__.get("_parameters", {}), self.__dict__.get("_buffers", {})):
+            if name in arrays:
+                if arrays[name] is None:
+                    return None
+                view = arrays[name].view()
+                view.flags.writeable = False
+                return view
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name, value):
+        if name in self.__dict__.get("_parameters", ()) or name in self.__dict__.get("_buffers", ()):
+            raise AttributeError(f"{type(self).__name__}: {name} cannot be assigned; use load_state_dict")
+        super().__setattr__(name, value)
+
+    def __dir__(self):
+        return [*super().__dir__(), *self._parameters, *self._buffers]
+
+    def __repr__(self):
+        """Return the constructor call: arguments without default, and those that differ from it."""
+        try:
+            config = self.config
+        except TypeError:
+            return f"{type(self).__name__}(...)"
+        shown = []
+        for name, p in inspect.signature(type(self)).parameters.items():
+            if name in config and (p.default is p.empty or config[name] != _plain(p.default)):
+                shown.append(f"{name}={config[name]!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __getstate__(self):
+        """Return what is pickled and copied: all but the gradients and the trainer the layer belongs to."""
+        return self.__dict__ | {"_grads": {}, "_owner": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+    @property
+    def config(self):
+        """The constructor's arguments by name, as plain numbers and strings; without ``init`` and ``rng``, which only draw."""
+        config = {}
+        for name in argument_names(type(self)):
+            if name not in ("init", "rng"):
+                try:
+                    value = getattr(self, name)
+                except AttributeError:
+                    message = f"{type(self).__name__}: the constructor's argument {name} is not kept as an attribute"
+                    raise TypeError(message) from None
+                config[name] = _plain(value)
+        return config
+
+    @property
+    def grads(self):
+        """Gradients by parameter name, as the last backward call set them."""
+        return self._grads
+
+    @grads.setter
+    def grads(self, value):
+        self._grads = value
+
+    def vjp(self, x, step=0, train=True):
+        """Return the output and the function that takes its gradient back.
+
+        Parameters
+        ----------
+        x : array_like
+            Read again by ``backward``; it must not change until then.
+        step : int
+            Number of the training step, which tells the masks of dropout apart.
+        train : bool
+            False computes the output at inference: dropout rests.
+
+        Returns
+        -------
+        y : ndarray
+        backward : callable
+            ``backward(dy, need_dx=True)`` returns the gradient by x (None if not ``need_dx``), and sets ``backward.grads`` and
+            ``layer.grads``, from parameter name to gradient.
+        """
+        y, backward = self._vjp(x, step, train)
+        return (y.copy() if self._keeps_y else y), backward
+
+    def _backward(self, pull):
+        """Return the backward function of one vjp call. ``pull(dy, need_dx, grads)`` returns dx and fills grads."""
+        grads = {}
+
+        def backward(dy, need_dx=True):
+            dx = pull(dy, need_dx, grads)
+            self._grads = grads
+            return dx
+
+        backward.grads = grads
+        return backward
+
+    def named_parameters(self):
+        """Yield (name, array) of each parameter; the arrays themselves, which an optimizer updates."""
+        for name, value in self._parameters.items():
+            if value is not None:
+                yield name, value
+
+    def named_buffers(self):
+        """Yield (name, array) of each array that belongs to the state but is not trained."""
+        yield from self._buffers.items()
+
+    def _named_state(self):
+        yield from self.named_parameters()
+        yield from self.named_buffers()
+
+    def state_dict(self):
+        """Return a copy of parameters and buffers by PyTorch's names, in PyTorch's shapes."""
+        return {name: value.copy() for name, value in self._named_state()}
+
+    def load_state_dict(self, state):
+        """Copy parameters and buffers in. Nothing changes unless every entry fits.
+
+        Parameters
+        ----------
+        state : dict
+            From each name of ``state_dict()`` to an array (or tensor) of that shape; converted to the layer's dtype.
+
+        Raises
+        ------
+        ValueError
+            Where a name is missing or unknown, a shape differs, or a finite number is beyond the range of the layer's dtype.
+        TypeError
+            Where an entry does not hold real numbers of at most float64.
+        """
+        if not hasattr(state, "items"):
+            raise TypeError(
+                f"load_state_dict: state is {type(state).__name__} but a dict from name to array was expected"
+            )
+        own, given = dict(self._named_state()), dict(state.items())
+        missing, extra = [n for n in own if n not in given], [n for n in given if n not in own]
+        if missing or extra:
+            raise ValueError(f"load_state_dict: missing {missing or 'nothing'}, unexpected {extra or 'nothing'}")
+        self._take({name: _converted(given[name], value, name) for name, value in own.items()})
+
+    def _take(self, state):
+        """Copy in arrays of the right shapes and dtypes; a blank layer takes the arrays themselves."""
+        for name, value in list(self._named_state()):
+            if value.flags.writeable:
+                np.copyto(value, state[name])
+            else:
+                (self._parameters if name in self._parameters else self._buffers)[name] = state[name]
+
+    def astype(self, dtype):
+        """Return a copy of this layer with parameters of dtype float32 or float64."""
+        copy = deepcopy(self)
+        copy._cast(as_dtype(dtype, "astype"))
+        return copy
+
+    def _cast(self, dtype):
+        for arrays in (self._parameters, self._buffers):
+            for name, value in arrays.items():
+                if value is not None and value.dtype.kind == "f":
+                    arrays[name] = value.astype(dtype)
+        if "dtype" in self.__dict__:
+            self.dtype = dtype
+
+    def _leaves(self):
+        """Yield the layers that hold arrays themselves."""
+        yield self

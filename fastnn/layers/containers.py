@@ -1,0 +1,205 @@
+"""Layers made of layers."""
+
+import inspect
+
+import numpy as np
+
+from fastnn import functional as F
+from fastnn import init as initialisers
+from fastnn.layers import activations
+from fastnn.layers.activations import Dropout
+from fastnn.layers.base import Layer, as_count, as_dtype, as_integer, as_probability, as_real
+from fastnn.layers.linear import Linear
+
+
+def _own(layer):
+    """Whether a layer is called by the protocol of fastnn's own: ``_vjp``, whose output nobody else sees, and ``need_dx``."""
+    return isinstance(layer, Layer) and type(layer).vjp is Layer.vjp
+
+
+def _vjp(layer, x, step, train):
+    if _own(layer):
+        return layer._vjp(x, step, train)
+    if train or "train" not in inspect.signature(layer.vjp).parameters:
+        return layer.vjp(x, step=step)
+    return layer.vjp(x, step=step, train=False)
+
+
+def _named(layer, kind):
+    """Yield what ``layer.named_parameters()`` or ``layer.named_buffers()`` yields; an object without them has no arrays."""
+    yield from getattr(layer, kind, tuple)()
+
+
+class _Chain(Layer):
+    """Layers one after the other, whose arrays are named "0.weight", "0.bias", "2.weight", ... Base of the containers."""
+
+    def __init__(self, *layers):
+        func = type(self).__name__
+        for i, layer in enumerate(layers):
+            if isinstance(layer, type) or not (callable(layer) and hasattr(layer, "vjp")):
+                given = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
+                raise TypeError(f"{func}: layer {i} is {given} but a layer (with vjp) was expected")
+        super().__init__()
+        self.layers = tuple(layers)
+        leaves = [id(layer) for layer in self._leaves() if next(layer._named_state(), None)]
+        if len(set(leaves)) < len(leaves):
+            raise ValueError(f"{func}: a layer with parameters appears twice; its gradients would overwrite each other")
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __getitem__(self, i):
+        return self.layers[i]
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+    @property
+    def dtype(self):
+        """The dtype of the parameters; float32 where there are none."""
+        return next((p.dtype for _, p in self.named_parameters()), np.dtype(np.float32))
+
+    def named_parameters(self):
+        """Yield (name, array) as "0.weight", "0.bias", "2.weight", ..."""
+        return self._named("named_parameters")
+
+    def named_buffers(self):
+        """Yield (name, array) of each array that belongs to the state but is not trained, named like parameters."""
+        return self._named("named_buffers")
+
+    def _named(self, kind):
+        for i, layer in enumerate(self.layers):
+            for name, value in getattr(layer, kind, tuple)():  # an object without them has no arrays
+                yield f"{i}.{name}", value
+
+    def _leaves(self):
+        for layer in self.layers:
+            if isinstance(layer, Layer):
+                yield from layer._leaves()
+
+    def _cast(self, dtype):
+        for layer in self.layers:
+            if isinstance(layer, Layer):
+                layer._cast(dtype)
+
+    def _take(self, state):
+        for i, layer in enumerate(self.layers):
+            prefix = f"{i}."
+            part = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+            if isinstance(layer, Layer):
+                layer._take(part)
+            else:
+                for name, value in getattr(layer, "named_parameters", tuple)():
+                    np.copyto(value, part[name])
+
+    def _input(self, x):
+        """Return x in the dtype of the parameters; where there are none, in its own."""
+        x = as_real(x, type(self).__name__, "x")
+        return x.astype(self.dtype, copy=False) if next(self.named_parameters(), None) else x
+
+    def _run(self, x, out=None):
+        """Return the output of the chain for an input of its dtype."""
+        if not self.layers:
+            return F.identity(x, out=out)
+        for layer in self.layers[:-1]:
+            x = layer(x)
+        last = self.layers[-1]
+        return last(x, out=out) if isinstance(last, Layer) else F.identity(last(x), out=out)
+
+    def _run_vjp(self, x, step, train):
+        """Return the output of the chain and ``pull(dy, need_dx, grads)``, which takes a gradient back through it."""
+        chain = []
+        for layer in self.layers:
+            x, back = _vjp(layer, x, step, train)
+            chain.append((layer, back))
+
+        def pull(dy, need_dx, grads):
+            for i, (layer, back) in reversed(list(enumerate(chain))):
+                dy = back(dy) if need_dx or i or not _own(layer) else back(dy, need_dx=False)
+            for i, (layer, back) in enumerate(chain):
+                for name, value in getattr(back, "grads", getattr(layer, "grads", {})).items():
+                    grads[f"{i}.{name}"] = value
+            return dy
+
+        return x, pull
+
+
+class Sequential(_Chain):
+    """Layers one after the other. Immutable: the chain of layers never changes.
+
+    Parameters
+    ----------
+    *layers
+        Layers, or any objects with ``__call__(x)`` and ``vjp(x, step) -> (y, backward)``.
+    """
+
+    task = None
+
+    @property
+    def _keeps_y(self):
+        return not (self.layers and _own(self.layers[-1])) or self.layers[-1]._keeps_y  # others may return their input
+
+    def __call__(self, x, out=None):
+        return self._run(self._input(x), out)
+
+    def _vjp(self, x, step, train):
+        y, pull = self._run_vjp(self._input(x), step, train)
+        return y, self._backward(pull)
+
+
+class MLP(Sequential):
+    """Sequential(Linear, activation[, Dropout], ..., Linear).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Features of the input, the hidden layers and the output.
+    activation : str
+        A name of ``functional.activations()``.
+    dropout : float
+        Probability; 0 means no Dropout layers.
+    init : callable, optional
+        (shape, rng) -> array, for the weights; PyTorch's default if None.
+    task : {"classification", "regression"}, optional
+        Decides the trainer's loss where none is given.
+    seed : int, optional
+        Of the initial weights and dropout; drawn and recorded in ``seed`` if None.
+    dtype : float32 or float64
+    **params
+        Parameters of the activation, such as ``negative_slope=0.2``.
+    """
+
+    def __init__(
+        self, sizes, activation="relu", *, dropout=0.0, init=None, task=None, seed=None, dtype=np.float32, **params
+    ):
+        if isinstance(sizes, (str, int)) or not hasattr(sizes, "__len__"):
+            raise TypeError(f"MLP: sizes is {sizes!r} but a sequence of integers was expected")
+        if len(sizes) < 2:
+            raise ValueError(f"MLP: sizes is {list(sizes)} but at least an input and an output size were expected")
+        sizes = tuple(as_count(size, "MLP", f"sizes[{i}]") for i, size in enumerate(sizes))
+        if task not in (None, "classification", "regression"):
+            raise ValueError(f"MLP: task is {task!r} but 'classification' or 'regression' was expected")
+        if not isinstance(activation, str) or activation not in F.activations():
+            raise ValueError(f"MLP: activation is {activation!r} but one of {', '.join(F.activations())} was expected")
+        activation_class = getattr(activations, F.activations()[activation].layer)
+        taken = activation_class(**params).params
+        dtype = as_dtype(dtype, "MLP")
+        dropout = as_probability(dropout, "MLP", "dropout")
+        seed = initialisers.draw_seed() if seed is None else as_integer(seed, "MLP", "seed", 0, 2**64 - 1)
+        rng = np.random.default_rng(seed)
+        layers = []
+        for i in range(len(sizes) - 1):
+            layers.append(Linear(sizes[i], sizes[i + 1], init=init, rng=rng, dtype=dtype))
+            if i < len(sizes) - 2:
+                layers.append(activation_class(**params))
+                if dropout:
+                    layers.append(Dropout(dropout, seed=seed, layer=len(layers)))
+        super().__init__(*layers)
+        self.sizes, self.activation, self.dropout, self.seed = sizes, str(activation), dropout, seed
+        self.task = None if task is None else str(task)
+        self.params = {name: taken[name] for name in params}
+
+    @property
+    def config(self):
+        """As for every layer, and the parameters of the activation."""
+        return super().config | self.params

@@ -1,0 +1,111 @@
+"""Layers with a weight matrix."""
+
+import numpy as np
+
+from fastnn import functional as F
+from fastnn import init as initialisers
+from fastnn.layers.base import BLANK, Layer, as_count, as_dtype, as_flag, as_real, blank
+
+
+def _linear_map(func, rows, in_features, bias, init, rng, dtype):
+    """Return the parameters of a linear map with this many rows, weight before bias."""
+    shape = (rows, in_features)
+    if init is BLANK:
+        return {"weight": blank(shape, dtype), "bias": blank((rows,), dtype) if bias else None}
+    init = initialisers.uniform_fan_in if init is None else init
+    if not callable(init):
+        raise TypeError(f"{func}: init is {init!r} but a function (shape, rng) -> array was expected")
+    rng = np.random.default_rng(rng)
+    weight = as_real(init(shape, rng), func, "init's weight")
+    if weight.shape != shape:
+        raise ValueError(f"{func}: init's weight has shape {weight.shape} but {shape} was expected")
+    weight = np.array(weight, dtype, order="C")
+    return {
+        "weight": weight,
+        "bias": initialisers.uniform_fan_in(shape, rng)[:, 0].astype(dtype) if bias else None,
+    }
+
+
+class Linear(Layer):
+    """y = x @ weight.T + bias.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    bias : bool
+    init : callable, optional
+        (shape, rng) -> array, for the weight; PyTorch's default if None.
+    rng : numpy.random.Generator or int, optional
+    dtype : float32 or float64
+    """
+
+    def __init__(self, in_features, out_features, bias=True, *, init=None, rng=None, dtype=np.float32):
+        super().__init__()
+        func = type(self).__name__
+        self.in_features = as_count(in_features, func, "in_features")
+        self.out_features = as_count(out_features, func, "out_features")
+        self.dtype = as_dtype(dtype, func)
+        bias = as_flag(bias, func, "bias")
+        self._parameters = _linear_map(func, self._rows(), self.in_features, bias, init, rng, self.dtype)
+
+    def _rows(self):
+        """Return how many rows the weight has."""
+        return self.out_features
+
+    @property
+    def config(self):
+        """As for every layer; ``bias`` tells whether there is one, while the attribute is the bias itself."""
+        return super().config | {"bias": self._parameters["bias"] is not None}
+
+    def _affine(self, x, out=None):
+        return F.linear(x, self._parameters["weight"], self._parameters["bias"], out=out)
+
+    def _affine_backward(self, dz, x, need_dx, grads):
+        dx, grads["weight"], dbias = F.linear_backward(dz, x, self._parameters["weight"], need_dx=need_dx)
+        if self._parameters["bias"] is not None:
+            grads["bias"] = dbias
+        return dx
+
+    def __call__(self, x, out=None):
+        return self._affine(x, out)
+
+    def _vjp(self, x, step, train):
+        return self._affine(x), self._backward(lambda dy, need_dx, grads: self._affine_backward(dy, x, need_dx, grads))
+
+
+class Maxout(Linear):
+    """Largest of ``pieces`` linear functions per unit (Goodfellow et al., 2013).
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        out_features counts units.
+    pieces : int
+        weight is (out_features * pieces, in_features); row u * pieces + p is piece p of unit u.
+    bias : bool
+    init, rng, dtype
+        As for ``Linear``.
+    """
+
+    def __init__(self, in_features, out_features, pieces=2, bias=True, *, init=None, rng=None, dtype=np.float32):
+        self.pieces = as_count(pieces, type(self).__name__, "pieces")
+        super().__init__(in_features, out_features, bias, init=init, rng=rng, dtype=dtype)
+
+    def _rows(self):
+        return self.out_features * self.pieces
+
+    def _pieces(self, x):
+        z = self._affine(x)
+        return z.reshape(*z.shape[:-1], self.out_features, self.pieces)
+
+    def __call__(self, x, out=None):
+        return F.maxout(self._pieces(x), out=out)
+
+    def _vjp(self, x, step, train):
+        y, index = F.maxout(self._pieces(x), return_index=True)
+
+        def pull(dy, need_dx, grads):
+            dz = F.maxout_backward(dy, index, self.pieces)
+            return self._affine_backward(dz.reshape(*dz.shape[:-2], -1), x, need_dx, grads)
+
+        return y, self._backward(pull)
