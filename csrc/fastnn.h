@@ -24,7 +24,6 @@
 enum fnn_error {
     FNN_OK = 0,
     FNN_NO_MEMORY, /* scratch could not be allocated; outputs are unspecified */
-    FNN_BAD_LABEL, /* a label is neither in [0, classes) nor ignore_index; outputs are untouched */
 };
 
 enum fnn_dtype { FNN_F32, FNN_F64, FNN_DTYPES };
@@ -68,6 +67,7 @@ typedef void (*fnn_backward_fn)(void *dx, const void *dy, const void *saved, int
  *   *total = scale * sum_i w[i] * sum_j value(input, target)        (16 lanes a row, float64)
  *   values[i, j] = w[i] * value            unless values is NULL
  *   dinput[i, j] = w[i] * scale * d value  unless dinput is NULL; may be input
+ * A row with a weight of 0 has values and a gradient of 0, whatever its input is.
  */
 typedef void (*fnn_loss_fn)(double *total, void *values, void *dinput, const void *input, const void *target,
                             const void *sample_weight, double scale, int64_t batch, int64_t features);
@@ -140,13 +140,19 @@ typedef struct fnn_kernels {
     void (*dropout)(void *y, const void *x, double p, uint64_t seed, uint32_t step, uint32_t layer, int64_t first,
                     int64_t n);
 
-    /* Softmax cross-entropy of each row of logits (batch, classes) and its gradient in one pass. w[i] is the product of
-     * the row's sample weight and, for labels, its class weight; l[i] = sample_weight[i] * -sum_j q_j log softmax_j,
-     * where q_j = class_weight_j * ((1 - s) * target_j + s / classes): losses[i] = l[i] unless losses is NULL *total =
-     * sum_i l[i], divided by sum_i w[i] with `mean` dlogits = gradient of *total                           unless
-     * dlogits is NULL; may be logits FNN_BAD_LABEL with *bad_row set. */
-    int (*cross_entropy)(double *total, void *losses, void *dlogits, int64_t *bad_row, const void *logits,
-                         const fnn_target *target, int mean, int64_t batch, int64_t classes);
+    /* The sum of the rows' weights, which a mean divides by: sample weight times, for labels, class weight; 0 where the
+     * label is ignored. Labels have been checked. */
+    double (*sum_of_weights)(const fnn_target *target, int64_t batch);
+
+    /* Softmax cross-entropy of each row of logits (batch, classes) and its gradient in one pass. A row's loss is
+     *   l[i] = -sample_weight[i] * sum_j q_j log softmax_j,  q_j = class_weight_j * ((1 - s) * target_j + s / classes);
+     *   *total = scale * sum_i l[i]
+     *   losses[i] = l[i]             unless losses is NULL
+     *   dlogits = gradient of *total unless dlogits is NULL; may be logits
+     * A row that is ignored or has a weight of 0 costs 0 and has a gradient of 0, whatever its logits are. Labels are in
+     * [0, classes) or ignore_index: the caller has checked them. */
+    void (*cross_entropy)(double *total, void *losses, void *dlogits, const void *logits, const fnn_target *target,
+                          double scale, int64_t batch, int64_t classes);
 
     fnn_loss_fn losses[FNN_LOSS_COUNT];
 

@@ -137,6 +137,7 @@ const fnn_kernels FNN_KERNELS = {
     .softmax_backward = FNN(softmax_backward),
     .log_softmax_backward = FNN(log_softmax_backward),
     .dropout = FNN(dropout),
+    .sum_of_weights = FNN(sum_of_weights),
     .cross_entropy = FNN(cross_entropy),
     .losses = {FNN_LOSSES(LOSS_ENTRY)},
     .sgd = FNN(sgd),

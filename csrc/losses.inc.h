@@ -44,6 +44,11 @@ static FNN_INLINE void loss_rows(double *total, T *values, T *dx, const T *x, co
     double sum = 0;
     for (int64_t i = 0; i < batch; i++) {
         double w = sample_weight ? sample_weight[i] : 1;
+        if (w == 0) {
+            if (values) memset(values + i * n, 0, (size_t)n * sizeof(T)); /* +0 */
+            if (dx) memset(dx + i * n, 0, (size_t)n * sizeof(T));
+            continue;
+        }
         sum += w * loss_row(values ? values + i * n : NULL, dx ? dx + i * n : NULL, x + i * n, t + i * n, n, w,
                             w * scale, value, derivative);
     }

@@ -349,22 +349,31 @@ static double row_weight(const fnn_target *t, int64_t i)
     return class_weight ? w * class_weight[t->labels[i]] : w;
 }
 
+static double FNN(sum_of_weights)(const fnn_target *target, int64_t batch)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < batch; i++) sum += row_weight(target, i);
+    return sum;
+}
+
+/* Whether row i adds to the loss. A label whose class weighs 0 still does where smoothing spreads it over others. */
+static int counts(const fnn_target *t, int64_t i)
+{
+    const T *sample_weight = t->sample_weight;
+    return t->label_smoothing != 0 && !(t->labels && t->labels[i] == t->ignore_index)
+               ? !sample_weight || sample_weight[i] != 0
+               : row_weight(t, i) != 0;
+}
+
 enum { LOSS_ROWS = 16 };
 
-static int FNN(cross_entropy)(double *total, void *losses_, void *dlogits_, int64_t *bad_row, const void *logits_,
-                              const fnn_target *target, int mean, int64_t batch, int64_t classes)
+static void FNN(cross_entropy)(double *total, void *losses_, void *dlogits_, const void *logits_,
+                               const fnn_target *target, double scale, int64_t batch, int64_t classes)
 {
     T *losses = losses_, *dlogits = dlogits_;
     const T *logits = logits_, *sample_weight = target->sample_weight;
     const int64_t *labels = target->labels;
-    for (int64_t i = 0; labels && i < batch; i++)
-        if (labels[i] != target->ignore_index && (labels[i] < 0 || labels[i] >= classes)) {
-            *bad_row = i;
-            return FNN_BAD_LABEL;
-        }
-    double weights = 0, sum = 0;
-    for (int64_t i = 0; mean && i < batch; i++) weights += row_weight(target, i);
-    const double scale = mean ? 1 / weights : 1;
+    double sum = 0;
     const T *const probabilities = target->probabilities;
     soft_target t = {target->class_weight, probabilities, 1 - target->label_smoothing,
                      target->label_smoothing / (double)classes};
@@ -376,22 +385,21 @@ static int FNN(cross_entropy)(double *total, void *losses_, void *dlogits_, int6
         rows = batch - first < step ? batch - first : step;
         for (int64_t r = 0, i = first; r < rows; r++, i++) {
             const int64_t label = labels ? labels[i] : -1;
-            if (labels && label == target->ignore_index) continue;
+            if (!counts(target, i)) continue;
             if (probabilities) t.probabilities = probabilities + i * classes;
             start_loss(row + r, dlogits ? dlogits + i * classes : NULL, logits + i * classes, classes, &t, label);
             rest[r] = row[r].e.rest;
         }
         for (int64_t r = 0; r < rows; r += WL) w_store(logarithm + r, w_log1p(w_load(rest + r)));
         for (int64_t r = 0, i = first; r < rows; r++, i++) {
-            const int ignored = labels && labels[i] == target->ignore_index;
+            const int counted = counts(target, i);
             const double w = sample_weight ? sample_weight[i] : 1;
-            const double loss = ignored ? 0 : w * (row[r].cost + row[r].total * logarithm[r]);
+            const double loss = counted ? w * (row[r].cost + row[r].total * logarithm[r]) : 0;
             if (losses) losses[i] = (T)loss;
             sum += loss;
-            if (dlogits && ignored) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
-            if (dlogits && !ignored) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
+            if (dlogits && !counted) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
+            if (dlogits && counted) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
         }
     }
     *total = sum * scale;
-    return FNN_OK;
 }

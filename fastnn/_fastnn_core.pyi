@@ -48,11 +48,20 @@ def cross_entropy(
     ignore_index: int,
     label_smoothing: float,
     reduction: str,
+    divisor: float | None,
     with_grad: bool,
     out: Any,
 ) -> Any: ...
 def pointwise_loss(
-    func: str, row: int, input: Any, target: Any, sample_weight: Any, reduction: str, with_grad: bool, out: Any
+    func: str,
+    row: int,
+    input: Any,
+    target: Any,
+    sample_weight: Any,
+    reduction: str,
+    divisor: float | None,
+    with_grad: bool,
+    out: Any,
 ) -> Any: ...
 def sgd_update(
     param: Any, grad: Any, velocity: Any, lr: float, momentum: float, nesterov: bool, weight_decay: float

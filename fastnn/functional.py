@@ -422,7 +422,17 @@ def cross_entropy(
         For a label that is neither in [0, classes) nor ``ignore_index``.
     """
     return _core.cross_entropy(
-        "cross_entropy", logits, target, weight, sample_weight, ignore_index, label_smoothing, reduction, False, None
+        "cross_entropy",
+        logits,
+        target,
+        weight,
+        sample_weight,
+        ignore_index,
+        label_smoothing,
+        reduction,
+        None,
+        False,
+        None,
     )
 
 
@@ -456,6 +466,7 @@ def cross_entropy_with_grad(
         ignore_index,
         label_smoothing,
         reduction,
+        None,
         True,
         out,
     )
@@ -477,7 +488,7 @@ def mse_loss(input, target, *, sample_weight=None, reduction="mean"):
     -------
     float, or ndarray of the shape of ``input`` for "none"
     """
-    return _core.pointwise_loss("mse_loss", _core.MSE, input, target, sample_weight, reduction, False, None)
+    return _core.pointwise_loss("mse_loss", _core.MSE, input, target, sample_weight, reduction, None, False, None)
 
 
 def mse_loss_with_grad(input, target, *, sample_weight=None, reduction="mean", out=None):
@@ -490,7 +501,9 @@ def mse_loss_with_grad(input, target, *, sample_weight=None, reduction="mean", o
     loss : float, or ndarray of the shape of ``input`` for "none"
     dinput : ndarray, shape of ``input``
     """
-    return _core.pointwise_loss("mse_loss_with_grad", _core.MSE, input, target, sample_weight, reduction, True, out)
+    return _core.pointwise_loss(
+        "mse_loss_with_grad", _core.MSE, input, target, sample_weight, reduction, None, True, out
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- optimizers

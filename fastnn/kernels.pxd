@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "fastnn.h" nogil:
     enum:
-        FNN_OK, FNN_NO_MEMORY, FNN_BAD_LABEL
+        FNN_OK, FNN_NO_MEMORY
         FNN_F32, FNN_F64
         FNN_ROW_LANES, FNN_MAX_PARAMS
         FNN_ACTIVATION_COUNT, FNN_identity
@@ -54,8 +54,9 @@ cdef extern from "fastnn.h" nogil:
         fnn_rows_backward_fn softmax_backward
         fnn_rows_backward_fn log_softmax_backward
         void (*dropout)(void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
-        int (*cross_entropy)(double *, void *, void *, int64_t *, const void *, const fnn_target *, int, int64_t,
-                             int64_t) noexcept nogil
+        double (*sum_of_weights)(const fnn_target *, int64_t) noexcept nogil
+        void (*cross_entropy)(double *, void *, void *, const void *, const fnn_target *, double, int64_t,
+                              int64_t) noexcept nogil
         fnn_loss_fn *losses
         void (*sgd)(void *, void *, const void *, int64_t, double, double, int, double) noexcept nogil
         void (*adam)(void *, void *, void *, const void *, int64_t, int64_t, double, double, double, double,

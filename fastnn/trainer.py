@@ -95,7 +95,8 @@ class Trainer:
         self.epochs_done = self.steps_done = 0
         self._claim_layers()
         self._state = {
-            name: [np.zeros_like(value) for _ in self.optimizer.state] for name, value in self.model.named_parameters()
+            name: {slot: np.zeros_like(value) for slot in self.optimizer.slots}
+            for name, value in self.model.named_parameters()
         }
 
     def _claim_layers(self):

@@ -1,10 +1,13 @@
 """softmax, log_softmax, cross-entropy and the pointwise losses."""
 
+import re
+
 import mpmath
 import numpy as np
 import pytest
 from support import DTYPES, SIZES, central_difference, layouts, ulps
 
+from fastnn import MSE, CrossEntropy
 from fastnn import functional as F
 from fastnn import reference as R
 
@@ -365,3 +368,175 @@ def test_sums_over_rows_are_float64():
     x = np.full((100_000, 1), 0.1, np.float32)
     assert F.mse_loss(x, np.zeros_like(x)) == pytest.approx(float(np.float32(0.1)) ** 2, rel=1e-12)
     assert [np.float32, np.float64] == DTYPES
+
+
+# ---------------------------------------------------------------------------------------------- losses as specifications
+
+
+def test_a_divisor_replaces_the_sum_of_the_weights(dtype):
+    x, w = normal(12, 7, dtype=dtype), SAMPLE_WEIGHT
+    for loss, target, function in (
+        (CrossEntropy(label_smoothing=0.1), IGNORED, F.cross_entropy),
+        (MSE(), normal(12, 7, seed=1), None),
+    ):
+        value, gradient = loss(x, target, w, divisor=9)
+        each = (
+            function(x, target, sample_weight=w, label_smoothing=0.1, reduction="none")
+            if function
+            else F.mse_loss(x, target, sample_weight=w, reduction="none").mean(-1)
+        )
+        np.testing.assert_allclose(value, each.sum() / 9, rtol=1e-6)
+        _, mean_gradient = loss(x, target, w)
+        divisor = (w * (loss.row_weights(target) if function else 1)).sum()
+        np.testing.assert_allclose(gradient, mean_gradient * (divisor / 9), rtol=1e-5, atol=1e-7)
+        assert gradient.dtype == dtype
+
+
+def test_the_gradient_has_the_dtype_of_the_output_whatever_the_target():
+    x, t = normal(5, dtype=np.float32), np.arange(5)
+    want = MSE()(x, t.astype(np.float32))
+    for target in (t, t.tolist(), t.astype(np.float64), t.astype(np.float16), t[:, None]):
+        value, gradient = MSE()(x, target)
+        assert value == want[0]
+        assert gradient.dtype == np.float32
+        np.testing.assert_array_equal(gradient, want[1])
+
+
+def test_row_weights_are_the_class_weights_of_the_labels():
+    loss = CrossEntropy(weight=[1, 2, 0.5], ignore_index=-1)
+    np.testing.assert_array_equal(loss.row_weights([2, -1, 0, 1]), [0.5, 0, 1, 2])
+    np.testing.assert_array_equal(loss.row_weights(np.array([[2], [1]], np.uint8)), [0.5, 2])
+    np.testing.assert_array_equal(CrossEntropy().row_weights([0, -100, 5]), [1, 0, 1])
+    assert CrossEntropy().row_weights([0, 5]) is None
+    assert loss.row_weights(np.eye(3)) is None
+    assert MSE().row_weights(np.zeros(3)) is None
+    with pytest.raises(IndexError, match=re.escape("cross_entropy: target[1] is 3 but a label in [0, 3)")):
+        loss.row_weights([0, 3])
+
+
+def test_specifications_of_losses_keep_plain_numbers():
+    loss = CrossEntropy(np.array([1, 2], np.float32), np.int64(-1), np.float32(0.25))
+    assert loss == CrossEntropy((1.0, 2.0), -1, 0.25)
+    assert [type(v) for v in (loss.weight, loss.weight[0], loss.ignore_index, loss.label_smoothing)] == [
+        tuple,
+        float,
+        int,
+        float,
+    ]
+    assert hash(loss) == hash(CrossEntropy((1.0, 2.0), -1, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"label_smoothing": 1.5}, ValueError, "label_smoothing is 1.5 but a value in [0, 1] was expected"),
+        ({"label_smoothing": np.nan}, ValueError, "label_smoothing is nan but a value in [0, 1] was expected"),
+        ({"label_smoothing": "x"}, TypeError, "label_smoothing is 'x' but a number was expected"),
+        ({"ignore_index": 1.0}, TypeError, "ignore_index is 1.0 but an integer was expected"),
+        ({"weight": [[1.0]]}, ValueError, "weight has shape (1, 1) but one weight per class was expected"),
+        ({"weight": [1, -1]}, ValueError, "weight is [ 1 -1] but weights of at least 0 were expected"),
+        ({"weight": [1, np.nan]}, ValueError, "weight is [ 1. nan] but weights of at least 0 were expected"),
+        ({"weight": ["a"]}, TypeError, "weight has dtype <U1 but numbers were expected"),
+    ],
+)
+def test_losses_check_their_arguments_at_construction(arguments, error, message):
+    with pytest.raises(error) as caught:
+        CrossEntropy(**arguments)
+    assert str(caught.value) == f"CrossEntropy: {message}"
+
+
+# ------------------------------------------------------------------------------------------------- rows that count nothing
+
+
+def test_weights_that_sum_to_zero_give_nan_and_no_gradient(dtype, isa):
+    x, zeros = normal(12, 7, dtype=dtype), np.zeros(12)
+    for target, options in (
+        (LABELS, {"sample_weight": zeros}),
+        (PROBABILITIES, {"sample_weight": zeros}),
+        (LABELS, {"weight": np.zeros(7)}),
+        (np.full(12, -100), {}),
+    ):
+        loss, gradient = F.cross_entropy_with_grad(x, target, **options)
+        assert np.isnan(loss)
+        np.testing.assert_array_equal(gradient, 0)
+        np.testing.assert_array_equal(F.cross_entropy(x, target, reduction="none", **options), 0)
+    loss, gradient = F.mse_loss_with_grad(x, x + 1, sample_weight=zeros)
+    assert np.isnan(loss)
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_a_row_without_weight_counts_nothing_whatever_it_holds(dtype, isa):
+    x, weight = normal(3, 4, dtype=dtype), [1, 0, 2]
+    for bad in (np.nan, np.inf):
+        x[1] = bad
+        for f, target in ((F.cross_entropy_with_grad, [0, 1, 2]), (F.mse_loss_with_grad, np.zeros((3, 4), dtype))):
+            kept = [0, 2]
+            loss, gradient = f(x, target, sample_weight=weight)
+            want, want_gradient = f(x[kept], np.asarray(target)[kept], sample_weight=[1, 2])
+            assert loss == want
+            np.testing.assert_array_equal(gradient[kept], want_gradient)
+            np.testing.assert_array_equal(gradient[1], 0)
+            np.testing.assert_array_equal(f(x, target, sample_weight=weight, reduction="none")[0][1], 0)
+
+
+def test_smoothing_counts_where_the_label_has_no_weight(dtype, isa):
+    x = normal(2, 3, dtype=dtype)
+    options = {"weight": [0.0, 1.0, 2.0], "label_smoothing": 0.3}
+    loss, gradient = F.cross_entropy_with_grad(x, [0, 1], **options)
+    want, want_gradient = R.cross_entropy_with_grad(x.astype(np.float64), [0, 1], **options)
+    np.testing.assert_allclose(loss, want, rtol=1e-6)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0,)])
+def test_losses_of_nothing(shape, dtype, isa):
+    empty = np.zeros(shape, dtype)
+    for target in (empty, np.zeros(shape)):
+        loss, gradient = F.mse_loss_with_grad(empty, target)
+        assert np.isnan(loss)
+        assert gradient.shape == shape
+        assert F.mse_loss(empty, target, reduction="sum") == 0
+        assert F.mse_loss(empty, target, reduction="none").shape == shape
+
+
+def test_every_argument_of_a_loss_may_have_any_layout(isa):
+    x, t = normal(12, 7), normal(12, 7, dtype=np.float64, seed=1)
+    arguments = {"weight": CLASS_WEIGHT, "sample_weight": SAMPLE_WEIGHT}
+    want = F.cross_entropy_with_grad(x, PROBABILITIES, **arguments)
+    by_label = F.cross_entropy_with_grad(x, LABELS)
+    want_mse = F.mse_loss_with_grad(x, t, sample_weight=SAMPLE_WEIGHT)
+    for name, a in layouts(t):
+        check_equal(F.mse_loss_with_grad(x, a, sample_weight=SAMPLE_WEIGHT), want_mse, name)
+    for name, a in layouts(PROBABILITIES):
+        check_equal(F.cross_entropy_with_grad(x, a, **arguments), want, name)
+    for argument, value in arguments.items():
+        for name, a in layouts(value):
+            check_equal(F.cross_entropy_with_grad(x, PROBABILITIES, **{**arguments, argument: a}), want, name)
+    for name, a in layouts(SAMPLE_WEIGHT):
+        check_equal(F.mse_loss_with_grad(x, t, sample_weight=a), want_mse, name)
+    for name, a in layouts(LABELS):
+        check_equal(F.cross_entropy_with_grad(x, a), by_label, name)
+    for name, a in layouts(x):
+        check_equal(F.mse_loss_with_grad(a, t, sample_weight=SAMPLE_WEIGHT), want_mse, name)
+
+
+def check_equal(got, want, name):
+    assert got[0] == want[0], name
+    np.testing.assert_array_equal(got[1], want[1], err_msg=name)
+
+
+def test_a_label_beyond_int64_does_not_wrap_around():
+    for label, classes in ((2**64 - 100, 2), (2**64 - 1, 2), (2**63, 2)):
+        with pytest.raises(
+            IndexError, match=re.escape(f"cross_entropy: target[1] is {label} but a label in [0, {classes})")
+        ):
+            F.cross_entropy(X, np.array([0, label, 0], np.uint64))
+
+
+def test_softmax_of_a_scalar_is_refused_by_name():
+    for f in (F.softmax, F.log_softmax):
+        for axis in (-1, 0):
+            with pytest.raises(
+                ValueError, match=f"^{f.__name__}: x is a 0-d array but at least one dimension was expected$"
+            ):
+                f(np.float32(2), axis)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from support import SIZES
 
+from fastnn import SGD, Adam
 from fastnn import functional as F
 from fastnn import reference as R
 
-SGD = [{"lr": 0.1}, {"lr": 0.1, "weight_decay": 0.01}, {"lr": 0.1, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+SGD_OPTIONS = [{"lr": 0.1}, {"lr": 0.1, "weight_decay": 0.01}, {"lr": 0.1, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9, "nesterov": True},
        {"lr": 0.05, "momentum": 0.5, "nesterov": True, "weight_decay": 0.1}]  # fmt: skip
-ADAM = [{"lr": 0.1}, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6}, {"lr": 0.1, "weight_decay": 0.1}]
+ADAM_OPTIONS = [{"lr": 0.1}, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6}, {"lr": 0.1, "weight_decay": 0.1}]
 
 
 def run(module, name, options, param, grads):
@@ -22,7 +23,9 @@ def run(module, name, options, param, grads):
     return param
 
 
-@pytest.mark.parametrize(("name", "options"), [("sgd", o) for o in SGD] + [("adam", o) for o in ADAM], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"), [("sgd", o) for o in SGD_OPTIONS] + [("adam", o) for o in ADAM_OPTIONS], ids=str
+)
 def test_against_the_reference_and_torch(name, options, dtype, isa):
     rng = np.random.default_rng(0)
     for n in SIZES:
@@ -32,7 +35,9 @@ def test_against_the_reference_and_torch(name, options, dtype, isa):
         np.testing.assert_allclose(got, want, rtol=40 * np.finfo(dtype).eps, atol=40 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize(("name", "options"), [("sgd", o) for o in SGD] + [("adam", o) for o in ADAM], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"), [("sgd", o) for o in SGD_OPTIONS] + [("adam", o) for o in ADAM_OPTIONS], ids=str
+)
 def test_against_torch(name, options):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
@@ -83,8 +88,6 @@ READ_ONLY = np.broadcast_to(np.float32(0), (3,))
         (lambda: F.sgd_update(P, P, lr=1, momentum=0.9), ValueError,
          "sgd_update: momentum is 0.9 but velocity is None; an array shaped like param was expected"),
         (lambda: F.sgd_update(P, P, lr=1, nesterov=True), ValueError, "sgd_update: nesterov needs a momentum other than 0"),
-        (lambda: F.sgd_update(P, P.astype(float), lr=1), TypeError,
-         "sgd_update: grad has dtype float64 but param has dtype float32"),
         (lambda: F.adam_update(P, P, P.copy(), P.copy().astype(float), step=1, lr=1), TypeError,
          "adam_update: exp_avg_sq has dtype float64 but param has dtype float32"),
         (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=0, lr=1), ValueError,
@@ -98,3 +101,78 @@ def test_errors(call, error, message):
         call()
     assert str(caught.value) == message
     assert (P == 0).all()
+
+
+# ------------------------------------------------------------------------------------------- optimizers as specifications
+
+
+@pytest.mark.parametrize(
+    "spec", [SGD(lr=0.1), SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1), Adam(lr=0.1, eps=0.01)]
+)
+def test_a_specification_makes_the_step_of_its_function(spec, dtype):
+    param, grad = np.ones(5, dtype), np.arange(5, dtype=dtype)
+    want, names = param.copy(), spec.slots
+    slots, state = ({name: np.zeros(5, dtype) for name in names} for _ in range(2))
+    options = {
+        name: getattr(spec, name)
+        for name in ("lr", "momentum", "nesterov", "betas", "eps", "weight_decay")
+        if hasattr(spec, name)
+    }
+    for step in (1, 2):
+        spec.update(param, grad, slots, step)
+        if isinstance(spec, Adam):
+            F.adam_update(want, grad, **state, step=step, **options)
+        else:
+            F.sgd_update(want, grad, **state, **options)
+    np.testing.assert_array_equal(param, want)
+    for name in names:
+        np.testing.assert_array_equal(slots[name], state[name])
+    before = param.copy()
+    spec.update(param, grad, slots, 3, lr=0.0)
+    np.testing.assert_array_equal(param, before)
+
+
+def test_the_gradient_is_brought_to_the_dtype_of_the_parameter():
+    for dtype in (np.float32, np.float64):
+        for grad in (np.arange(3), np.arange(3.0), np.arange(3, dtype=np.float16), [0, 1, 2]):
+            param, want = np.ones(3, dtype), np.ones(3, dtype)
+            F.sgd_update(param, grad, lr=0.5)
+            F.sgd_update(want, np.arange(3, dtype=dtype), lr=0.5)
+            np.testing.assert_array_equal(param, want)
+
+
+def test_specifications_of_optimizers_keep_plain_numbers():
+    spec = Adam(lr=np.float32(0.5), betas=np.array([0.5, 0.25]), eps=np.float64(1e-3), weight_decay=np.int64(0))
+    assert spec == Adam(lr=0.5, betas=(0.5, 0.25), eps=1e-3)
+    assert [type(v) for v in (spec.lr, spec.betas, spec.betas[0], spec.eps, spec.weight_decay)] == [
+        float,
+        tuple,
+        float,
+        float,
+        float,
+    ]
+    assert SGD(momentum=0.5, nesterov=np.bool_(True)).nesterov is True
+    assert SGD().slots == ()
+    assert SGD(momentum=0.9).slots == ("velocity",)
+    assert Adam().slots == ("exp_avg", "exp_avg_sq")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: SGD(lr=-1), ValueError, "SGD: lr is -1.0 but a number of at least 0 was expected"),
+        (lambda: SGD(lr=np.nan), ValueError, "SGD: lr is nan but a number of at least 0 was expected"),
+        (lambda: SGD(lr="fast"), TypeError, "SGD: lr is 'fast' but a number was expected"),
+        (lambda: SGD(momentum=-0.1), ValueError, "SGD: momentum is -0.1 but a number of at least 0 was expected"),
+        (lambda: SGD(weight_decay=-0.1), ValueError, "SGD: weight_decay is -0.1 but a number of at least 0 was expected"),
+        (lambda: SGD(nesterov=True), ValueError, "SGD: nesterov needs a momentum other than 0"),
+        (lambda: Adam(eps=-1), ValueError, "Adam: eps is -1.0 but a number of at least 0 was expected"),
+        (lambda: Adam(betas=(0.9, 1)), ValueError, "Adam: betas are (0.9, 1.0) but values in [0, 1) were expected"),
+        (lambda: Adam(betas=(np.nan, 0.9)), ValueError, "Adam: betas are (nan, 0.9) but values in [0, 1) were expected"),
+        (lambda: Adam(betas=0.9), TypeError, "Adam: betas is 0.9 but a pair of numbers was expected"),
+    ],
+)  # fmt: skip
+def test_optimizers_check_their_arguments_at_construction(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message

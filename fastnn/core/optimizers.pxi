@@ -9,7 +9,7 @@ cdef int _state(list arrays, str func, tuple names) except -1:
             continue
         a = _array(arrays[i], func, name) if name == "grad" else _in_place(arrays[i], func, name)
         _require_same_shape(func, name, a, "param", param)
-        if _dtype(a, func, name) != dtype and (name != "grad" or _dtype(a, func, name) > dtype):
+        if _dtype(a, func, name) != dtype and name != "grad":
             raise TypeError(f"{func}: {name} has dtype {a.dtype} but param has dtype {param.dtype}")
         arrays[i] = _ready(a, dtype)
     return dtype
