@@ -239,7 +239,9 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     for name in options.names:
         if name not in rows:
-            parser.exit(2, f"accuracy: {name!r} is no activation; there are: {', '.join(rows)}\n")
+            parser.exit(2, f"accuracy: unknown activation {name!r} (there are {', '.join(rows)})\n")
+    if options.stride < 1:
+        parser.exit(2, f"accuracy: --stride is {options.stride} but a positive number was expected\n")
     results = []
     with ProcessPoolExecutor(parallel.get_num_threads()) as pool:
         for name in options.names or rows:

@@ -50,9 +50,22 @@ def test_command(tmp_path, capsys):
     assert [result["kind"] for result in results] == ["forward", "x", "y"]
     assert all(0.4 < result["ulp"] <= result["bound"] for result in results)
     assert f"| tanh | f' | {results[1]['bound']:g} |" in Path(files[1]).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tahn"], "accuracy: unknown activation 'tahn' (there are identity, relu"),
+        (["tanh", "--stride", "0"], "accuracy: --stride is 0 but a positive number was expected\n"),
+    ],
+)
+def test_errors_of_use_are_one_line(capsys, arguments, message):
     with pytest.raises(SystemExit) as caught:
-        accuracy.main(["tahn"])
+        accuracy.main(arguments)
     assert caught.value.code == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith(message)
+    assert complaint.count("\n") == 1
 
 
 def test_the_document_holds_the_rows_bounds():
