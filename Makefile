@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench lint format sanitize mutate exhaustive clean
+.PHONY: build test bench lint format guard sanitize mutate exhaustive clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -16,12 +16,24 @@ bench: build
 lint:
 	ruff check .
 	ruff format --check .
-	clang-format --dry-run --Werror csrc/*.c csrc/*.h tests/*.c
+	clang-format --dry-run --Werror csrc/*.c csrc/*.h tests/*.c tests/*.h
 
 format:
 	ruff check --fix .
 	ruff format .
-	clang-format -i csrc/*.c csrc/*.h tests/*.c
+	clang-format -i csrc/*.c csrc/*.h tests/*.c tests/*.h
+
+# Every kernel on memory that ends at protected pages, against plain loops; about a minute. SEED is that of the first round.
+ROUNDS ?= 200000
+SEED ?= 0
+guard: build
+	$(MAKE) -s build/guard
+	build/guard $(ROUNDS) $(SEED)
+
+# The newest kernels that were built; nothing of the library but them and the tables.
+KERNELS = $(addprefix $(firstword $(shell ls -td build/temp.*/ 2>/dev/null)),f*/csrc/isa_*.o common/csrc/dispatch.o common/csrc/tables*.o)
+build/guard: tests/guard.c tests/guarded.h tests/oracle.c $(wildcard csrc/*.h $(KERNELS))
+	$(CC) -std=c11 -O2 -g -ffp-contract=off -Wall -Wextra -Icsrc tests/guard.c $(wildcard $(KERNELS)) -o $@ -lm
 
 # The suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by design), and the
 # pool under ThreadSanitizer.
