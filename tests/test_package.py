@@ -1,5 +1,6 @@
 """The package from outside: signatures, import, environment, command line, sources. Children run in a temporary folder."""
 
+import ast
 import errno
 import inspect
 import json
@@ -340,10 +341,38 @@ def test_pytorch_may_lack_a_function():
 # ---------------------------------------------------------------------------------------------------------------- sources
 
 
-def test_source_files_keep_to_the_rules():
+def sources(*endings):
+    folders = ("csrc", "fastnn", "tests", "bench")
+    return [path for folder in folders for ending in endings for path in sorted((ROOT / folder).glob(f"**/*{ending}"))]
+
+
+def test_the_kernels_know_no_python():
     assert not list((ROOT / "csrc").glob("**/*Python*"))
-    for path in [*(ROOT / "csrc").iterdir(), *(ROOT / "fastnn").glob("*.py*")]:
-        text = path.read_text()
-        if path.parent.name == "csrc":
-            assert "Python.h" not in text, path
-        assert len(text.splitlines()) <= 1200, path
+    for path in (ROOT / "csrc").iterdir():
+        assert "Python.h" not in path.read_text(), path
+
+
+@pytest.mark.parametrize(
+    "path", sources(".py", ".pyx", ".pxi", ".pxd", ".c", ".h"), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_source_files_are_short(path):
+    most = {"matmul.inc.h": 820}.get(path.name, 700)
+    assert len(path.read_text().splitlines()) <= most
+
+
+@pytest.mark.parametrize("path", sources(".py"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_functions_are_short(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < 80, node.name
+
+
+@pytest.mark.parametrize("path", sources(".c", ".h"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_functions_and_macros_of_c_are_short(path):
+    text = path.read_text()
+    for body in re.findall(r"^{\n(?:.*\n)*?^}", text, re.M):
+        assert body.count("\n") <= 80, body[:200]
+    for macro in re.findall(
+        r"^#define (?!FNN_\w+\(ROW\)).*(?:\\\n.*)*", text, re.M
+    ):  # but tables, which are lists of rows
+        assert macro.count("\\\n") <= 5, macro[:80]

@@ -1,5 +1,7 @@
-"""README's examples run and print what README says."""
+"""README's examples run and print what README says, and the places that documents name exist."""
 
+import contextlib
+import io
 import re
 from pathlib import Path
 
@@ -9,23 +11,48 @@ import pytest
 from fastnn import _fastnn_core as core
 from fastnn import functional, reference
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+FIRST_HOUR = 4  # blocks of code that run one after the other: the ten lines, and what follows from them
 
 
 def blocks():
     return re.findall(r"```python\n(.*?)```(?:\n\n((?:    [^\n]*\n)+))?", README.read_text(), re.S)
 
 
-def test_the_ten_lines(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    code, output = blocks()[0]
-    exec(code, {})
-    printed = capsys.readouterr().out
-    wanted = re.sub(r"^    ", "", output, flags=re.M)
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What the ten lines and the first hour print, (printed, said by README) per block; they share their variables."""
+    folder = tmp_path_factory.mktemp("readme")
+    variables, results = {}, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for code, output in blocks()[:FIRST_HOUR]:
+            with contextlib.redirect_stdout(io.StringIO()) as stream:
+                exec(code, variables)
+            results.append((stream.getvalue(), re.sub(r"^    ", "", output, flags=re.M)))
+        assert (folder / "digits.safetensors").exists()
+    return results
+
+
+def test_the_ten_lines(printed):
+    got, said = printed[0]
     if core.isa() != "portable":  # other bits
-        assert printed == wanted
-    assert len(printed.splitlines()) == 2
-    assert (tmp_path / "digits.safetensors").exists()
+        assert got == said
+    assert len(got.splitlines()) == 2
+
+
+def test_the_first_hour(printed):
+    loaded, layer, both = printed[1:]
+    if core.isa() != "portable":
+        assert loaded[0] == loaded[1]
+    assert layer == ("", "")
+    number = re.compile(r"\d+\.\d+")
+    got, said = both  # computed by NumPy, whose bits depend on its version
+    assert number.sub("", got) == number.sub("", said)
+    np.testing.assert_allclose(
+        [float(x) for x in number.findall(got)], [float(x) for x in number.findall(said)], atol=0.02
+    )
 
 
 @pytest.mark.parametrize("module", [functional, reference])
@@ -47,8 +74,24 @@ def test_the_step_before_and_after(module):
 
     before, after = variables(), variables()
     for _ in range(3):
-        exec(blocks()[1][0], before)
-        exec(blocks()[2][0], after)
+        exec(blocks()[FIRST_HOUR][0], before)
+        exec(blocks()[FIRST_HOUR + 1][0], after)
         assert abs(before["loss"] - after["loss"]) < 1e-5
     for name in ("w1", "b1", "w2", "b2"):
         np.testing.assert_allclose(after[name], before[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/design.md", "docs/contributing.md"])
+def test_documents_name_places_that_exist(document):
+    text = (ROOT / document).read_text()
+    named = re.findall(r"`((?:csrc|docs|fastnn|tests|bench)/[\w*./-]+)`", text)
+    assert named or document == "README.md"
+    for place in named:
+        if "avx512" not in place:  # the example of an instruction set to add
+            assert list(ROOT.glob(place)), place
+    headings = {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.M)}
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        if link.startswith("#"):
+            assert link[1:] in headings, link
+        elif not link.startswith("http"):
+            assert (ROOT / document).parent.joinpath(link).exists(), link
