@@ -197,7 +197,7 @@ int fnn_force_threads(int on);
 int fnn_forcing_threads(void);
 int fnn_threads_of_last_job(void);
 
-/* parallel.c. Kernels of the active ISA, on as many threads as pay. */
+/* split.c. Kernels of the active ISA, on as many threads as pay. */
 void fnn_activation_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params);
 void fnn_activation_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
                              const double *params);

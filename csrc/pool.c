@@ -9,15 +9,17 @@
  *    part, how many parts are left. Taking one is a compare-and-exchange, so a thread that wakes for a job long over
  *    takes nothing of the next one by mistake. Who has taken a part may read the rest of the job: it cannot end before.
  * C. Threads start with the first job that wants them. They wait up to SPIN nanoseconds awake, because minibatches
- *    follow one another closely, then asleep. One that wakes on the caller's processor moves to another.
- * D. One job at a time. Who finds the pool busy works alone, and callers that come together share the processors: none
- *    waits for another, and there are never more threads than processors at work. Inside a part every call is serial.
+ *    follow one another closely, then asleep, each on a condition of its own: a job wakes the threads that it uses and
+ *    no others. One that wakes on the caller's processor moves to another.
+ * D. One job at a time. A caller that finds the pool busy runs its parts itself, and callers that come together share
+ *    the processors: none waits for another, and there are never more threads than processors at work. Inside a part
+ *    every call is serial.
  * E. After fork the child has one thread. It starts with no pool, allocates a new one when it needs it, and never
  *    touches the locks of the old one, whose state is unknown.
  * F. Scratch grows to the largest request of its thread and is freed when the thread ends, by the destructor of a key.
  *    After fork the child's only thread keeps its own.
  */
-#include "threads.h"
+#include "platform.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -33,21 +35,25 @@ typedef struct {
 
 static _Thread_local scratch own;
 static pthread_key_t free_at_exit;
-static pthread_once_t key_made = PTHREAD_ONCE_INIT;
+static int key_error; /* of making the key: a process has a limited number of keys */
 
-static void make_key(void) { pthread_key_create(&free_at_exit, free); }
+static void make_key(void) { key_error = pthread_key_create(&free_at_exit, free); }
 
 void *fnn_scratch(int64_t bytes)
 {
     size_t size = ((size_t)bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT; /* at least one line: NULL means out of memory */
     if (own.size < size) {
-        pthread_once(&key_made, make_key);
+        static pthread_once_t made = PTHREAD_ONCE_INIT;
+        pthread_once(&made, make_key);
+        if (key_error) return NULL; /* nothing would free the scratch of threads that end */
         void *data = aligned_alloc(ALIGNMENT, size);
-        if (!data) return NULL;
+        if (!data || pthread_setspecific(free_at_exit, data)) {
+            free(data);
+            return NULL;
+        }
         free(own.data);
         own.data = data;
         own.size = size;
-        pthread_setspecific(free_at_exit, data);
     }
     return own.data;
 }
@@ -77,6 +83,8 @@ typedef struct pool pool;
 typedef struct {
     pool *pool;
     int number; /* from 1; the caller is 0 */
+    int asleep; /* under the mutex of the pool */
+    condition wake;
 } worker;
 
 struct pool {
@@ -87,8 +95,8 @@ struct pool {
     atomic_int busy, callers;
     atomic_int caller_sleeps, processor; /* the caller's */
     mutex mutex;
-    condition wake, done;
-    int asleep, started; /* workers; under the mutex */
+    condition done;
+    int started; /* workers; under the mutex */
     worker workers[FNN_MAX_THREADS];
 };
 
@@ -119,11 +127,9 @@ static pool *get_pool(void)
     pthread_once(&watching, watch_forks);
     if (!(p = calloc(1, sizeof *p))) return NULL;
     mutex_init(&p->mutex);
-    condition_init(&p->wake);
     condition_init(&p->done);
     if (atomic_compare_exchange_strong(&current, &none, p)) return p;
     condition_destroy(&p->done);
-    condition_destroy(&p->wake);
     mutex_destroy(&p->mutex);
     free(p);
     return none;
@@ -142,7 +148,7 @@ static void work(pool *p, uint64_t word, int number)
         inside = 0;
         if (atomic_fetch_sub(&p->unfinished, 1) == 1 && atomic_load(&p->caller_sleeps)) {
             lock(&p->mutex);
-            condition_wake_all(&p->done);
+            condition_signal(&p->done);
             unlock(&p->mutex);
         }
         word = atomic_load(&p->word);
@@ -157,7 +163,7 @@ static int wanted(uint64_t word, uint64_t seen, int number)
 
 static void *run_worker(void *argument)
 {
-    const worker *self = argument;
+    worker *self = argument;
     pool *p = self->pool;
     uint64_t seen = 0;
     for (;;) {
@@ -167,9 +173,9 @@ static void *run_worker(void *argument)
             for (int i = 0; i < 16; i++) relax();
         if (!wanted(word, seen, self->number)) {
             lock(&p->mutex);
-            p->asleep++;
-            while (!wanted(word = atomic_load(&p->word), seen, self->number)) condition_wait(&p->wake, &p->mutex);
-            p->asleep--;
+            self->asleep = 1;
+            while (!wanted(word = atomic_load(&p->word), seen, self->number)) condition_wait(&self->wake, &p->mutex);
+            self->asleep = 0;
             unlock(&p->mutex);
         }
         seen = job_of(word);
@@ -187,7 +193,11 @@ static int start_workers(pool *p, int threads)
         worker *w = &p->workers[p->started];
         w->pool = p;
         w->number = p->started + 1;
-        if (thread_start(run_worker, w)) break;
+        condition_init(&w->wake);
+        if (thread_start(run_worker, w)) {
+            condition_destroy(&w->wake);
+            break;
+        }
         p->started++;
     }
     const int available = p->started + 1;
@@ -207,7 +217,8 @@ static void run_job(pool *p, int threads, int parts, fnn_task task, void *contex
     const uint64_t word = word_of(job, forced && parts == threads, threads, parts);
     lock(&p->mutex); /* a thread that has found nothing and is about to sleep holds it */
     atomic_store(&p->word, word);
-    if (p->asleep) condition_wake_all(&p->wake);
+    for (int i = 0; i < threads - 1; i++)
+        if (p->workers[i].asleep) condition_signal(&p->workers[i].wake);
     unlock(&p->mutex);
     work(p, word, 0);
     const int64_t until = nanoseconds() + SPIN;

@@ -17,8 +17,8 @@ from fastnn import datasets, functional
 from fastnn._fastnn_core import __version__, available_isas, isa
 from fastnn.layers import *
 from fastnn.losses import MSE, CrossEntropy
+from fastnn.num_threads import get_num_threads, set_num_threads, threads
 from fastnn.optim import SGD, Adam
-from fastnn.parallel import get_num_threads, set_num_threads, threads
 from fastnn.serialization import load, save
 from fastnn.trainer import History, Trainer
 

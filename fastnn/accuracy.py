@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from fastnn import functional as F
-from fastnn import parallel
+from fastnn import num_threads
 from fastnn import reference as R
 
 BLOCK = 1 << 13
@@ -119,7 +119,7 @@ def _block(name, kind, first, stride, domain, package):
 def _blocks(task):
     """A stretch of blocks in one process."""
     name, kind, starts, stride, domain, package = task
-    with parallel.threads(1):
+    with num_threads.threads(1):
         return max(_block(name, kind, first, stride, domain, package) for first in starts)
 
 
@@ -243,7 +243,7 @@ def main(arguments=None):
     if options.stride < 1:
         parser.exit(2, f"accuracy: --stride is {options.stride} but a positive number was expected\n")
     results = []
-    with ProcessPoolExecutor(parallel.get_num_threads()) as pool:
+    with ProcessPoolExecutor(num_threads.get_num_threads()) as pool:
         for name in options.names or rows:
             for kind in kinds(rows[name]):
                 worst, witness = measure(name, kind, stride=options.stride, pool=pool)

@@ -7,7 +7,7 @@ from fastnn import _fastnn_core
 from fastnn.benchmarks.cases import cases
 from fastnn.benchmarks.peers import Peer, has_torch
 from fastnn.benchmarks.timing import copy_bandwidth, fma_peak, measure
-from fastnn.parallel import set_num_threads
+from fastnn.num_threads import set_num_threads
 
 
 def print_peak(threads=1, *, as_json=False):

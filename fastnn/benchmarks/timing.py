@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from fastnn import _fastnn_core, parallel
+from fastnn import _fastnn_core, num_threads
 
 
 def seconds_a_call(run, count):
@@ -119,7 +119,7 @@ def measure(case, seconds=0.3, threads=1, peers=None):
     if "torch" in peers and case.torch and not math.isnan(peers["torch"].time(case, 1)):
         timers.append(partial(peers["torch"].time, case))
     timers.append(lambda count: 1 / fma_peak(threads))
-    with parallel.threads(threads):
+    with num_threads.threads(threads):
         ours, theirs, *torch, per_gflop = interleaved(timers, seconds)
     result = {
         "group": case.group,

@@ -1,8 +1,8 @@
 /*
- * threads.h: the platform's threads, as the pool needs them. POSIX; another platform is added here.
+ * platform.h: the platform's threads, as the pool needs them. POSIX; another platform is added here.
  */
-#ifndef FNN_THREADS_H
-#define FNN_THREADS_H
+#ifndef FNN_PLATFORM_H
+#define FNN_PLATFORM_H
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -24,19 +24,23 @@ static inline void unlock(mutex *m) { pthread_mutex_unlock(m); }
 static inline void condition_init(condition *c) { pthread_cond_init(c, NULL); }
 static inline void condition_destroy(condition *c) { pthread_cond_destroy(c); }
 static inline void condition_wait(condition *c, mutex *m) { pthread_cond_wait(c, m); }
-static inline void condition_wake_all(condition *c) { pthread_cond_broadcast(c); }
+static inline void condition_signal(condition *c) { pthread_cond_signal(c); }
 
-/* Start a detached thread that receives no signals: they belong to the application's threads. 0, or an error number. */
+/* Start a detached thread that receives no signals sent to the process: they belong to the application's threads. Those
+ * that report a fault of the thread itself stay open: blocked, they would end the process without its handler (Python's
+ * faulthandler, a sanitizer) having a word. Returns 0, or an error number. */
 static inline int thread_start(void *(*run)(void *), void *argument)
 {
     pthread_t thread;
     pthread_attr_t attributes;
-    sigset_t all, before;
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigset_t blocked, before;
     int code = pthread_attr_init(&attributes);
     if (code) return code;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     code = pthread_create(&thread, &attributes, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);

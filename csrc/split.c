@@ -1,5 +1,5 @@
 /*
- * parallel.c: which calls are cut into parts for several threads, and how.
+ * split.c: which calls are cut into parts for several threads, and how.
  *
  * Design
  * A. A part is an ordinary call of a kernel on a rectangle of the output. The order of every sum is fixed by the rules of
@@ -24,12 +24,12 @@ typedef struct {
     const fnn_epilogue *epilogue;
     int64_t itemsize;
     atomic_int code;
-} product;
+} product_job;
 
 /* The rectangle of c from (i, j) on. */
-static void multiply_part(void *context, int part)
+static void run_product_part(void *context, int part)
 {
-    product *g = context;
+    product_job *g = context;
     const int64_t across = (g->n + g->columns - 1) / g->columns;
     const int64_t i = part / across * g->rows, j = part % across * g->columns, at = (i * g->ldc + j) * g->itemsize;
     fnn_matrix a = g->a, b = g->b;
@@ -58,13 +58,13 @@ int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int6
     const fnn_kernels *kernels = fnn_kernels_for(dtype);
     const int threads = fnn_threads_for((double)m * (double)n * (double)k, work_per_thread.multiply_adds);
     if (threads == 1 || m == 0 || n == 0) return kernels->matmul(c, ldc, a, b, m, n, k, epilogue);
-    product g = {kernels, a, b, c, ldc, m, n, k, m, n, epilogue, dtype == FNN_F32 ? 4 : 8, 0};
+    product_job g = {kernels, a, b, c, ldc, m, n, k, m, n, epilogue, dtype == FNN_F32 ? 4 : 8, 0};
     if (n >= m)
         g.columns = piece(n, threads, 256);
     else
         g.rows = piece(m, threads, 256);
     const int64_t parts = (m + g.rows - 1) / g.rows * ((n + g.columns - 1) / g.columns);
-    fnn_parallel(threads, (int)parts, multiply_part, &g);
+    fnn_parallel(threads, (int)parts, run_product_part, &g);
     return g.code;
 }
 
@@ -76,11 +76,11 @@ typedef struct {
     int64_t n, length; /* of a part */
     int64_t itemsize;
     const double *params;
-} map;
+} map_job;
 
-static void map_part(void *context, int part)
+static void run_map_part(void *context, int part)
 {
-    const map *f = context;
+    const map_job *f = context;
     const int64_t first = part * f->length, n = f->n - first < f->length ? f->n - first : f->length;
     const int64_t at = first * f->itemsize;
     if (f->forward)
@@ -89,32 +89,32 @@ static void map_part(void *context, int part)
         f->backward(f->out + at, f->x + at, f->saved + at, n, f->params);
 }
 
-static void run_map(map f)
+static void run_map(map_job f)
 {
     const int threads = fnn_threads_for((double)f.n, work_per_thread.elements);
     f.length = threads == 1 ? f.n : piece(f.n, threads, 250000);
-    fnn_parallel(threads, f.n == 0 ? 0 : (int)((f.n + f.length - 1) / f.length), map_part, &f);
+    fnn_parallel(threads, f.n == 0 ? 0 : (int)((f.n + f.length - 1) / f.length), run_map_part, &f);
 }
 
 void fnn_activation_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params)
 {
-    run_map((map){.forward = fnn_kernels_for(dtype)->forward[row],
-                  .out = y,
-                  .x = x,
-                  .n = n,
-                  .itemsize = dtype == FNN_F32 ? 4 : 8,
-                  .params = params});
+    run_map((map_job){.forward = fnn_kernels_for(dtype)->forward[row],
+                      .out = y,
+                      .x = x,
+                      .n = n,
+                      .itemsize = dtype == FNN_F32 ? 4 : 8,
+                      .params = params});
 }
 
 void fnn_activation_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
                              const double *params)
 {
     const fnn_kernels *kernels = fnn_kernels_for(dtype);
-    run_map((map){.backward = from_y ? kernels->backward_y[row] : kernels->backward_x[row],
-                  .out = dx,
-                  .x = dy,
-                  .saved = saved,
-                  .n = n,
-                  .itemsize = dtype == FNN_F32 ? 4 : 8,
-                  .params = params});
+    run_map((map_job){.backward = from_y ? kernels->backward_y[row] : kernels->backward_x[row],
+                      .out = dx,
+                      .x = dy,
+                      .saved = saved,
+                      .n = n,
+                      .itemsize = dtype == FNN_F32 ? 4 : 8,
+                      .params = params});
 }

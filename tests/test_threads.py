@@ -13,7 +13,7 @@ from support import ROWS
 import fastnn as fnn
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
-from fastnn import parallel
+from fastnn import num_threads
 
 WORKERS = [1, 2, 3, 4, 7]
 
@@ -87,6 +87,41 @@ def test_calls_from_several_threads_at_once(forced):
     assert not wrong
 
 
+def test_a_bound_can_be_entered_again_and_again_inside_itself_and_by_several_threads():
+    bound = fnn.get_num_threads()
+    fnn.set_num_threads(5)
+    try:
+        three, one = fnn.threads(3), fnn.threads(1)
+        for _ in range(2):
+            with three:
+                with one, one, three:
+                    assert fnn.get_num_threads() == 3
+                    with one:
+                        assert fnn.get_num_threads() == 1
+                assert fnn.get_num_threads() == 3
+            assert fnn.get_num_threads() == 5
+        inside, go_on, seen = threading.Event(), threading.Event(), []
+
+        def enter_in_between():
+            with three:
+                inside.set()
+                go_on.wait()
+            seen.append(fnn.get_num_threads())
+
+        other = threading.Thread(target=enter_in_between)
+        with one:
+            with three:
+                other.start()
+                inside.wait()
+            assert fnn.get_num_threads() == 1
+        go_on.set()
+        other.join()
+        assert seen == [5]
+        assert fnn.get_num_threads() == 5
+    finally:
+        fnn.set_num_threads(bound)
+
+
 def test_cost_model_spares_small_calls(forced):
     core._force_threads(False)
     forced(2)
@@ -140,6 +175,18 @@ TREES = {
         np.inf,
         {"proc/self/cgroup": "2:cpuset:/\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"},
     ),
+    "odd lines": (
+        0.25,
+        {
+            "proc/self/cgroup": "\n:\n::\n0:cpu\ncpu\n9:cpu,:/a:b\n1:,,:/\n0::/caf\udce9\n0::/zero\0byte\n0::/../..\n",
+            "sys/fs/cgroup/caf\udce9/cpu.max": "25000 100000\n",
+        },
+    ),
+    **{
+        f"cpu.max is {text!r}": (np.inf, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": text})
+        for text in ("", "\n", "max", "max 100000\n", "100000\n", "0 100000", "100000 0", "-1 100000", "² 1", "caf\udce9 100000",
+                     "1e5 100000", "9" * 400 + " 1", "9" * 5000 + " 1")
+    },
     "nothing mounted": (np.inf, {"proc/self/cgroup": "1:cpu:/\n0::/\n"}),
     "no /proc": (np.inf, {}),
 }  # fmt: skip
@@ -148,23 +195,23 @@ TREES = {
 def write(root, files):
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
+        (root / name).write_bytes(os.fsencode(text))
     return root
 
 
 @pytest.mark.parametrize("tree", TREES)
 def test_cgroup_quota(tree, tmp_path):
     quota, files = TREES[tree]
-    assert parallel.cgroup_quota(write(tmp_path, files)) == quota
+    assert num_threads.cgroup_quota(write(tmp_path, files)) == quota
 
 
 def test_threads_of_one_core_count_once(tmp_path):
     topology = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
     write(tmp_path, {topology.format(i): f"{i % 4},{i % 4 + 4}\n" for i in range(8)})
-    assert parallel.physical_cores(range(8), tmp_path) == 4
-    assert parallel.physical_cores([0, 4], tmp_path) == 1
-    assert parallel.physical_cores([1, 2, 6], tmp_path) == 2
-    assert parallel.physical_cores(range(3), tmp_path / "nowhere") == 3
+    assert num_threads.physical_cores(range(8), tmp_path) == 4
+    assert num_threads.physical_cores([0, 4], tmp_path) == 1
+    assert num_threads.physical_cores([1, 2, 6], tmp_path) == 2
+    assert num_threads.physical_cores(range(3), tmp_path / "nowhere") == 3
 
 
 @pytest.mark.parametrize(
@@ -175,12 +222,18 @@ def test_threads_of_one_core_count_once(tmp_path):
         ({"OMP_NUM_THREADS": "4,2"}, 4),
         ({"FASTNN_NUM_THREADS": "0", "OMP_NUM_THREADS": "many"}, 1),
         ({"FASTNN_NUM_THREADS": "", "OMP_NUM_THREADS": "99999"}, 1),
+        ({"FASTNN_NUM_THREADS": "²", "OMP_NUM_THREADS": "7"}, 7),
+        *(
+            ({"OMP_NUM_THREADS": value}, 1)
+            for value in ("²", "④", "-2", "+2", "1_0", "2.0", "0x2", ",2", "9" * 5000, "\udcff")
+        ),
+        ({"OMP_NUM_THREADS": " 2 "}, 2),
         ({}, 1),
     ],
 )
 def test_default_number_of_threads(environment, wanted, tmp_path):
     write(tmp_path, TREES["version 1, in a container that sees the host's path"][1])
-    assert parallel.default_num_threads(environment, tmp_path) == wanted
+    assert num_threads.default_num_threads(environment, tmp_path) == wanted
 
 
 # ------------------------------------------------------------------------------------------- survival, in child processes
@@ -289,6 +342,72 @@ while not caught:
 assert caught == [True]
 """
 
+TIDS = """
+import time
+def workers():
+    for task in os.listdir("/proc/self/task"):
+        if int(task) != os.getpid():
+            with open(f"/proc/self/task/{task}/status") as status:
+                yield {name: value.strip() for name, _, value in (line.partition(":") for line in status)}
+"""
+
+ONLY_THE_WORKERS_A_JOB_USES = (
+    TIDS
+    + """
+threads_of_numpy = len(list(workers()))
+core._force_threads(True)
+fnn.set_num_threads(6)
+compute()
+time.sleep(0.2)
+def switches():
+    return {worker["Pid"]: int(worker["voluntary_ctxt_switches"]) for worker in workers()}
+before = switches()
+fnn.set_num_threads(2)
+for i in range(100):
+    compute()
+    time.sleep(0.002)
+woken = [tid for tid, n in switches().items() if n != before[tid]]
+assert len(before) == 5 + threads_of_numpy, before
+assert len(woken) == 1, woken
+"""
+)
+
+FAULTS_STAY_OPEN = (
+    TIDS
+    + """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGSEGV])
+before = {worker["Pid"] for worker in workers()}
+start()
+started = [worker for worker in workers() if worker["Pid"] not in before]
+assert len(started) == 2
+for worker in started:
+    blocked = int(worker["SigBlk"], 16)
+    for fault in ("SEGV", "BUS", "FPE", "ILL", "TRAP", "ABRT", "SYS"):
+        assert not blocked >> getattr(signal, "SIG" + fault) - 1 & 1, fault
+    for sent in ("INT", "TERM", "HUP", "ALRM", "CHLD", "USR1"):
+        assert blocked >> getattr(signal, "SIG" + sent) - 1 & 1, sent
+"""
+)
+
+NO_KEYS_LEFT = """
+import ctypes
+libc = ctypes.CDLL(None)
+key, keys = ctypes.c_uint(), []
+while libc.pthread_key_create(ctypes.byref(key), None) == 0:
+    keys.append(key.value)
+for k in keys:
+    libc.pthread_setspecific(k, ctypes.c_void_p(k + 1))
+try:
+    F.matmul(np.ones((500, 500)), np.ones((500, 500)))
+except MemoryError:
+    pass
+else:
+    raise AssertionError("scratch without an owner")
+libc.pthread_getspecific.restype = ctypes.c_void_p
+assert [libc.pthread_getspecific(k) for k in keys] == [k + 1 for k in keys]
+"""
+
 JOBLIB = """
 import joblib
 def work(i):
@@ -331,6 +450,21 @@ def test_survives_multiprocessing(tmp_path):
 def test_survives_joblib(tmp_path):
     pytest.importorskip("joblib")
     survives(tmp_path, JOBLIB)
+
+
+@linux
+def test_a_job_wakes_only_the_workers_it_uses(tmp_path):
+    survives(tmp_path, ONLY_THE_WORKERS_A_JOB_USES)
+
+
+@linux
+def test_workers_receive_faults_and_no_other_signals(tmp_path):
+    survives(tmp_path, FAULTS_STAY_OPEN)
+
+
+@linux
+def test_scratch_that_nobody_would_free_is_not_allocated(tmp_path):
+    survives(tmp_path, NO_KEYS_LEFT)
 
 
 @linux

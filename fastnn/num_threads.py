@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from threading import local
 
 from fastnn import _fastnn_core
 from fastnn._fastnn_core import get_num_threads, set_num_threads
@@ -9,8 +10,10 @@ from fastnn._fastnn_core import get_num_threads, set_num_threads
 __all__ = ["get_num_threads", "set_num_threads", "threads"]
 
 
-class threads:
+class threads(local):
     """``with threads(n):`` bounds the threads of calls made by this Python thread, within the process-wide bound.
+
+    One object may be used again, inside itself, and by several Python threads at once.
 
     Parameters
     ----------
@@ -18,34 +21,39 @@ class threads:
         At least 1.
     """
 
+    # The attributes of a threading.local are each thread's own: a thread that meets the object runs __init__ first.
     def __init__(self, n):
         self._n = _fastnn_core.check_num_threads("threads", n)
+        self._previous = []  # the bound before each `with` that this thread is in
 
     def __enter__(self):
-        self._previous = _fastnn_core.set_thread_bound(self._n)
+        self._previous.append(_fastnn_core.set_thread_bound(self._n))
         return self
 
     def __exit__(self, *exception):
-        _fastnn_core.set_thread_bound(self._previous)
+        _fastnn_core.set_thread_bound(self._previous.pop())
 
 
 def _read(path):
+    """Return the text of a file, "" where it cannot be read. Names in it are bytes of any encoding."""
     try:
-        return path.read_text()
-    except OSError:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    except (OSError, ValueError):  # ValueError: a path with a zero byte
         return ""
+
+
+def _natural(text):
+    """Return the number that a text of decimal digits is, else 0; str.isdigit alone is true for "²"."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _quota_of(folder):
     """Processors that one control group may use: a number, or infinity. Version 2 has cpu.max, version 1 two files."""
-    limit, _, period = _read(folder / "cpu.max").partition(" ")
+    limit, _, period = _read(folder / "cpu.max").partition(" ")  # "max 100000" without a limit
     if not limit:
-        limit, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
-    try:
-        limit, period = int(limit), int(period)
-    except ValueError:  # "max", or no such file
-        return float("inf")
-    return limit / period if limit > 0 and period > 0 else float("inf")
+        limit, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")  # -1 without a limit
+    limit, period = _natural(limit), _natural(period)
+    return limit / period if limit and period else float("inf")
 
 
 def cgroup_quota(root="/"):
@@ -64,19 +72,13 @@ def cgroup_quota(root="/"):
     float
         In processors; infinity without a quota.
     """
-    root, quota = Path(root), float("inf")
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, own = line.split(":", 2)
-        if controllers == "":
-            mount = root / "sys/fs/cgroup"
-        elif "cpu" in controllers.split(","):
-            mount = next(
-                (m for m in (root / "sys/fs/cgroup" / controllers, root / "sys/fs/cgroup/cpu") if m.is_dir()), None
-            )
-        else:
+    mounted, quota = Path(root) / "sys/fs/cgroup", float("inf")
+    for line in _read(Path(root) / "proc/self/cgroup").split("\n"):
+        _, controllers, own = line.split(":", 2) if line.count(":") > 1 else ("", "?", "")
+        if controllers and "cpu" not in controllers.split(","):  # "4:cpu,cpuacct:/group"; in version 2 "0::/group"
             continue
-        if mount is not None:
-            own = Path(own.lstrip("/"))
+        own = Path(own.strip("/"))
+        for mount in (mounted / controllers, mounted / "cpu") if controllers else (mounted,):
             quota = min(quota, *(_quota_of(mount / group) for group in (own, *own.parents)))
     return quota
 
@@ -102,8 +104,8 @@ def default_num_threads(environment=os.environ, root="/"):
     """Return FASTNN_NUM_THREADS, else OMP_NUM_THREADS, else min(affinity, cgroup quota, physical cores)."""
     for variable in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS"):
         value = environment.get(variable, "").split(",")[0].strip()  # OMP_NUM_THREADS may give one number per level
-        if value.isdigit() and 0 < int(value) <= _fastnn_core.MAX_THREADS:
-            return int(value)
+        if 0 < _natural(value) <= _fastnn_core.MAX_THREADS:
+            return _natural(value)
     cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return int(max(1, min(physical_cores(cpus, root), cgroup_quota(root), _fastnn_core.MAX_THREADS)))
 
