@@ -20,9 +20,10 @@ from fastnn.trainer import Trainer
 class Case:
     """One benchmark.
 
-    ``build()`` returns two callables without arguments, fastnn's and NumPy's, which do the same work and return the same values,
-    once ``view`` has brought fastnn's to NumPy's layout. ``torch()``, where there is one, returns PyTorch's, or None if it
-    has none. ``work`` is the floating-point operations of a call in unit GFLOP/s, or the bytes it reads and writes in unit GB/s.
+    ``build()`` returns two callables without arguments, fastnn's and NumPy's, which do the same work. They return the same values,
+    once ``view`` has brought fastnn's to NumPy's layout. ``torch()``, if given, returns PyTorch's callable, or None where PyTorch
+    lacks the function. ``work`` counts the floating-point operations of a call where ``unit`` is "GFLOP/s", and the bytes that it reads
+    and writes where ``unit`` is "GB/s".
     """
 
     group: str
@@ -73,7 +74,7 @@ def _products(m, k, n):
 
 
 def _aligned(*shape):
-    """An uninitialised array that starts with a line of memory, as those of a compiled network do."""
+    """An uninitialised array that starts at a cache line, as those of a compiled network do."""
     memory = np.empty(math.prod(shape) + 16, np.float32)
     start = -memory.ctypes.data % 64 // 4
     return memory[start : start + math.prod(shape)].reshape(shape)

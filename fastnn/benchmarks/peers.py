@@ -117,7 +117,7 @@ _SERVE = "import sys; from fastnn import benchmarks; benchmarks.serve(sys.argv[1
 
 
 class Peer:
-    """Another package, timed in a process of its own: its threads, which may wait awake, then disturb nobody.
+    """Another package, timed in a process of its own, so that its threads, which may spin while they wait, take no processor from fastnn.
 
     Parameters
     ----------

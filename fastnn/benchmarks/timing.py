@@ -65,7 +65,7 @@ def copy_bandwidth():
 
 
 def interleaved(timers, seconds=0.3):
-    """Time several things in turn, a few calls at a time, so that they share the machine's moods.
+    """Time several things in turn, a few calls at a time, so that changes of clock rate and load meet them all alike.
 
     Parameters
     ----------
