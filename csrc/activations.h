@@ -1,26 +1,25 @@
 /*
- * activations.h: THE TABLE. One row per activation; beside it the vector expressions of the function and its
- * derivative.
+ * activations.h: THE TABLE of activations, rows only. The vector expressions stand in activations.inc.h.
  *
  * Design
  * A. A row gives the enum, the loops on every ISA and dtype, the fused forms, the layer class, the tests and the
- *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py, docs.
- * B. Expressions are functions of one variable x and, but for EXTENDED, of parameters p. NARROW(f) { ... } is evaluated in
- *    lanes of T, EXPONENTIAL(f, kind, exponential) { ... } too, given an exponential e, which the loop computes first; the
- *    kind says what of it is kept (vmath.inc.h): ROUNDED or WITH_TAIL. EXTENDED(f) { ... } is evaluated in extended numbers
- *    and rounded once to T. NAME is the function, NAME_dx its derivative as a function of x, NAME_dy as a function of y (then
- *    called x); the backward loop multiplies by the incoming gradient.
- * C. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
+ *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py
+ *    and of fastnn/layers/activations.py, docs.
  *
  * Columns
  *    name      of the function
- *    layer     class name, torch.nn's where it has one
- *    saves     Y when NAME_dy exists (backward then takes y); P when it exists and holds for parameters >= 0 (with a
- *              negative slope y does not tell the sign of x); else X
- *    ulp       bound on the error in ulp: float32 forward, backward from x; float64 forward, backward from x. Default
+ *    saves     what the backward call can take: X, the input alone; Y, the output too (NAME_dy then gives the
+ *              derivative from y); Y_IF_NONNEGATIVE, the output while all parameters are >= 0 (with a negative slope y
+ *              does not tell the sign of x)
+ *    .layer    class name, torch.nn's where it has one
+ *    .ulp      bound on the error in ulp: float32 forward, backward from x; float64 forward, backward from x. Default
  *              parameters, gradient 1.
- *    domain    of x, where the bounds hold
- *    params    name, default, which values are accepted
+ *    .domain   of x, where the bounds hold
+ *    .output   the smallest closed interval that holds f(x) for all x, with default parameters
+ *    .gain     factor of a weight's standard deviation at initialisation that keeps the scale of signals: PyTorch's
+ *              torch.nn.init.calculate_gain where it defines one (sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for
+ *              leaky_relu with its default slope), else 1
+ *    .params   name, default, which values are accepted
  */
 #ifndef FNN_ACTIVATIONS_H
 #define FNN_ACTIVATIONS_H
@@ -28,40 +27,61 @@
 #include <math.h>
 #include <stddef.h>
 
-/* clang-format off */
 enum { FNN_MAX_PARAMS = 2 };
 enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
+enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
 
-#define ULP(...) {__VA_ARGS__}
+/* clang-format off */
 #define REALS {-INFINITY, INFINITY}
-#define NO_PARAMS {NULL, 0, ANY}
-
-#define FNN_ACTIVATIONS(ROW)                                                                                                        \
-    /*  name        layer         saves  ulp                             domain  params */                                          \
-    ROW(identity,    "Identity",   Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
-    ROW(relu,        "ReLU",       Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
-    ROW(leaky_relu,  "LeakyReLU",  P,     ULP(0.9, 0.25, 0.5, 0),         REALS,  {"negative_slope", 0.01, ANY})                    \
-    ROW(elu,         "ELU",        P,     ULP(0.98, 0.9, 1.5, 1),         REALS,  {"alpha", 1.0, ANY})                              \
-    ROW(celu,        "CELU",       Y,     ULP(0.98, 0.9, 1.5, 1),         REALS,  {"alpha", 1.0, POSITIVE})                         \
-    ROW(sigmoid,     "Sigmoid",    Y,     ULP(0.95, 0.95, 1, 1),          REALS,  NO_PARAMS)                                        \
-    ROW(tanh,        "Tanh",       Y,     ULP(0.95, 0.95, 1.5, 1),        REALS,  NO_PARAMS)                                        \
-    ROW(softplus,    "Softplus",   X,     ULP(1, 0.95, 1, 1),             REALS,  {"beta", 1.0, NONZERO}, {"threshold", 20.0, ANY}) \
-    ROW(logsigmoid,  "LogSigmoid", X,     ULP(1, 0.95, 1, 1),             REALS,  NO_PARAMS)                                        \
-    ROW(hardshrink,  "Hardshrink", X,     ULP(0, 0, 0, 0),                REALS,  {"lambd", 0.5, ANY})                              \
-    ROW(square,      "Square",     X,     ULP(0.5, 0, 0.5, 0),            REALS,  NO_PARAMS)                                        \
-    ROW(silu,        "SiLU",       X,     ULP(0.9, 0.51, 1, 1),           REALS,  NO_PARAMS)                                        \
-    ROW(gelu,        "GELU",       X,     ULP(0.65, 0.57, 1.5, 1.5),      REALS,  NO_PARAMS)                                        \
-    ROW(gelu_tanh,   "GELUTanh",   X,     ULP(0.56, 0.51, 2, 2),          REALS,  NO_PARAMS)                                        \
-    ROW(mish,        "Mish",       X,     ULP(0.56, 0.51, 1, 1),          REALS,  NO_PARAMS)                                        \
-    ROW(selu,        "SELU",       Y,     ULP(1, 0.9, 1.5, 1),            REALS,  NO_PARAMS)                                        \
-    ROW(softsign,    "Softsign",   X,     ULP(0.51, 0.9, 0.51, 1),        REALS,  NO_PARAMS)                                        \
-    ROW(tanhshrink,  "Tanhshrink", X,     ULP(0.51, 0.51, 1, 1),          REALS,  NO_PARAMS)                                        \
-    ROW(softshrink,  "Softshrink", Y,     ULP(0.5, 0, 0.5, 0),            REALS,  {"lambd", 0.5, NONNEGATIVE})                      \
-    ROW(threshold,   "Threshold",  X,     ULP(0, 0, 0, 0),                REALS,  {"threshold", 1.0, ANY}, {"value", 0.0, ANY})     \
-    ROW(relu6,       "ReLU6",      Y,     ULP(0, 0, 0, 0),                REALS,  NO_PARAMS)                                        \
-    ROW(hardtanh,    "Hardtanh",   Y,     ULP(0, 0, 0, 0),                REALS,  {"min_val", -1.0, ANY}, {"max_val", 1.0, ANY})    \
-    ROW(hardsigmoid, "Hardsigmoid", Y,    ULP(0.51, 0.34, 1, 0.34),       REALS,  NO_PARAMS)                                        \
-    ROW(hardswish,   "Hardswish",  X,     ULP(0.51, 0.51, 1, 1),          REALS,  NO_PARAMS)
+#define FNN_ACTIVATIONS(ROW)                                                                                          \
+    ROW(identity, Y, .layer = "Identity", .ulp = {0, 0, 0, 0}, .domain = REALS,                                       \
+        .output = REALS, .gain = 1)                                                                                   \
+    ROW(relu, Y, .layer = "ReLU", .ulp = {0, 0, 0, 0}, .domain = REALS,                                               \
+        .output = {0, INFINITY}, .gain = 1.4142135623730951)                                                          \
+    ROW(leaky_relu, Y_IF_NONNEGATIVE, .layer = "LeakyReLU", .ulp = {0.9, 0.25, 0.5, 0}, .domain = REALS,              \
+        .output = REALS, .gain = 1.4141428569978354, .params = {{"negative_slope", 0.01, ANY}})                       \
+    ROW(elu, Y_IF_NONNEGATIVE, .layer = "ELU", .ulp = {0.98, 0.9, 1.5, 1}, .domain = REALS,                           \
+        .output = {-1, INFINITY}, .gain = 1, .params = {{"alpha", 1.0, ANY}})                                         \
+    ROW(celu, Y, .layer = "CELU", .ulp = {0.98, 0.9, 1.5, 1}, .domain = REALS,                                        \
+        .output = {-1, INFINITY}, .gain = 1, .params = {{"alpha", 1.0, POSITIVE}})                                    \
+    ROW(sigmoid, Y, .layer = "Sigmoid", .ulp = {0.95, 0.95, 1, 1}, .domain = REALS,                                   \
+        .output = {0, 1}, .gain = 1)                                                                                  \
+    ROW(tanh, Y, .layer = "Tanh", .ulp = {0.95, 0.95, 1.5, 1}, .domain = REALS,                                       \
+        .output = {-1, 1}, .gain = 5.0 / 3)                                                                           \
+    ROW(softplus, X, .layer = "Softplus", .ulp = {1, 0.95, 1, 1}, .domain = REALS,                                    \
+        .output = {0, INFINITY}, .gain = 1, .params = {{"beta", 1.0, NONZERO}, {"threshold", 20.0, ANY}})             \
+    ROW(logsigmoid, X, .layer = "LogSigmoid", .ulp = {1, 0.95, 1, 1}, .domain = REALS,                                \
+        .output = {-INFINITY, 0}, .gain = 1)                                                                          \
+    ROW(hardshrink, X, .layer = "Hardshrink", .ulp = {0, 0, 0, 0}, .domain = REALS,                                   \
+        .output = REALS, .gain = 1, .params = {{"lambd", 0.5, ANY}})                                                  \
+    ROW(square, X, .layer = "Square", .ulp = {0.5, 0, 0.5, 0}, .domain = REALS,                                       \
+        .output = {0, INFINITY}, .gain = 1)                                                                           \
+    ROW(silu, X, .layer = "SiLU", .ulp = {0.9, 0.51, 1, 1}, .domain = REALS,                                          \
+        .output = {-0.2784645427610738, INFINITY}, .gain = 1)                                                         \
+    ROW(gelu, X, .layer = "GELU", .ulp = {0.65, 0.57, 1.5, 1.5}, .domain = REALS,                                     \
+        .output = {-0.16997120747990369, INFINITY}, .gain = 1)                                                        \
+    ROW(gelu_tanh, X, .layer = "GELUTanh", .ulp = {0.56, 0.51, 2, 2}, .domain = REALS,                                \
+        .output = {-0.17004075057125403, INFINITY}, .gain = 1)                                                        \
+    ROW(mish, X, .layer = "Mish", .ulp = {0.56, 0.51, 1, 1}, .domain = REALS,                                         \
+        .output = {-0.30884341301725027, INFINITY}, .gain = 1)                                                        \
+    ROW(selu, Y, .layer = "SELU", .ulp = {1, 0.9, 1.5, 1}, .domain = REALS,                                           \
+        .output = {-1.7580993408473768, INFINITY}, .gain = 0.75)                                                      \
+    ROW(softsign, X, .layer = "Softsign", .ulp = {0.51, 0.9, 0.51, 1}, .domain = REALS,                               \
+        .output = {-1, 1}, .gain = 1)                                                                                 \
+    ROW(tanhshrink, X, .layer = "Tanhshrink", .ulp = {0.51, 0.51, 1, 1}, .domain = REALS,                             \
+        .output = REALS, .gain = 1)                                                                                   \
+    ROW(softshrink, Y, .layer = "Softshrink", .ulp = {0.5, 0, 0.5, 0}, .domain = REALS,                               \
+        .output = REALS, .gain = 1, .params = {{"lambd", 0.5, NONNEGATIVE}})                                          \
+    ROW(threshold, X, .layer = "Threshold", .ulp = {0, 0, 0, 0}, .domain = REALS,                                     \
+        .output = {0, INFINITY}, .gain = 1, .params = {{"threshold", 1.0, ANY}, {"value", 0.0, ANY}})                 \
+    ROW(relu6, Y, .layer = "ReLU6", .ulp = {0, 0, 0, 0}, .domain = REALS,                                             \
+        .output = {0, 6}, .gain = 1)                                                                                  \
+    ROW(hardtanh, Y, .layer = "Hardtanh", .ulp = {0, 0, 0, 0}, .domain = REALS,                                       \
+        .output = {-1, 1}, .gain = 1, .params = {{"min_val", -1.0, ANY}, {"max_val", 1.0, ANY}})                      \
+    ROW(hardsigmoid, Y, .layer = "Hardsigmoid", .ulp = {0.51, 0.34, 1, 0.34}, .domain = REALS,                        \
+        .output = {0, 1}, .gain = 1)                                                                                  \
+    ROW(hardswish, X, .layer = "Hardswish", .ulp = {0.51, 0.51, 1, 1}, .domain = REALS,                               \
+        .output = {-0.375, INFINITY}, .gain = 1)
 /* clang-format on */
 
 #define FNN_ENUM(name, ...) FNN_##name,
@@ -75,362 +95,11 @@ typedef struct {
 
 typedef struct {
     const char *name, *layer;
-    char saves; /* 'x', 'y' or 'p' */
-    double ulp[4], domain[2];
+    int saves; /* enum fnn_saves */
+    double ulp[4], domain[2], output[2], gain;
     fnn_param params[FNN_MAX_PARAMS];
 } fnn_activation_row;
 
-extern const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT]; /* dispatch.c */
-
-#endif
-
-#ifdef NARROW /* the expressions, inside elementwise.inc.h */
-
-NARROW(identity) { return x; }
-NARROW(identity_dx) { return v_set1(1); } /* even where x is NaN: x is never read */
-NARROW(identity_dy) { return v_set1(1); }
-
-static FNN_INLINE V v_zero_or_nan(V x) { return v_select(v_eq(x, x), v_set1(0), x); }
-/* open ? 1 : 0, and NaN where x is: the derivative of a function of straight pieces */
-static FNN_INLINE V v_gate(VM open, V x) { return v_select(open, v_set1(1), v_zero_or_nan(x)); }
-static FNN_INLINE V v_gate_between(V low, V x, V high)
-{
-    return v_select(v_lt(low, x), v_gate(v_lt(x, high), x), v_zero_or_nan(x));
-}
-
-/* relu(x) = x < 0 ? 0 : x, which keeps -0 and NaN */
-NARROW(relu) { return v_max(v_set1(0), x); }
-NARROW(relu_dx) { return v_gate(v_lt(v_set1(0), x), x); }
-NARROW(relu_dy) { return relu_dx_v(x, p); }
-
-/* leaky_relu(x) = x > 0 ? x : negative_slope x */
-NARROW(leaky_relu) { return v_select(v_lt(v_set1(0), x), x, v_mul(x, v_set1((T)p.v[0]))); }
-NARROW(leaky_relu_dx) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_select(v_eq(x, x), v_set1((T)p.v[0]), x)); }
-NARROW(leaky_relu_dy) { return leaky_relu_dx_v(x, p); }
-
-/* elu(x) = x < 0 ? alpha (e^x - 1) : x, which keeps -0 */
-EXPONENTIAL(elu, WITH_TAIL, v_exponential_expm1(v_just(v_max(v_set1(-SATURATED), x))))
-{
-    return v_select(v_lt(x, v_set1(0)), v_rounded_product(v_constant(p.v[0]), v_expm1(e)), x);
-}
-EXPONENTIAL(elu_dx, ROUNDED, v_exponential_scaled(v_in_range(x)))
-{
-    pair y = v_product(v_constant(p.v[0]), v_exp_scaled(e));
-    return v_select(v_lt(v_set1(0), x), v_set1(1), v_rounded_unscaled(y));
-}
-NARROW(elu_dy) { return v_select(v_lt(v_set1(0), x), v_set1(1), v_add(x, v_set1((T)p.v[0]))); }
-
-/* celu(x) = x < 0 ? alpha (e^(x / alpha) - 1) : x */
-EXPONENTIAL(celu, WITH_TAIL, v_exponential_expm1(v_at_least(-SATURATED, v_times(x, v_reciprocal(p.v[0])))))
-{
-    return elu_of(x, e, p);
-}
-EXPONENTIAL(celu_dx, ROUNDED, v_exponential_scaled(v_at_least(EXP_LOWEST, v_times(x, v_reciprocal(p.v[0])))))
-{
-    return v_select(v_lt(v_set1(0), x), v_set1(1), v_rounded_unscaled(v_exp_scaled(e)));
-}
-NARROW(celu_dy)
-{
-    V alpha = v_set1((T)p.v[0]), sum = v_add(x, alpha);
-    return v_select(v_lt(v_set1(0), x), v_set1(1), p.v[0] == 1 ? sum : v_div(sum, alpha));
-}
-
-/* sigmoid(x) = 1 / (1 + e^-x) */
-EXPONENTIAL(sigmoid, ROUNDED, v_exponential_logistic(v_minus_z(x))) { return v_logistic(v_set1(1), e, v_plus_head); }
-/* sigmoid'(x) = e / (1 + e)^2 with e = e^-|x| */
-static FNN_INLINE V v_bell(exponential e, T height)
-{
-    pair scaled = v_exp_scaled(e), d = v_plus(v_set1(1), v_unscaled(scaled));
-    return v_mul(v_quotient(scaled, v_product(d, d)), v_set1(height * EXP_DOWN));
-}
-EXPONENTIAL(sigmoid_dx, ROUNDED, v_exponential_scaled(v_in_range(v_neg_abs(x)))) { return v_bell(e, 1); }
-/* y (1 - y) = y - y^2, rounded once */
-NARROW(sigmoid_dy) { return v_fma(v_neg(x), x, x); }
-
-/* tanh(x) = (1 - e) / (1 + e) with e = e^(-2|x|) = e^r / t, odd: (t - e^r) / (t + e^r) */
-static FNN_INLINE exponential v_exponential_tanh(V x)
-{
-    return v_exponential(v_just(v_max(v_set1(-SATURATED), v_neg_abs(v_add(x, x)))), OVER, 0);
-}
-static FNN_INLINE void v_tanh_parts(exponential e, pair *n, pair *d)
-{
-    const V below = v_sub(e.power, v_set1(1)), above = v_add(e.power, v_set1(1));
-    n->hi = v_sub(v_sub(below, e.head), e.tail);
-    n->lo = v_sub(v_sub(v_sub(below, n->hi), e.head), e.tail);
-    d->hi = v_add(v_add(above, e.head), e.tail);
-    d->lo = v_add(v_add(v_sub(above, d->hi), e.head), e.tail);
-    d->lo = v_add(d->lo, v_sub(v_set1(2), v_sub(above, below))); /* what both lost */
-}
-EXPONENTIAL(tanh, WITH_TAIL, v_exponential_tanh(x))
-{
-    pair n, d;
-    v_tanh_parts(e, &n, &d);
-    return v_signed(v_quotient(n, d), x);
-}
-/* tanh'(x) = 1 - tanh(x)^2 = 4 sigmoid'(2 x) */
-EXPONENTIAL(tanh_dx, ROUNDED, v_exponential_scaled(v_in_range(v_neg_abs(v_add(x, x))))) { return v_bell(e, 4); }
-NARROW(tanh_dy) { return v_fma(v_neg(x), x, v_set1(1)); }
-
-/* softplus(x) = log(1 + e^(beta x)) / beta, and x where beta x > threshold */
-EXPONENTIAL(softplus, ROUNDED,
-            v_exponential_scaled(p.v[0] == 1 ? v_in_range(v_neg_abs(x))
-                                             : v_at_least(EXP_LOWEST, v_neg_abs_pair(v_times(x, v_constant(p.v[0]))))))
-{
-    if (p.v[0] == 1 && p.v[1] >= SATURATED) return v_log1p_exp(x, e); /* which rounds to x from SATURATED on */
-    const V z = v_mul(x, v_set1((T)p.v[0])), soft = v_log1p_exp(z, e);
-    const VM linear = v_lt(v_min(v_set1((T)p.v[1]), v_set1(SATURATED)), z);
-    return v_select(linear, x, p.v[0] == 1 ? soft : v_mul(soft, v_set1((T)(1 / p.v[0]))));
-}
-/* softplus'(x) = sigmoid(beta x), and 1 where beta x > threshold */
-EXPONENTIAL(softplus_dx, ROUNDED,
-            v_exponential_logistic(p.v[0] == 1 ? v_minus_z(x)
-                                               : v_at_least(-SATURATED,
-                                                            v_at_most(-EXP_LOWEST, v_times(x, v_constant(-p.v[0]))))))
-{
-    const V z = v_mul(x, v_set1((T)p.v[0]));
-    return v_select(v_lt(v_set1((T)p.v[1]), z), v_set1(1), v_logistic(v_set1(1), e, v_plus_head));
-}
-
-/* logsigmoid(x) = log(sigmoid(x)) = -log(1 + e^-x) */
-EXPONENTIAL(logsigmoid, ROUNDED, v_exponential_scaled(v_in_range(v_neg_abs(x))))
-{
-    return v_neg(v_log1p_exp(v_neg(x), e));
-}
-/* logsigmoid'(x) = 1 - sigmoid(x) = sigmoid(-x) */
-EXPONENTIAL(logsigmoid_dx, ROUNDED, v_exponential_logistic(v_minus_z(v_neg(x))))
-{
-    return v_logistic(v_set1(1), e, v_plus_head);
-}
-
-/* hardshrink(x) = |x| <= lambd ? 0 : x */
-NARROW(hardshrink) { return v_select(v_le(v_abs(x), v_set1((T)p.v[0])), v_set1(0), x); }
-NARROW(hardshrink_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), v_abs(x)), x); }
-
-/* square(x) = x^2 */
-NARROW(square) { return v_mul(x, x); }
-NARROW(square_dx) { return v_add(x, x); }
-
-static FNN_INLINE extended e_distance(W x, const double *root) { return e_sub(e_from(x), e_exactly(root[0], root[1])); }
-/* Near the root of a derivative its terms cancel. For float32 there are digits enough; for float64 its expansion takes over. */
-#if FNN_DTYPE == 32
-#define NEAR_ROOT(x, name, far) far
-#else
-#define NEAR_ROOT(x, name, far)                                                                                        \
-    e_near_root(e_distance(x, name##_root), E_POLY(e_distance(x, name##_root), name##_root), far)
-static FNN_INLINE extended e_near_root(extended distance, extended slope, extended far)
-{
-    return e_select(w_lt(w_abs(distance.hi), w_set1(ROOT_RADIUS)), e_mul(distance, slope), far);
-}
-#endif
-
-/* min(|x|, limit) */
-static FNN_INLINE W w_magnitude(W x, double limit) { return w_min(w_set1(limit), w_abs(x)); }
-/* f where f(x) - f(-x) = x, given -f(-|x|), scaled */
-static FNN_INLINE extended e_sides(W x, extended scaled)
-{
-    return e_select_sign(x, e_scaled(-E_DOWN, scaled), e_minus(x, e_scaled(E_DOWN, scaled)));
-}
-/* f' where f'(x) + f'(-x) = 1, given f'(-|x|), scaled */
-static FNN_INLINE extended e_sides_dx(W x, extended scaled)
-{
-    const extended left = e_scaled(E_DOWN, scaled);
-    return e_select_sign(x, left, e_minus(w_set1(1), left));
-}
-
-/* f(x) = x sigmoid(u(x)) with an odd u: f(-a) = -a e / (1 + e) with e = e^-u(a) */
-static FNN_INLINE extended e_gated(W x, extended a, extended u)
-{
-    const extended scaled = e_exp_scaled(e_scaled(-1, u)), d = e_minus(w_set1(1), e_scaled(-E_DOWN, scaled));
-    return e_sides(x, e_mul(a, e_div(scaled, d))); /* in this order -0 stays one */
-}
-/* f'(-a) = e (1 + e - a u') / (1 + e)^2, given a u'(a) */
-static FNN_INLINE extended e_gated_dx(W x, extended u, extended adu)
-{
-    const extended scaled = e_exp_exact(e_scaled(-1, u)), d = e_minus(w_set1(1), e_scaled(-E_DOWN, scaled));
-    return e_sides_dx(x, e_div(e_mul(scaled, e_sub(d, adu)), e_mul(d, d)));
-}
-
-/* silu(x) = x sigmoid(x): in lanes of T twice as fast as by the above */
-EXPONENTIAL(silu, WITH_TAIL, v_exponential_logistic(v_minus_z(x)))
-{
-    V y = v_logistic(v_max(v_set1(EXP_LOWEST), x), e, v_plus_expm1);
-    return v_select(v_lt(v_set1(SATURATED), x), x, y);
-}
-EXTENDED(silu_dx)
-{
-    const extended a = e_from(w_magnitude(x, E_LARGEST));
-    return NEAR_ROOT(x, silu, e_gated_dx(x, a, a));
-}
-
-/* e^(-a^2 / 2), scaled, for |a| <= GAUSS_LIMIT */
-static FNN_INLINE extended e_gauss(extended a) { return e_exp_scaled(e_scaled(-0.5, e_mul(a, a))); }
-/* gelu(x) = x Phi(x): gelu(-a) = -a Q(a) with Q(a) = Phi(-a), which is e^(-a^2 / 2) times a polynomial in (a - 4) / (a + 4) */
-EXTENDED(gelu)
-{
-    const extended a = e_from(w_magnitude(x, GAUSS_LIMIT)), four = e_from(w_set1(4));
-    extended ratio = E_POLY(e_div(e_sub(a, four), e_add(a, four)), gelu);
-    return e_sides(x, e_mul(e_mul(a, ratio), e_gauss(a)));
-}
-/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): gelu'(-a) is e^(-a^2 / 2) (-a - root) times a polynomial
- * in a / (a + 4) */
-EXTENDED(gelu_dx)
-{
-    const W magnitude = w_magnitude(x, GAUSS_LIMIT);
-    const extended a = e_from(magnitude), t = e_sub(e_div(a, e_add(a, e_from(w_set1(4)))), e_from(w_set1(0.5)));
-    extended slope = e_mul(e_distance(w_neg(magnitude), gelu_root), E_POLY(t, gelu_dx));
-    return e_sides_dx(x, e_mul(slope, e_gauss(a)));
-}
-
-/* gelu_tanh(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x sigmoid(u) with u = x (c + d x^2), and |u| <=
- * E_LARGEST where |x| <= GELU_TANH_LIMIT */
-#define GELU_TANH_LIMIT (FNN_DTYPE == 32 ? 15 : 21.6)
-/* Returns |x|; and u and x u' there. */
-static FNN_INLINE extended e_gelu_tanh_u(W x, extended *u, extended *xdu)
-{
-    const extended c = e_exactly(0x1.9884533d43651p0, -0x1.cbc0d30ebfd15p-54), three = e_from(w_set1(3));
-    const extended d = e_exactly(0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61);
-    const extended a = e_from(w_magnitude(x, GELU_TANH_LIMIT)), cubic = e_mul(d, e_mul(a, a));
-    *u = e_mul(a, e_add(c, cubic));
-    *xdu = e_mul(a, e_madd(three, cubic, c));
-    return a;
-}
-EXTENDED(gelu_tanh)
-{
-    extended u, xdu, a = e_gelu_tanh_u(x, &u, &xdu);
-    return e_gated(x, a, u);
-}
-EXTENDED(gelu_tanh_dx)
-{
-    extended u, xdu;
-    e_gelu_tanh_u(x, &u, &xdu);
-    return NEAR_ROOT(x, gelu_tanh, e_gated_dx(x, u, xdu));
-}
-
-/* mish(x) = x tanh(log(1 + e^x)) = x n / (n + 2) with n = w (w + 2) and w = e^x, which rounds to x from MISH_LIMIT on */
-#define MISH_LIMIT 40
-EXTENDED(mish)
-{
-    const extended c = e_from(w_clamp(-E_LARGEST, x, MISH_LIMIT)), two = e_from(w_set1(2)), scaled = e_exp_scaled(c);
-    extended n = e_mul(scaled, e_add(e_scaled(E_DOWN, scaled), two));
-    extended y = e_scaled(E_DOWN, e_div(e_mul(c, n), e_add(e_scaled(E_DOWN, n), two)));
-    return e_select(w_lt(w_set1(MISH_LIMIT), x), e_from(x), y);
-}
-/* mish'(x) = w ((w + 2) d + 4 x (w + 1)) / d^2 with d = w (w + 2) + 2 */
-EXTENDED(mish_dx)
-{
-    const extended c = e_from(w_clamp(-E_LARGEST, x, MISH_LIMIT)), one = e_from(w_set1(1)), two = e_from(w_set1(2));
-    const extended scaled = e_exp_exact(c), w = e_scaled(E_DOWN, scaled), w2 = e_add(w, two), d = e_madd(w, w2, two);
-    extended n = e_mul(scaled, e_madd(w2, d, e_mul(e_scaled(4, c), e_add(w, one))));
-    return NEAR_ROOT(x, mish, e_scaled(E_DOWN, e_div(n, e_mul(d, d))));
-}
-
-/* selu(x) = scale (x < 0 ? alpha (e^x - 1) : x), Klambauer et al. (2017) */
-#define SELU_SCALE 1.0507009873554804934193349852946
-#define SELU_SCALE_ALPHA 1.7580993408473768599402175208123
-#define SELU_SCALE_ALPHA_REST 1.41535193800845e-17 /* what float64 lacks of it */
-EXPONENTIAL(selu, WITH_TAIL, elu_exponential(x, p))
-{
-    const pair scale = v_constant(SELU_SCALE);
-    V y = v_rounded_product(v_exactly(SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_REST), v_expm1(e));
-    V c = v_min(v_set1(LARGEST), x), line = v_signed(v_fma(c, scale.hi, v_mul(c, scale.lo)), x); /* for -0 */
-    return v_select(v_lt(x, v_set1(0)), y, line);
-}
-EXPONENTIAL(selu_dx, ROUNDED, v_exponential_scaled(v_in_range(x)))
-{
-    pair y = v_product(v_exactly(SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_REST), v_exp_scaled(e));
-    return v_select(v_lt(v_set1(0), x), v_set1((T)SELU_SCALE), v_rounded_unscaled(y));
-}
-NARROW(selu_dy)
-{
-    const pair alpha = v_exactly(SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_REST);
-    return v_select(v_lt(v_set1(0), x), v_set1((T)SELU_SCALE), v_add(v_add(x, alpha.hi), alpha.lo));
-}
-
-/* softsign(x) = x / (1 + |x|); the largest number stands for infinity */
-static FNN_INLINE pair v_one_plus(V a) { return v_exact_sum(v_max(v_set1(1), a), v_min(v_set1(1), a)); }
-NARROW(softsign)
-{
-    V a = v_min(v_set1(LARGEST), v_abs(x));
-    return v_signed(v_quotient(v_just(a), v_one_plus(a)), x);
-}
-/* softsign'(x) = 1 / (1 + |x|)^2; the root is scaled so that its square is no subnormal number */
-NARROW(softsign_dx)
-{
-    pair root = v_quotient_pair(v_just(v_set1(0x1p20)), v_one_plus(v_min(v_set1(LARGEST), v_abs(x))));
-    root = v_product(root, root);
-    return v_mul(v_add(root.hi, root.lo), v_set1((T)0x1p-40));
-}
-
-/* tanh(a) for a >= 0: -m / (2 + m) with m = e^(-2 a) - 1 */
-static FNN_INLINE extended e_tanh(W a)
-{
-    const extended m = e_expm1_exact(e_scaled(-2, e_from(w_min(w_set1(SATURATED), a))));
-    return e_div(e_scaled(-1, m), e_minus(w_set1(2), e_scaled(-1, m)));
-}
-/* a - tanh(a) near 0: a^3 times a polynomial in a^2. The cube is scaled: its parts are no subnormal numbers. */
-static FNN_INLINE extended e_tanhshrink_near(extended a)
-{
-    const extended up = e_scaled(1 / E_DOWN, a), cube = e_mul(e_mul(up, up), up);
-    return e_scaled(E_DOWN * E_DOWN * E_DOWN, e_mul(cube, E_POLY(e_mul(a, a), tanhshrink)));
-}
-/* tanhshrink(x) = x - tanh(x), odd */
-EXTENDED(tanhshrink)
-{
-    const W a = w_abs(x);
-    const extended ea = e_from(a), far = e_minus(a, e_tanh(a));
-    extended y = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_tanhshrink_near(ea), far);
-    return e_select_sign(x, e_scaled(-1, y), y);
-}
-/* tanhshrink'(x) = tanh(x)^2. The square doubles errors: for float64 the expansion is more accurate. */
-EXTENDED(tanhshrink_dx)
-{
-    const W a = w_abs(x);
-    extended t = e_tanh(a), ea = e_from(a);
-    if (FNN_DTYPE == 64) t = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_minus(a, e_tanhshrink_near(ea)), t);
-    return e_mul(t, t);
-}
-
-/* softshrink(x) = x > lambd ? x - lambd : x < -lambd ? x + lambd : 0 */
-NARROW(softshrink)
-{
-    V l = v_set1((T)p.v[0]);
-    return v_select(v_lt(l, x), v_sub(x, l), v_select(v_lt(x, v_neg(l)), v_add(x, l), v_zero_or_nan(x)));
-}
-NARROW(softshrink_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), v_abs(x)), x); }
-NARROW(softshrink_dy) { return v_gate(v_lt(v_set1(0), v_abs(x)), x); }
-
-/* threshold(x) = x > threshold ? x : value */
-NARROW(threshold) { return v_select(v_le(x, v_set1((T)p.v[0])), v_set1((T)p.v[1]), x); }
-NARROW(threshold_dx) { return v_gate(v_lt(v_set1((T)p.v[0]), x), x); }
-
-/* relu6(x) = min(max(x, 0), 6) */
-NARROW(relu6) { return v_clamp(0, x, 6); }
-NARROW(relu6_dx) { return v_gate_between(v_set1(0), x, v_set1(6)); }
-NARROW(relu6_dy) { return relu6_dx_v(x, p); }
-
-/* hardtanh(x) = min(max(x, min_val), max_val) */
-NARROW(hardtanh) { return v_clamp((T)p.v[0], x, (T)p.v[1]); }
-NARROW(hardtanh_dx) { return v_gate_between(v_set1((T)p.v[0]), x, v_set1((T)p.v[1])); }
-NARROW(hardtanh_dy) { return hardtanh_dx_v(x, p); }
-
-/* hardsigmoid(x) = min(max(x + 3, 0), 6) / 6 */
-#define SIXTH (1.0 / 6)
-NARROW(hardsigmoid) { return v_rounded_product(v_exact_sum(v_set1(3), v_clamp(-3, x, 3)), v_constant(SIXTH)); }
-NARROW(hardsigmoid_dx) { return v_mul(v_gate_between(v_set1(-3), x, v_set1(3)), v_set1((T)SIXTH)); }
-NARROW(hardsigmoid_dy) { return v_mul(v_gate_between(v_set1(0), x, v_set1(1)), v_set1((T)SIXTH)); }
-
-/* hardswish(x) = x min(max(x + 3, 0), 6) / 6 */
-NARROW(hardswish)
-{
-    V above = v_max(v_set1(-3), x), c = v_min(v_set1(3), above);
-    pair w = v_product(v_constant(SIXTH), v_exact_sum(v_set1(3), c)); /* from 3 on w.hi is 1 */
-    return v_signed(v_fma(above, w.hi, v_mul(c, w.lo)), x);           /* for -0 */
-}
-/* hardswish'(x) = (2 x + 3) / 6 between -3 and 3 */
-NARROW(hardswish_dx)
-{
-    V c = v_clamp(-3, x, 3), inside = v_rounded_product(v_exact_sum(v_set1(3), v_add(c, c)), v_constant(SIXTH));
-    return v_select(v_le(x, v_set1(-3)), v_set1(0), v_select(v_le(v_set1(3), x), v_set1(1), inside));
-}
+extern const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT];
 
 #endif

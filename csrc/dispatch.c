@@ -83,8 +83,5 @@ int fnn_isa_use(const char *name)
 
 const fnn_kernels *fnn_kernels_for(int dtype) { return isas[fnn_isa_active()].kernels[dtype]; }
 
-#define ROW(name, layer, saves, ulp, domain, ...) {#name, layer, FNN_SAVES_##saves, ulp, domain, {__VA_ARGS__}},
-#define FNN_SAVES_X 'x'
-#define FNN_SAVES_Y 'y'
-#define FNN_SAVES_P 'p'
+#define ROW(row, what, ...) {.name = #row, .saves = FNN_SAVES_##what, __VA_ARGS__},
 const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIONS(ROW)};

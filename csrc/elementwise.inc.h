@@ -3,84 +3,93 @@
  *
  * Design
  * A. Full vectors and the tail go through the same expression: the tail is a partial load and store.
- * B. An expression is passed as a function and inlined into its loop; the macros below only name the results.
- * C. Exponentials are computed for a tile of elements before what is made of them: the chain of operations of an activation
- *    is longer than what a processor looks ahead, and either half lets it work on several vectors.
+ * B. An expression is passed as a function and inlined into its loop; the macros below only name functions.
+ * C. Exponentials are computed for a tile of elements before what is made of them: the chain of operations of an
+ *    activation is longer than what a processor looks ahead, and either half lets it work on several vectors.
  */
 
+/* The parameters of a row, by value, so that stores to y cannot seem to change them. */
 typedef struct {
     double v[FNN_MAX_PARAMS];
-} P; /* by value, so that stores to y cannot seem to change it */
+} row_params;
 
-static FNN_INLINE P load_params(const double *params)
+static FNN_INLINE row_params load_params(const double *params)
 {
-    P p;
+    row_params p;
     for (int i = 0; i < FNN_MAX_PARAMS; i++) p.v[i] = params ? params[i] : 0;
     return p;
 }
 
-typedef exponential exponential_fn(V x, P p);
-typedef V expression_fn(V x, exponential e, P p);
-enum stored { NOTHING, ROUNDED, WITH_TAIL }; /* what a loop keeps of an exponential */
+typedef exponential exponent_fn(V x, row_params p);
+typedef V expression_fn(V x, exponential e, row_params p);
+/* What a loop keeps of an exponential: nothing, as it needs none; 1 + head rounded to T; or all of it. */
+enum kept { NOTHING, HEAD, HEAD_AND_TAIL };
 
-/* NAME_of is the expression, given the exponential NAME_exponential where there is one. */
-#define EXPONENTIAL(name, kind, ...)                                                                                   \
-    static const enum stored name##_stored = kind;                                                                     \
-    static FNN_INLINE exponential name##_exponential(FNN_UNUSED V x, FNN_UNUSED P p)                                   \
-    {                                                                                                                  \
-        exponential e = __VA_ARGS__;                                                                                   \
-        return kind == ROUNDED ? v_rounded(e) : e;                                                                     \
-    }                                                                                                                  \
-    static FNN_INLINE V name##_of(FNN_UNUSED V x, FNN_UNUSED exponential e, FNN_UNUSED P p)
+/* What activations.inc.h is written in. NAME_of is the expression, given the exponential NAME_exponent. */
+#define EXPONENT(name, what)                                                                                           \
+    static const enum kept name##_kept = what;                                                                         \
+    static FNN_INLINE exponential name##_exponent(FNN_UNUSED V x, FNN_UNUSED row_params p)
+#define FROM_EXPONENT(name)                                                                                            \
+    static FNN_INLINE V name##_of(FNN_UNUSED V x, FNN_UNUSED exponential e, FNN_UNUSED row_params p)
 #define NARROW(name)                                                                                                   \
-    static FNN_INLINE V name##_v(V x, P p);                                                                            \
-    EXPONENTIAL(name, NOTHING, {x, x, x}) { return name##_v(x, p); }                                                   \
-    static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED P p)
+    static FNN_INLINE V name##_v(V x, row_params p);                                                                   \
+    EXPONENT(name, NOTHING) { return (exponential){x, x, x}; }                                                         \
+    FROM_EXPONENT(name) { return name##_v(x, p); }                                                                     \
+    static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED row_params p)
 #define EXTENDED(name)                                                                                                 \
     static FNN_INLINE extended name##_e(W x);                                                                          \
-    NARROW(name)                                                                                                       \
-    {                                                                                                                  \
-        extended part[V_PARTS];                                                                                        \
-        for (int h = 0; h < V_PARTS; h++) part[h] = name##_e(v_widen(x, h));                                           \
-        return e_rounded(part);                                                                                        \
-    }                                                                                                                  \
+    NARROW(name) { return rounded_once(x, name##_e); }                                                                 \
     static FNN_INLINE extended name##_e(W x)
-#include "activations.h" /* the expressions */
-#undef EXPONENTIAL
-#undef NARROW
-#undef EXTENDED
+
+static FNN_INLINE V rounded_once(V x, extended f(W))
+{
+    extended part[V_PARTS];
+    for (int h = 0; h < V_PARTS; h++) part[h] = f(v_widen(x, h));
+    return e_rounded(part);
+}
+
+#include "activations.inc.h"
 
 enum {
     TILE = 256,    /* elements; what is stored of them stays in L1 */
     ALIGNED = 4096 /* fewer elements do not pay for aligning the stores */
 };
 
-/* At most VL elements of map(). */
-static FNN_INLINE void map_part(T *y, const T *dy, const T *x, int64_t n, exponential_fn *exponential_of,
-                                expression_fn *f, P p)
+/* The exponential that a loop stores; without its tail, the head is rounded for both. */
+static FNN_INLINE exponential exponential_at(V x, enum kept kept, exponent_fn *exponent, row_params p)
 {
-    V xv = v_load_upto(x, n, 0), value = f(xv, exponential_of(xv, p), p);
+    const exponential e = exponent(x, p);
+    return kept == HEAD ? exponential_rounded(e) : e;
+}
+
+/* At most VL elements of map(). */
+static FNN_INLINE void map_part(T *y, const T *dy, const T *x, int64_t n, enum kept kept, exponent_fn *exponent,
+                                expression_fn *f, row_params p)
+{
+    V xv = v_load_upto(x, n, 0), value = f(xv, exponential_at(xv, kept, exponent, p), p);
     v_store_upto(y, dy ? v_mul(v_load_upto(dy, n, 0), value) : value, n);
 }
 
-/* y = f(x), or dy f'(x) where dy is given. Two vectors at a time: the compiler interleaves their chains of operations. */
-static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored stored, exponential_fn *exponential_of,
-                           expression_fn *f, P p)
+/* y = f(x), or dy f'(x) where dy is given. Two vectors at a time: the compiler interleaves their chains of
+ * operations. */
+static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum kept kept, exponent_fn *exponent,
+                           expression_fn *f, row_params p)
 {
     enum { STEP = 2 * VL };
     T power[TILE], head[TILE], tail[TILE];
     const int64_t first = n < ALIGNED ? 0 : (int64_t)(-(uintptr_t)y % sizeof(V) / sizeof(T));
-    const int64_t whole = n - (n - first) % STEP, tile = stored ? TILE : whole;
-    if (first) map_part(y, dy, x, first, exponential_of, f, p);
+    const int64_t whole = n - (n - first) % STEP, tile = kept ? TILE : whole;
+    if (first) map_part(y, dy, x, first, kept, exponent, f, p);
     for (int64_t i = first; i < whole; i += tile) {
         const int64_t end = whole - i < tile ? whole : i + tile;
-        for (int64_t j = i; stored && j < end; j += STEP) {
-            exponential e[2] = {exponential_of(v_load(x + j), p), exponential_of(v_load(x + j + VL), p)};
+        for (int64_t j = i; kept && j < end; j += STEP) {
+            exponential e[2] = {exponential_at(v_load(x + j), kept, exponent, p),
+                                exponential_at(v_load(x + j + VL), kept, exponent, p)};
             for (int h = 0; h < 2; h++) {
                 const int64_t at = j - i + h * VL;
                 v_store(power + at, e[h].power);
                 v_store(head + at, e[h].head);
-                if (stored == WITH_TAIL) v_store(tail + at, e[h].tail);
+                if (kept == HEAD_AND_TAIL) v_store(tail + at, e[h].tail);
             }
         }
         for (int64_t j = i; j < end; j += STEP) {
@@ -89,8 +98,8 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored
                 const int64_t k = j + h * VL, at = k - i;
                 V xk = v_load(x + k);
                 exponential e = {xk, xk, xk};
-                if (stored) e = (exponential){v_load(power + at), v_load(head + at), xk};
-                if (stored == WITH_TAIL) e.tail = v_load(tail + at);
+                if (kept) e = (exponential){v_load(power + at), v_load(head + at), xk};
+                if (kept == HEAD_AND_TAIL) e.tail = v_load(tail + at);
                 value[h] = f(xk, e, p);
             }
             for (int h = 0; h < 2; h++) {
@@ -99,38 +108,40 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum stored
             }
         }
     }
-    for (int64_t i = whole; i < n; i += VL) map_part(y + i, dy ? dy + i : NULL, x + i, n - i, exponential_of, f, p);
+    for (int64_t i = whole; i < n; i += VL) map_part(y + i, dy ? dy + i : NULL, x + i, n - i, kept, exponent, f, p);
 }
 
-/* Where the first parameter is 1 by default, the defaults get loops of their own, without the operations and tests that they
- * save. */
-#define MAP(y, dy, x, n, name, params, ...)                                                                            \
-    do {                                                                                                               \
-        const fnn_param row[FNN_MAX_PARAMS] = {__VA_ARGS__};                                                           \
-        P p = load_params(params);                                                                                     \
-        if (row[0].value == 1 && p.v[0] == 1 && p.v[1] == row[1].value) {                                              \
-            p = (P){{1, row[1].value}};                                                                                \
-            map(y, dy, x, n, name##_stored, name##_exponential, name##_of, p);                                         \
-        } else {                                                                                                       \
-            map(y, dy, x, n, name##_stored, name##_exponential, name##_of, p);                                         \
-        }                                                                                                              \
-    } while (0)
-#define BACKWARD_LOOP(name, from, derivative, ...)                                                                     \
-    static void FNN(name##_backward_##from)(void *dx, const void *dy, const void *saved, int64_t n,                    \
-                                            const double *params)                                                      \
-    {                                                                                                                  \
-        MAP(dx, dy, saved, n, derivative, params, __VA_ARGS__);                                                        \
-    }
-#define BACKWARD_Y_LOOP_X(...)
-#define BACKWARD_Y_LOOP_Y(name, ...) BACKWARD_LOOP(name, y, name##_dy, __VA_ARGS__)
-#define BACKWARD_Y_LOOP_P BACKWARD_Y_LOOP_Y
-#define LOOPS(name, layer, saves, ulp, domain, ...)                                                                    \
+/* map() with the parameters given. Where the first of a row is 1 by default, its defaults get a loop of their own,
+ * without the operations and tests that they save. */
+static FNN_INLINE void map_row(T *y, const T *dy, const T *x, int64_t n, enum kept kept, exponent_fn *exponent,
+                               expression_fn *f, const fnn_activation_row *row, const double *params)
+{
+    const row_params p = load_params(params), defaults = {{1, row->params[1].value}};
+    if (row->params[0].value == 1 && p.v[0] == 1 && p.v[1] == defaults.v[1])
+        map(y, dy, x, n, kept, exponent, f, defaults);
+    else
+        map(y, dy, x, n, kept, exponent, f, p);
+}
+
+/* The loops of a row: NAME_forward, NAME_backward_x and, where it saves y, NAME_backward_y. */
+#define FORWARD_LOOP(name)                                                                                             \
     static void FNN(name##_forward)(void *y, const void *x, int64_t n, const double *params)                           \
     {                                                                                                                  \
-        MAP(y, NULL, x, n, name, params, __VA_ARGS__);                                                                 \
-    }                                                                                                                  \
-    BACKWARD_LOOP(name, x, name##_dx, __VA_ARGS__)                                                                     \
-    BACKWARD_Y_LOOP_##saves(name, __VA_ARGS__)
+        map_row(y, NULL, x, n, name##_kept, name##_exponent, name##_of, &name##_row, params);                          \
+    }
+#define BACKWARD_LOOP(name, loop, f)                                                                                   \
+    static void FNN(loop)(void *dx, const void *dy, const void *saved, int64_t n, const double *params)                \
+    {                                                                                                                  \
+        map_row(dx, dy, saved, n, f##_kept, f##_exponent, f##_of, &name##_row, params);                                \
+    }
+#define BACKWARD_Y_LOOP_X(name)
+#define BACKWARD_Y_LOOP_Y(name) BACKWARD_LOOP(name, name##_backward_y, name##_dy)
+#define BACKWARD_Y_LOOP_Y_IF_NONNEGATIVE BACKWARD_Y_LOOP_Y
+#define LOOPS(name, saves, ...)                                                                                        \
+    static const fnn_activation_row name##_row = {__VA_ARGS__};                                                        \
+    FORWARD_LOOP(name)                                                                                                 \
+    BACKWARD_LOOP(name, name##_backward_x, name##_dx)                                                                  \
+    BACKWARD_Y_LOOP_##saves(name)
 FNN_ACTIVATIONS(LOOPS)
 
 /* One row of prelu; weight points at `features` values, or at the shared one. y = x > 0 ? x : weight x */
@@ -154,8 +165,8 @@ static void FNN(prelu_forward)(void *y_, const void *x_, const void *weight, int
 }
 
 /* One row of prelu's backward pass, adding to sums (float64, padded to whole vectors).
- * y = x > 0 ? x : weight x, so dx = dy (x > 0 ? 1 : weight) and dweight = x > 0 ? 0 : dy x, whatever dy and x are there:
- * both factors become 0, as 0 times infinity would be NaN. */
+ * y = x > 0 ? x : weight x, so dx = dy (x > 0 ? 1 : weight) and dweight = x > 0 ? 0 : dy x, whatever dy and x are
+ * there: both factors become 0, as 0 times infinity would be NaN. */
 static void prelu_backward_row(T *dx, double *sums, const T *dy, const T *x, const T *weight, int64_t n, int shared)
 {
     for (int64_t i = 0; i < n; i += VL) {

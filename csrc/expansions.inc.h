@@ -1,7 +1,7 @@
 /*
- * expansions.inc.h: polynomials for the normal distribution, and for where terms would cancel: near the root of a derivative
- * and for tanhshrink near 0. From docs/numerics/expansions.py; a bound is the relative error of the polynomial. _rests are
- * those of the coefficients that are pairs.
+ * expansions.inc.h: polynomials for the normal distribution, and for where terms would cancel: near the root of a
+ * derivative and for tanhshrink near 0. From docs/numerics/expansions.py; a bound is the relative error of the
+ * polynomial. NAME_rests[i] is the low part of coefficient i, for the leading ones, which are kept as pairs.
  */
 
 static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56};
@@ -30,7 +30,7 @@ static const double silu_root[2] = {-0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-5
 static const double gelu_tanh_root[2] = {-0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55};
 static const double mish_root[2] = {-0x1.31432c0d12d84p+0, -0x1.bf319154da21p-55};
 #define TANHSHRINK_NEAR 1
-/* as above: 2^-59.4 */
+/* (x - tanh(x)) / x^3 in x^2, |x| <= TANHSHRINK_NEAR: 2^-59.4 */
 static const T tanhshrink_rests[] = {0x1.4d4a6054f3893p-56, -0x1.2db36aee6050fp-59};
 static const T tanhshrink_poly[] = {0x1.5555555555555p-2,   -0x1.1111111111108p-3,  0x1.ba1ba1ba1acb1p-5,
                                     -0x1.664f4882816d9p-6,  0x1.226e35547455dp-7,   -0x1.d6d3cefa366a6p-9,

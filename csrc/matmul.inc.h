@@ -109,7 +109,7 @@ static FNN_INLINE void tile(const int rows, const int vectors, const int copying
     if (to->bias && !to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_load(to->bias + j + v * VL)))
     if (to->z) EACH(v_store(to->z + at + r * row + v * VL, sum[r][v]))
     if (to->activation != FNN_identity) {
-        const P p = load_params(to->params);
+        const row_params p = load_params(to->params);
         if (to->activation == FNN_relu)
             EACH(sum[r][v] = relu_v(sum[r][v], p))
         else
@@ -221,8 +221,8 @@ static void pack_vector(int64_t width, T *packed, const T *x, int64_t row, int64
     }
 }
 
-/* `width` columns of x, whole vectors of them, to packed (depth, width); those beyond `columns` are zero. Element (p, j)
- * of x stands at x + p * row + j * col. */
+/* `width` columns of x, whole vectors of them, to packed (depth, width); those beyond `columns` are zero. Element (p,
+ * j) of x stands at x + p * row + j * col. */
 static void pack(int64_t width, T *packed, const T *x, int64_t row, int64_t col, int64_t columns, int64_t depth)
 {
     for (int64_t j = 0; j < width; j += VL) pack_vector(width, packed + j, x + j * col, row, col, columns - j, depth);
@@ -240,8 +240,8 @@ static void finish_strip(const sink *to, int64_t i, int64_t j, int64_t rows, int
         for (int64_t r = 0; r < rows; r++, c += to->row) activate(c, c, columns, to->params);
 }
 
-/* The broadcast operand: element (i, p) is data[i * row + p * col]; or, with `panel`, data[p / PANEL * panel + i * PANEL +
- * p % PANEL]. */
+/* The broadcast operand: element (i, p) is data[i * row + p * col]; or, with `panel`, data[p / PANEL * panel + i *
+ * PANEL + p % PANEL]. */
 typedef struct {
     const T *data;
     int64_t row, col, panel;
@@ -264,7 +264,8 @@ static left left_from(const left *a, int64_t p) /* p a multiple of PANEL */
 /* Where strip i of a group lies when packed: (depth, height), with room for what a vector writes too far. */
 static int64_t strip_place(int64_t i, int64_t depth) { return i * (depth + VL); }
 
-/* Steps [first, last) of one strip of an operand with strided k. What a store writes too far, the next step's corrects. */
+/* Steps [first, last) of one strip of an operand with strided k. What a store writes too far, the next step's
+ * corrects. */
 static void pack_strip(T *packed, const left *a, int64_t strip, int64_t rows_left, int64_t first, int64_t last)
 {
     if (a->panel || a->col == 1) {
@@ -286,7 +287,8 @@ static void pack_strip(T *packed, const left *a, int64_t strip, int64_t rows_lef
     }
 }
 
-/* The strips of a group, the rows of a line of memory together: strips of their own would fetch each line three times. */
+/* The strips of a group, the rows of a line of memory together: strips of their own would fetch each line three
+ * times. */
 static void pack_strips(T *packed, const left *a, int64_t rows, int64_t depth)
 {
     for (int64_t first = 0, last; first < depth; first = last) {
@@ -301,8 +303,8 @@ static void pack_strips(T *packed, const left *a, int64_t rows, int64_t depth)
     }
 }
 
-/* Where the panels of multiply_block lie, `stride` apart; in_place, unless NULL, is where the full ones still lie as rows
- * of a matrix, for the first strip to read there and leave in panels. */
+/* Where the panels of multiply_block lie, `stride` apart; in_place, unless NULL, is where the full ones still lie as
+ * rows of a matrix, for the first strip to read there and leave in panels. */
 typedef struct {
     T *data;
     int64_t stride;
@@ -455,7 +457,8 @@ static int few_rows(const product *g)
     return FNN_OK;
 }
 
-/* rows[i, j] = turned[j, i]: `columns` columns i of turned, n of its rows j; more of them may be read up to `readable`. */
+/* rows[i, j] = turned[j, i]: `columns` columns i of turned, n of its rows j; more of them may be read up to
+ * `readable`. */
 static void turn(T *rows, int64_t row, const T *turned, int64_t turned_row, int64_t n, int64_t readable,
                  int64_t columns)
 {
@@ -491,7 +494,8 @@ static int few_columns(const product *g)
     return FNN_OK;
 }
 
-/* One row against b with contiguous rows: RUN of them at a time, with the sums in `to`, so that all is read in order. */
+/* One row against b with contiguous rows: RUN of them at a time, with the sums in `to`, so that all is read in
+ * order. */
 static void add_rows(T *to, const T *a, const T *b, int64_t b_row, int64_t n, int64_t depth)
 {
     int64_t p = 0;
@@ -711,9 +715,9 @@ static void FNN(turn_panels)(void *turned, const void *panels, int64_t batch, in
                  features - j, batch - i < PANEL ? batch - i : PANEL);
 }
 
-/* c, a matrix or in panels `panel` apart, = a times panels, chunk by chunk; panel q of b starts at q * stride, its row p
- * at p * PANEL. Panels so far apart that they would drive one another out of L2 are brought together first, a chunk at a
- * time. */
+/* c, a matrix or in panels `panel` apart, = a times panels, chunk by chunk; panel q of b starts at q * stride, its row
+ * p at p * PANEL. Panels so far apart that they would drive one another out of L2 are brought together first, a chunk
+ * at a time. */
 static int multiply_panels(const product *g, int64_t panel, int bias_of_rows, const left *a, const T *b, int64_t stride,
                            int packing)
 {

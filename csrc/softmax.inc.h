@@ -38,7 +38,7 @@ static FNN_INLINE double scalar_exp(double x) { return w_first(w_exp_clamped(w_s
 static double exp_of_difference(double a, double b)
 {
     const double d = a - b, back = d - a, e = scalar_exp(d);
-    return d > EXP_LOW ? e + e * ((a - (d - back)) - (b + back)) : 0;
+    return d > W_EXP_MIN ? e + e * ((a - (d - back)) - (b + back)) : 0;
 }
 static FNN_INLINE double scalar_log1p(double x) { return w_first(w_log1p(w_set1(x))); }
 
@@ -55,16 +55,16 @@ enum { ROW_VECTORS = FNN_ROW_LANES / VL, PLAIN = 0, WITH_MAX = 1, HUGE_ROW = 2 }
 
 /* One number for each lane, of which `left` exist: e^(x_j - m) 2^EXP_SCALE, rounded to T, is added to part and goes to e
  * unless that is NULL. The difference is exact, as e^d would magnify its rounding error |d| times. WITH_MAX counts those
- * that equal m in largest and leaves them out of part. It suffices to clamp x, except in a HUGE_ROW, where m + EXP_ZERO is
+ * that equal m in largest and leaves them out of part. It suffices to clamp x, except in a HUGE_ROW, where m + V_EXP_IS_ZERO is
  * too coarse. */
 static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int kind, V *part, V *largest)
 {
     FNN_UNROLL(16)
     for (int v = 0; v < ROW_VECTORS; v++, left -= VL) {
         V xv = v_load_upto(x + v * VL, left, -INFINITY);
-        pair d = v_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + EXP_ZERO), xv), v_set1(m));
+        pair d = p_exact_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + V_EXP_IS_ZERO), xv), v_set1(m));
         VM is_max = v_eq(d.hi, v_set1(0));
-        if (kind & HUGE_ROW) d = v_at_least(EXP_ZERO, d);
+        if (kind & HUGE_ROW) d = p_max(V_EXP_IS_ZERO, d);
         V value = v_exp_scaled_rounded(d);
         if (kind & WITH_MAX) largest[v] = v_add(largest[v], v_select(is_max, v_set1(1), v_set1(0)));
         part[v] = v_add(part[v], kind & WITH_MAX ? v_select(is_max, v_set1(0), value) : value);
@@ -154,7 +154,7 @@ static void scale_row(T *y, int64_t n, double a, const exponentials *s)
 {
     for (int64_t i = 0; i < n; i += s->block) {
         const int64_t end = n - i < s->block ? n : i + s->block;
-        const pair factor = v_constant(a * block_factor(s, i / s->block));
+        const pair factor = p_constant(a * block_factor(s, i / s->block));
         for (int64_t j = i; j < end; j += VL) {
             V e = v_load_upto(y + j, end - j, 0);
             e = v_mul(v_fma(e, factor.hi, v_mul(e, factor.lo)), v_set1(EXP_DOWN));

@@ -23,7 +23,7 @@ typedef __m256d WM;
 enum { WL = 4 };
 
 /* Sliding windows over these give the mask of the first n lanes. */
-static const int64_t fnn_lanes64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
+static const int64_t first_n_mask64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 
 static inline W w_set1(double a) { return _mm256_set1_pd(a); }
 static inline W w_load(const double *p) { return _mm256_loadu_pd(p); }
@@ -93,8 +93,8 @@ typedef __m256 V;
 typedef __m256 VM;
 enum { VL = 8 };
 
-static const int32_t fnn_lanes32[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-static inline __m256i v_first(int64_t n) { return _mm256_loadu_si256((const __m256i *)(fnn_lanes32 + VL - n)); }
+static const int32_t first_n_mask32[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+static inline __m256i v_first(int64_t n) { return _mm256_loadu_si256((const __m256i *)(first_n_mask32 + VL - n)); }
 
 static inline V v_set1(T a) { return _mm256_set1_ps(a); }
 static inline V v_load(const T *p) { return _mm256_loadu_ps(p); }
@@ -182,7 +182,7 @@ typedef W V;
 typedef WM VM;
 enum { VL = WL };
 
-static inline __m256i v_first(int64_t n) { return _mm256_loadu_si256((const __m256i *)(fnn_lanes64 + VL - n)); }
+static inline __m256i v_first(int64_t n) { return _mm256_loadu_si256((const __m256i *)(first_n_mask64 + VL - n)); }
 static inline V v_load_part(const T *p, int64_t n, T fill)
 {
     __m256i m = v_first(n);
@@ -210,7 +210,7 @@ static inline void v_load_columns(V column[VC], const T *p, int64_t row)
     column[1] = _mm256_unpackhi_pd(half[0], half[1]);
 }
 
-#include "vec_same.h"
+#include "vec_f64.h"
 
 #endif
 #endif

@@ -134,7 +134,7 @@ typedef W V;
 typedef WM VM;
 enum { VL = WL };
 
-#include "vec_same.h"
+#include "vec_f64.h"
 
 #endif
 

@@ -1,17 +1,17 @@
 /*
- * vmath.inc.h: exp, expm1, log1p and the Gaussian tail, for the expressions of activations.h and for softmax.
+ * vmath.inc.h: exp, expm1, log1p and the Gaussian tail, for the expressions of activations.inc.h and for softmax.
  *
  * Design
  * A. Two ways to an error below one ulp. In lanes of T, with pairs hi + lo for whatever a rounding would spoil: most
- *    activations, in float32 twice as fast as the other, and softmax. In wide lanes, for float32 rounded once at the end:
- *    what needs more digits on the way, like gelu and the derivatives with a root, where float64 takes pairs ("extended
- *    numbers"); and single numbers like a row's loss.
+ *    activations, in float32 twice as fast as the other, and softmax. In wide lanes, for float32 rounded once at the
+ *    end: what needs more digits on the way, like gelu and the derivatives with a root, where float64 takes pairs
+ *    ("extended numbers"); and single numbers like a row's loss.
  * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation,
  *    unless it says "within". Polynomials with pairs: expansions.inc.h.
  * C. Arguments are clamped so that every scale factor is a normal number; NaN passes through the clamps and the
  *    polynomial, and a factor made from its bits cannot undo it.
- * D. What limits the lanes of T is the latency of a chain of operations times their number: hence polynomials in groups,
- *    and sums that do not wait for one another.
+ * D. What limits the lanes of T is the latency of a chain of operations times their number: hence polynomials in
+ *    groups, and sums that do not wait for one another.
  */
 
 /* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8 */
@@ -24,14 +24,14 @@ static const double exp_double[] = {
 
 #define LN2_HIGH 0x1.62e4p-1f /* 16 bits: times k it is exact */
 #define LN2_LOW 0x1.7f7d1cp-20f
-#define EXP_LOWEST (-110)   /* 110 e^-110 rounds to 0 */
-#define EXP_ZERO (-115.75f) /* here, and 0.3 around, the scaled exponential has the exponent of 0 and is 0 */
+#define V_EXP_MIN (-110)         /* 110 e^-110 rounds to 0 */
+#define V_EXP_IS_ZERO (-115.75f) /* here, and 0.3 around, the scaled exponential has the exponent of 0 and is 0 */
 #define EXP_SCALE 40
 #define EXP_DOWN 0x1p-40f
 #define LARGEST 0x1.fffffep127f
 #define NEGLIGIBLE 0x1p-30f
 #define SATURATED 20 /* 1 + e^-x and tanh(x / 2) round to 1 */
-/* as exp_double: 2^-28.1 */
+/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2, in float32: 2^-28.1 */
 static const float exp_poly[] = {0x1.fffffap-2f, 0x1.555492p-3f, 0x1.555a26p-5f, 0x1.12398p-7f, 0x1.694ca6p-10f};
 /* (log(1 + u) - u + u^2 / 2) / u^3, 0 <= u <= e^-1: u times this within 2^-27.7 */
 static const float log1p_poly[] = {
@@ -42,8 +42,8 @@ static const float log_cosh_poly[] = {
     0x1p-3f, -0x1.55552ap-8f, 0x1.6bfc0cp-12f, -0x1.b4f17cp-16f, 0x1.d63374p-20f,
 };
 
-#define EXP_LOW (-700.0) /* even 700 e^-700 rounds to 0 in float32 */
-/* as exp_double: 2^-28.2 */
+#define W_EXP_MIN (-700.0) /* even 700 e^-700 rounds to 0 in float32 */
+/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2, for results of float32: 2^-28.2 */
 static const double exp_wide[] = {
     0x1.fffffb9a575c8p-2, 0x1.5554915418dd7p-3, 0x1.5558f17d9b9a9p-5, 0x1.1239e2a867b87p-7, 0x1.6a2433e30e30cp-10,
 };
@@ -56,20 +56,20 @@ static const double log_poly[] = {
 
 #define LN2_HIGH 0x1.62e42feep-1 /* 32 bits */
 #define LN2_LOW 0x1.a39ef35793c76p-33
-#define EXP_LOWEST (-760)
-#define EXP_ZERO (-778.4)
+#define V_EXP_MIN (-760)
+#define V_EXP_IS_ZERO (-778.4)
 #define EXP_SCALE 100
 #define EXP_DOWN 0x1p-100
 #define LARGEST 0x1.fffffffffffffp1023
 #define NEGLIGIBLE 0x1p-80
 #define SATURATED 40
-/* as above: within 2^-58.1 */
+/* (log(1 + u) - u + u^2 / 2) / u^3, 0 <= u <= e^-1: u times this within 2^-58.1 */
 static const double log1p_poly[] = {
     0x1.5555555555528p-2, -0x1.fffffffffa81ap-3, 0x1.99999997b83c6p-3,  -0x1.55555501a6883p-3, 0x1.2492407ac2db8p-3,
     -0x1.fffed5531019p-4, 0x1.c70ea397e3dbdp-4,  -0x1.9925976c6ad7bp-4, 0x1.719a489b91037p-4,  -0x1.48ffff0f08c2dp-4,
     0x1.1287fc7fdb1f3p-4, -0x1.852d537d0e5fcp-5, 0x1.8c8c95cda4b09p-6,  -0x1.9f9eea91d3355p-8,
 };
-/* as above: within 2^-59.3 */
+/* log(cosh(z / 2)) / z^2 in z^2, |z| <= 1: within 2^-59.3 */
 static const double log_cosh_poly[] = {
     0x1p-3,
     -0x1.555555555548dp-8,
@@ -83,9 +83,9 @@ static const double log_cosh_poly[] = {
     -0x1.020eedd191e2cp-37,
 };
 
-#define EXP_LOW (-760.0) /* even 760 times that is below half the smallest subnormal */
+#define W_EXP_MIN (-760.0) /* even 760 times that is below half the smallest subnormal */
 #define exp_poly exp_double
-/* as above: 2^-64.5 */
+/* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 1 / 3: 2^-64.5 */
 static const double log_poly[] = {
     0x1.5555555555556p-1, 0x1.999999999965fp-2, 0x1.24924924b9d4ap-2, 0x1.c71c71aa00c55p-3,
     0x1.745d1d6175358p-3, 0x1.3b12e56989628p-3, 0x1.11224cf76e132p-3, 0x1.dff6c1a8cccep-4,
@@ -94,9 +94,9 @@ static const double log_poly[] = {
 
 #endif
 
-/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2 and a constant where it is called. In lanes of T Horner's scheme in x^4
- * over groups of four terms: latency is what limits their loops. Wide lanes come in pairs, and only their long polynomials
- * are cut in two, the even and the odd terms. */
+/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1), n >= 2 and a constant where it is called. In lanes of T Horner's scheme in
+ * x^4 over groups of four terms: latency is what limits their loops. Wide lanes come in pairs, and only their long
+ * polynomials are cut in two, the even and the odd terms. */
 static FNN_INLINE V v_poly_group(V x, V x2, const T *c, int n)
 {
     V low = n > 1 ? v_madd(v_set1(c[1]), x, v_set1(c[0])) : v_set1(c[0]);
@@ -134,8 +134,8 @@ static FNN_INLINE W w_poly(W x, const double *c, int n)
 #define V_POLY(x, c) v_poly(x, c, V_LENGTH(c))
 
 #if FNN_DTYPE == 32
-/* e^r - 1 where x = k ln(2) + r and |r| <= ln(2) / 2, for |x| <= -EXP_LOW, by a polynomial for (e^r - 1 - r) / r^2; *power is
- * 2^k. That ln(2) is rounded to float64 does no harm. */
+/* e^r - 1 where x = k ln(2) + r and |r| <= ln(2) / 2, for |x| <= -W_EXP_MIN, by a polynomial for (e^r - 1 - r) / r^2;
+ * *power is 2^k. That ln(2) is rounded to float64 does no harm. */
 static FNN_INLINE W w_expm1_reduced(W x, const double *poly, int n_poly, W *power)
 {
     const W bias = w_set1(W_BIAS);
@@ -144,15 +144,15 @@ static FNN_INLINE W w_expm1_reduced(W x, const double *poly, int n_poly, W *powe
     *power = w_pow2(biased);
     return w_madd(w_mul(r, r), w_poly(r, poly, n_poly), r);
 }
-/* e^x for |x| <= -EXP_LOW */
+/* e^x for |x| <= -W_EXP_MIN */
 static FNN_INLINE W w_exp(W x)
 {
     W power, expm1 = w_expm1_reduced(x, exp_wide, V_LENGTH(exp_wide), &power);
     return w_madd(power, expm1, power);
 }
 #else
-/* The same for EXP_LOW <= x <= 0. k times the first part of ln(2) is exact. Scaled in two steps: the first keeps e normal,
- * the second rounds once to a subnormal number. */
+/* The same for W_EXP_MIN <= x <= 0. k times the first part of ln(2) is exact. Scaled in two steps: the first keeps e
+ * normal, the second rounds once to a subnormal number. */
 static FNN_INLINE W w_exp(W x)
 {
     const W bias = w_set1(W_BIAS);
@@ -164,7 +164,7 @@ static FNN_INLINE W w_exp(W x)
 }
 #endif
 /* The same for any x <= 0. */
-static FNN_INLINE W w_exp_clamped(W x) { return w_exp(w_max(w_set1(EXP_LOW), x)); }
+static FNN_INLINE W w_exp_clamped(W x) { return w_exp(w_max(w_set1(W_EXP_MIN), x)); }
 
 /* log((1 + s) / (1 - s)) = 2 artanh(s) for |s| <= 1 / 3 */
 static FNN_INLINE W w_log_ratio(W s)
@@ -184,198 +184,99 @@ static FNN_INLINE W w_log1p(W u)
     return w_madd(e, w_set1(0x1.62e42feep-1), low);
 }
 
-/*
- * Pairs: hi + lo with |lo| at most about an ulp of hi, so that a result is rounded once, at the end.
- */
-typedef struct {
-    V hi, lo;
-} pair;
-static FNN_INLINE pair v_just(V a) { return (pair){a, v_set1(0)}; }
-
-/* a + b, where |a| >= |b| or a = 0 */
-static FNN_INLINE pair v_exact_sum(V a, V b)
-{
-    V hi = v_add(a, b);
-    return (pair){hi, v_add(v_sub(a, hi), b)};
-}
-static FNN_INLINE pair v_plus(V a, pair b)
-{
-    pair sum = v_exact_sum(a, b.hi);
-    return (pair){sum.hi, v_add(sum.lo, b.lo)};
-}
-
-/* a - b of any two numbers */
-static FNN_INLINE pair v_difference(V a, V b)
-{
-    V hi = v_sub(a, b), back = v_sub(hi, a);
-    return (pair){hi, v_sub(v_sub(a, v_sub(hi, back)), v_add(b, back))};
-}
-
-/* a + b in any order */
-static FNN_INLINE pair v_sum(pair a, pair b)
-{
-    V hi = v_add(a.hi, b.hi), back = v_sub(hi, a.hi);
-    return (pair){hi, v_add(v_add(v_sub(a.hi, v_sub(hi, back)), v_sub(b.hi, back)), v_add(a.lo, b.lo))};
-}
-
-/* a b */
-static FNN_INLINE pair v_times(V a, pair b)
-{
-    V hi = v_mul(a, b.hi);
-    return (pair){hi, v_madd(a, b.lo, v_fms(a, b.hi, hi))};
-}
-static FNN_INLINE pair v_product(pair a, pair b)
-{
-    pair p = v_times(a.hi, b);
-    return (pair){p.hi, v_madd(a.lo, b.hi, p.lo)};
-}
-static FNN_INLINE V v_rounded_product(pair a, pair b)
-{
-    return v_fma(a.hi, b.hi, v_madd(a.hi, b.lo, v_mul(a.lo, b.hi)));
-}
-
-/* a power of two times b */
-static FNN_INLINE pair v_scaled(V a, pair b) { return (pair){v_mul(a, b.hi), v_mul(a, b.lo)}; }
-
-/* A constant given as a float64 and what that lacks. */
-static FNN_INLINE pair v_exactly(double a, double rest) { return (pair){v_set1((T)a), v_set1((T)((a - (T)a) + rest))}; }
-/* A parameter and its reciprocal, in two parts. */
-static FNN_INLINE pair v_constant(double a) { return v_exactly(a, 0); }
-static FNN_INLINE pair v_reciprocal(double a)
-{
-    const T hi = (T)(1 / a);
-    return (pair){v_set1(hi), v_set1((T)(fma(-hi, a, 1) / a))};
-}
-
-/* a, and lowest instead of what is below */
-static FNN_INLINE pair v_at_least(T lowest, pair a)
-{
-    return (pair){v_max(v_set1(lowest), a.hi), v_select(v_lt(a.hi, v_set1(lowest)), v_set1(0), a.lo)};
-}
-
-/* a, and highest instead of what is above */
-static FNN_INLINE pair v_at_most(T highest, pair a)
-{
-    return (pair){v_min(v_set1(highest), a.hi), v_select(v_lt(v_set1(highest), a.hi), v_set1(0), a.lo)};
-}
-
-/* n / d = y - over q where y and q are n / d and 1 / d but for rounding: by fma what y d is over n is exact. This way
- * round a quotient -0 stays one. */
-static FNN_INLINE V v_divide(pair n, pair d, V *y, V *q)
-{
-    *q = v_div(v_set1(1), d.hi);
-    *y = v_mul(n.hi, *q);
-    return v_sub(v_madd(*y, d.lo, v_fms(*y, d.hi, n.hi)), n.lo);
-}
-static FNN_INLINE V v_quotient(pair n, pair d)
-{
-    V y, q, over = v_divide(n, d, &y, &q);
-    return v_nmadd(over, q, y);
-}
-static FNN_INLINE pair v_quotient_pair(pair n, pair d)
-{
-    V y, q, over = v_divide(n, d, &y, &q);
-    return (pair){y, v_neg(v_mul(over, q))};
-}
-
-/* e^x = (1 + head + tail) times power, or over it, where power is a power of two. head + tail is e^r - 1 for x = k ln(2) +
- * r, |r| <= ln(2) / 2; head is r, or e^r - 1 rounded to T where that suffices, and the tail of no use. */
+/* e^x = (1 + head + tail) times power, or over it, where power is a power of two. head + tail is e^r - 1 for x = k
+ * ln(2) + r, |r| <= ln(2) / 2; head is r, or e^r - 1 rounded to T where that suffices, and the tail of no use. */
 typedef struct {
     V power, head, tail;
 } exponential;
 enum { OVER = 1, TIMES = -1 };
 
 /* Returns r in two parts. power is scaled by 2^scale. */
-static FNN_INLINE pair v_reduce(pair x, int kind, int scale, V *power)
+static FNN_INLINE pair p_reduce(pair x, int kind, int scale, V *power)
 {
     const V bias = v_set1(V_BIAS + scale);
     V biased = v_madd(x.hi, v_set1((T)(-kind * 0x1.71547652b82fep0)), bias), n = v_sub(biased, bias); /* -kind k */
     *power = v_pow2(biased);
     return (pair){v_madd(n, v_set1(kind * LN2_HIGH), x.hi), v_madd(n, v_set1(kind * LN2_LOW), x.lo)};
 }
-static FNN_INLINE exponential v_exponential(pair x, int kind, int scale)
+static FNN_INLINE exponential exponential_of(pair x, int kind, int scale)
 {
     exponential e;
-    pair parts = v_reduce(x, kind, scale, &e.power);
+    pair parts = p_reduce(x, kind, scale, &e.power);
     V r = v_add(parts.hi, parts.lo);
     e.head = parts.hi;
     e.tail = v_madd(v_mul(r, r), V_POLY(r, exp_poly), parts.lo);
     return e;
 }
-static FNN_INLINE exponential v_rounded(exponential e)
+static FNN_INLINE exponential exponential_rounded(exponential e)
 {
     e.head = v_add(e.head, e.tail);
     return e;
 }
 
 /* base + a (e^r - 1), where |base| >= a |e^r - 1| or base = 0 */
-static FNN_INLINE pair v_plus_expm1(V base, V a, exponential e)
+static FNN_INLINE pair p_plus_expm1(V base, V a, exponential e)
 {
     V hi = v_madd(a, e.tail, v_madd(a, e.head, base));
     return (pair){hi, v_madd(a, e.tail, v_madd(a, e.head, v_sub(base, hi)))};
 }
 /* the same of a rounded one */
-static FNN_INLINE pair v_plus_head(V base, V a, exponential e)
+static FNN_INLINE pair p_plus_head(V base, V a, exponential e)
 {
     V hi = v_madd(a, e.head, base);
     return (pair){hi, v_madd(a, e.head, v_sub(base, hi))};
 }
 
-/* e^x 2^EXP_SCALE for EXP_LOWEST <= x <= 0: far from the subnormal numbers. */
-static FNN_INLINE exponential v_exponential_scaled(pair x) { return v_exponential(x, TIMES, EXP_SCALE); }
-static FNN_INLINE pair v_exp_scaled(exponential e) { return v_plus_head(e.power, e.power, e); }
-static FNN_INLINE pair v_unscaled(pair a) { return v_scaled(v_set1(EXP_DOWN), a); }
-static FNN_INLINE V v_rounded_unscaled(pair a) { return v_mul(v_add(a.hi, a.lo), v_set1(EXP_DOWN)); }
+/* e^x 2^EXP_SCALE for V_EXP_MIN <= x <= 0: far from the subnormal numbers. */
+static FNN_INLINE exponential exponential_scaled(pair x) { return exponential_of(x, TIMES, EXP_SCALE); }
+static FNN_INLINE pair p_exp_scaled(exponential e) { return p_plus_head(e.power, e.power, e); }
+static FNN_INLINE pair p_unscaled(pair a) { return p_scaled(v_set1(EXP_DOWN), a); }
+static FNN_INLINE V p_unscaled_rounded(pair a) { return v_mul(v_add(a.hi, a.lo), v_set1(EXP_DOWN)); }
 
-/* The same rounded to T, with an error of 0.8 ulp, for EXP_ZERO <= x <= 0: an operation less than from v_exponential(),
- * which is a twentieth of softmax. */
+/* The same rounded to T, with an error of 0.8 ulp, for V_EXP_IS_ZERO <= x <= 0: an operation less than from
+ * exponential_of(), which is a twentieth of softmax. */
 static FNN_INLINE V v_exp_scaled_rounded(pair x)
 {
     V power;
-    pair parts = v_reduce(x, TIMES, EXP_SCALE, &power);
+    pair parts = p_reduce(x, TIMES, EXP_SCALE, &power);
     V r = v_add(parts.hi, parts.lo);
     return v_madd(power, v_madd(v_mul(r, r), V_POLY(r, exp_poly), r), power);
 }
 
 /* e^x - 1 for -SATURATED <= x <= 0; there it is -1. */
-static FNN_INLINE exponential v_exponential_expm1(pair x) { return v_exponential(x, TIMES, 0); }
-static FNN_INLINE pair v_expm1(exponential e) { return v_plus_expm1(v_sub(e.power, v_set1(1)), e.power, e); }
+static FNN_INLINE exponential exponential_expm1(pair x) { return exponential_of(x, TIMES, 0); }
+static FNN_INLINE pair p_expm1(exponential e) { return p_plus_expm1(v_sub(e.power, v_set1(1)), e.power, e); }
 
 static FNN_INLINE W w_clamp(double low, W x, double high) { return w_min(w_set1(high), w_max(w_set1(low), x)); }
 static FNN_INLINE V v_clamp(T low, V x, T high) { return v_min(v_set1(high), v_max(v_set1(low), x)); }
 /* a <= 0 where e^a = 1 is near enough from -NEGLIGIBLE on: products that underflow are slow. */
-static FNN_INLINE V v_not_tiny(V a) { return v_min(v_set1(-NEGLIGIBLE), a); }
+static FNN_INLINE V v_flush_tiny(V a) { return v_min(v_set1(-NEGLIGIBLE), a); }
 /* Such an a within the range of an exponential. */
-static FNN_INLINE pair v_in_range(V a) { return v_just(v_not_tiny(v_max(v_set1(EXP_LOWEST), a))); }
-static FNN_INLINE pair v_neg_abs_pair(pair x)
-{
-    return (pair){v_neg_abs(x.hi), v_select_sign(x.hi, x.lo, v_neg(x.lo))};
-}
-
-/* -z where e^-z neither overflows nor is lost beside 1 */
-static FNN_INLINE pair v_minus_z(V z) { return v_just(v_clamp(-SATURATED, v_neg(z), -EXP_LOWEST)); }
+static FNN_INLINE pair p_exp_domain(V a) { return p_from(v_flush_tiny(v_max(v_set1(V_EXP_MIN), a))); }
+/* -z, clamped to where e^-z is finite and still changes 1 + e^-z. */
+static FNN_INLINE pair p_neg_clamped(V z) { return p_from(v_clamp(-SATURATED, v_neg(z), -V_EXP_MIN)); }
 /* e^-z scaled down, for v_logistic: all normal numbers */
-static FNN_INLINE exponential v_exponential_logistic(pair minus_z) { return v_exponential(minus_z, TIMES, -EXP_SCALE); }
-/* a / (1 + e^-z). The sum of 1 and a power of two is exact but far from 1; there lost is. plus, which adds the rest, is
- * v_plus_head or v_plus_expm1. */
+static FNN_INLINE exponential exponential_logistic(pair minus_z) { return exponential_of(minus_z, TIMES, -EXP_SCALE); }
+/* a / (1 + e^-z), all of it scaled by 2^-EXP_SCALE. 1 + 2^k is exact unless k is beyond T's digits; `lost` is what it
+ * then loses of the 1. plus, which adds the rest of e^-z, is p_plus_head or p_plus_expm1. */
 static FNN_INLINE V v_logistic(V a, exponential e, pair plus(V, V, exponential))
 {
     const V one = v_set1(EXP_DOWN), sum = v_add(one, e.power), lost = v_sub(one, v_sub(sum, e.power));
     pair d = plus(sum, e.power, e);
     d.lo = v_add(d.lo, lost);
-    return v_mul(v_quotient(v_just(a), d), one);
+    return v_mul(p_div_rounded(p_from(a), d), one);
 }
 
 /* log(1 + e^z), given e^-|z|, scaled. For |z| < 1 log(2) + z / 2 + log(cosh(z / 2)), else max(z, 0) + log1p(u) with u =
  * e^-|z|: a pair and a small rest each, so that what rounding does to the rest hardly moves the result. */
 static FNN_INLINE V v_log1p_exp(V z, exponential e)
 {
-    const pair ln2 = v_exactly(0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56);
-    const V a = v_not_tiny(v_neg_abs(z)), z2 = v_mul(a, a), half = v_set1((T)0.5), line = v_madd(z, half, ln2.hi);
+    const pair ln2 = p_exactly(0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56);
+    const V a = v_flush_tiny(v_neg_abs(z)), z2 = v_mul(a, a), half = v_set1((T)0.5), line = v_madd(z, half, ln2.hi);
     V line_low = v_add(v_madd(z, half, v_sub(ln2.hi, line)), ln2.lo);
     V near = v_add(line, v_madd(z2, V_POLY(z2, log_cosh_poly), line_low));
 
-    const pair scaled = v_exp_scaled(e);
+    const pair scaled = p_exp_scaled(e);
     const V down = v_set1(EXP_DOWN), u = v_mul(scaled.hi, down);
     V slope = v_mul(u, v_madd(u, V_POLY(u, log1p_poly), v_set1((T)-0.5))); /* log1p(u) = u + slope u */
     V rest = v_madd(scaled.hi, slope, v_nmadd(scaled.lo, u, scaled.lo));   /* d log1p(u) / du is about 1 - u */
@@ -385,37 +286,19 @@ static FNN_INLINE V v_log1p_exp(V z, exponential e)
 
 /* c[0] + c[1] x + ...: the first coefficients and terms, as many as there are rests, as pairs. Each coefficient but the
  * first is larger than what is added to it. */
-#define V_POLY_PAIR(x, name) v_poly_pair(x, name##_poly, V_LENGTH(name##_poly), name##_rests, V_LENGTH(name##_rests))
-static FNN_INLINE pair v_poly_pair(pair x, const T *c, int n, const T *rests, int pairs)
+#define P_POLY(x, name) p_poly(x, name##_poly, V_LENGTH(name##_poly), name##_rests, V_LENGTH(name##_rests))
+static FNN_INLINE pair p_poly(pair x, const T *c, int n, const T *rests, int pairs)
 {
     pair sum = {v_mul(x.hi, v_poly(x.hi, c + pairs, n - pairs)), v_set1(0)};
     FNN_UNROLL(8)
     for (int i = pairs - 1; i > 0; i--)
-        sum = v_product(v_plus(v_set1(c[i]), (pair){sum.hi, v_add(sum.lo, v_set1(rests[i]))}), x);
-    return v_sum((pair){v_set1(c[0]), v_set1(rests[0])}, sum);
+        sum = p_mul(p_quick_add(v_set1(c[i]), (pair){sum.hi, v_add(sum.lo, v_set1(rests[i]))}), x);
+    return p_add((pair){v_set1(c[0]), v_set1(rests[0])}, sum);
 }
 
-/*
- * Extended numbers, for what costs more in pairs of float32: float64 lanes for float32, which round nothing that matters,
- * pairs for float64. One expression serves both.
- */
-#define E_LARGEST (-EXP_LOW) /* e^-E_LARGEST and E_LARGEST e^-E_LARGEST round to 0 */
+#define E_LARGEST (-W_EXP_MIN) /* e^-E_LARGEST and E_LARGEST e^-E_LARGEST round to 0 */
 #if FNN_DTYPE == 32
 
-typedef W extended;
-static FNN_INLINE extended e_from(W a) { return a; }
-static FNN_INLINE extended e_exactly(double a, FNN_UNUSED double rest) { return w_set1(a); }
-static FNN_INLINE extended e_add(extended a, extended b) { return w_add(a, b); }
-static FNN_INLINE extended e_sub(extended a, extended b) { return w_sub(a, b); }
-static FNN_INLINE extended e_minus(W a, extended b) { return w_sub(a, b); } /* where |a| >= |b| or a = 0 */
-static FNN_INLINE extended e_mul(extended a, extended b) { return w_mul(a, b); }
-/* Rounded once on every ISA: near the root of a derivative digits are few. */
-static FNN_INLINE extended e_madd(extended a, extended b, extended c) { return w_fma(a, b, c); }
-static FNN_INLINE extended e_div(extended a, extended b) { return w_div(a, b); }
-static FNN_INLINE extended e_scaled(double a, extended b) { return w_mul(w_set1(a), b); } /* a a power of two */
-static FNN_INLINE extended e_select(WM m, extended yes, extended no) { return w_select(m, yes, no); }
-static FNN_INLINE extended e_select_sign(W s, extended yes, extended no) { return w_select_sign(s, yes, no); }
-static FNN_INLINE V e_rounded(const extended part[V_PARTS]) { return v_narrow(part); }
 #define E_POLY(x, name) W_POLY(x, name##_poly)
 #define E_DOWN 1.0
 /* e^x / E_DOWN for -E_LARGEST <= x <= 40 */
@@ -434,42 +317,20 @@ static FNN_INLINE extended e_expm1_exact(extended x)
 
 #else
 
-typedef pair extended;
-static FNN_INLINE extended e_from(W a) { return v_just(a); }
-static FNN_INLINE extended e_exactly(double a, double rest) { return v_exactly(a, rest); }
-static FNN_INLINE extended e_add(extended a, extended b) { return v_sum(a, b); }
-static FNN_INLINE extended e_sub(extended a, extended b) { return v_sum(a, (pair){v_neg(b.hi), v_neg(b.lo)}); }
-static FNN_INLINE extended e_minus(W a, extended b) { return v_plus(a, (pair){v_neg(b.hi), v_neg(b.lo)}); }
-static FNN_INLINE extended e_mul(extended a, extended b) { return v_product(a, b); }
-static FNN_INLINE extended e_madd(extended a, extended b, extended c) { return v_sum(v_product(a, b), c); }
-static FNN_INLINE extended e_div(extended a, extended b) { return v_quotient_pair(a, b); }
-static FNN_INLINE extended e_scaled(double a, extended b) { return v_scaled(v_set1(a), b); }
-static FNN_INLINE extended e_select(WM m, extended yes, extended no)
-{
-    return (pair){v_select(m, yes.hi, no.hi), v_select(m, yes.lo, no.lo)};
-}
-static FNN_INLINE extended e_select_sign(W s, extended yes, extended no)
-{
-    return (pair){v_select_sign(s, yes.hi, no.hi), v_select_sign(s, yes.lo, no.lo)};
-}
-static FNN_INLINE V e_rounded(const extended part[V_PARTS]) /* infinity has no lower part */
-{
-    return v_select(v_lt(v_abs(part->hi), v_set1(INFINITY)), v_add(part->hi, part->lo), part->hi);
-}
-#define E_POLY(x, name) V_POLY_PAIR(x, name)
+#define E_POLY(x, name) P_POLY(x, name)
 #define E_DOWN EXP_DOWN
 static FNN_INLINE extended e_exp_scaled(extended x)
 {
-    exponential e = v_exponential(x, TIMES, EXP_SCALE);
-    return v_plus_expm1(e.power, e.power, e);
+    exponential e = exponential_of(x, TIMES, EXP_SCALE);
+    return p_plus_expm1(e.power, e.power, e);
 }
 /* Where terms cancel expansions do the rest. */
 #define e_exp_exact e_exp_scaled
-static FNN_INLINE extended e_expm1_exact(extended x) /* v_expm1() and what power - 1 lost, which tanhshrink' sees */
+static FNN_INLINE extended e_expm1_exact(extended x) /* p_expm1() and what power - 1 lost, which tanhshrink' sees */
 {
-    exponential e = v_exponential(x, TIMES, 0);
-    const pair base = v_exact_sum(v_set1(-1), e.power);
-    pair sum = v_plus_expm1(base.hi, e.power, e);
+    exponential e = exponential_of(x, TIMES, 0);
+    const pair base = p_quick_sum(v_set1(-1), e.power);
+    pair sum = p_plus_expm1(base.hi, e.power, e);
     return (pair){sum.hi, v_add(sum.lo, base.lo)};
 }
 

@@ -12,6 +12,8 @@ class ActivationInfo(NamedTuple):
     layer: str
     ulp_float64: float
     ulp_backward_float64: float
+    output: tuple[float, float]
+    gain: float
 
 MSE: int
 

@@ -18,8 +18,11 @@ def activations():
     -------
     dict
         From name to ``ActivationInfo(name, params, saves, ulp, ulp_backward, domain, ...)``: parameters with their defaults;
-        ``saves`` is ``"y"`` where the backward call may take the output instead of the input; the largest errors in units in
-        the last place, float32 and (``ulp_float64``, ``ulp_backward_float64``) float64; the ``layer`` class's name.
+        ``saves`` is ``"x"`` where the backward call takes the input, ``"y"`` where it may take the output instead,
+        ``"y_if_nonnegative"`` where it may as long as no parameter is negative; the largest errors in units in the last place,
+        float32 and (``ulp_float64``, ``ulp_backward_float64``) float64; the ``layer`` class's name; with default parameters
+        the ``output`` interval and the ``gain`` for initialisation (``torch.nn.init.calculate_gain`` where PyTorch has one,
+        else 1).
     """
     return _core.activations()
 
@@ -33,7 +36,7 @@ def _signature(first, info, last):
     kind = given if first == ["x"] else only
     names = [inspect.Parameter(name, given) for name in first]
     names += [inspect.Parameter(name, only) for name in last[:-1] if info.saves == "x"]
-    names += [inspect.Parameter(name, only, default=None) for name in last[:-1] if info.saves == "y"]
+    names += [inspect.Parameter(name, only, default=None) for name in last[:-1] if info.saves != "x"]
     names += [inspect.Parameter(name, kind, default=value) for name, value in info.params.items()]
     return inspect.Signature([*names, inspect.Parameter("out", only, default=None)])
 
@@ -64,7 +67,7 @@ def _activation(name, formula, derivative):
     def backward(grad, *, x=None, y=None, out=None, **params):
         return _core.activation_backward(name, grad, x, y, params, out)
 
-    saved = ["x", "y"] if info.saves == "y" else ["x"]
+    saved = ["x", "y"] if info.saves != "x" else ["x"]
     for function, suffix in ((forward, ""), (backward, "_backward")):
         function.__name__ = function.__qualname__ = name + suffix
     forward.__signature__ = _signature(["x"], info, ["out"])
@@ -95,8 +98,8 @@ def _activation(name, formula, derivative):
     ----------
     grad : array_like
         Gradient of the output.
-    x{", y : array_like, exactly one of them" if info.saves == "y" else " : array_like"}
-        Input{" or output" if info.saves == "y" else ""} of the forward call, shape of ``grad``.
+    x{", y : array_like, exactly one of them" if info.saves != "x" else " : array_like"}
+        Input{" or output" if info.saves != "x" else ""} of the forward call, shape of ``grad``.
 {parameters}    out : ndarray, optional
         Receives the result; may be any of the inputs.
 
@@ -297,7 +300,7 @@ def linear_backward(grad, x, weight, *, activation=None, z=None, y=None, need_dx
     x : array_like, shape (..., in_features)
     weight : array_like, shape (out_features, in_features)
     activation : str, optional
-        As in the forward call; needs ``y`` where ``activations()[name].saves`` is ``"y"``, or else ``z``.
+        As in the forward call; ``activations()[name].saves`` says whether ``y`` suffices; else it needs ``z``.
     z, y : array_like, shape (..., out_features), optional
         Preactivation and output of the forward call.
     need_dx : bool

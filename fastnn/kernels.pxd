@@ -10,6 +10,7 @@ cdef extern from "fastnn.h" nogil:
         FNN_ACTIVATION_COUNT, FNN_identity
         FNN_LOSS_mse
         NONZERO, NONNEGATIVE, POSITIVE
+        FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE
 
     ctypedef struct fnn_matrix:
         const void *data
@@ -70,9 +71,11 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_activation_row:
         const char *name
         const char *layer
-        char saves
+        int saves
         double ulp[4]
         double domain[2]
+        double output[2]
+        double gain
         fnn_param params[2]
 
     const fnn_activation_row *fnn_activation_rows

@@ -91,6 +91,7 @@ static void draw_product(int64_t *m, int64_t *n, int64_t *k)
     if (way == 90) *m = 13 + draw(90), *n = 250 + draw(30), *k = 126 + draw(5);
     if (way == 91) *m = 94 + draw(30), *n = 1022 + draw(20), *k = 126 + draw(5);
     if (way == 92) *m = 510 + draw(20), *n = 2046 + draw(60), *k = draw(3);
+    if (way == 94 && draw(2)) *m = (dtype ? 256 : 512) + draw(20), *n = 256 + draw(9), *k = 128 + draw(3);
     if (way == 93) *m = 14 + draw(20), *n = 500 + draw(60), *k = draw(30);
 }
 

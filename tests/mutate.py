@@ -33,7 +33,7 @@ WAYS = 3  # mutants per function
 LIMIT = 120  # seconds for a test file; the whole suite has five times as much
 
 # Where kernels stand, and the test file that most likely notices.
-FILES = {"activations.h": "activations", "elementwise.inc.h": "activations", "vmath.inc.h": "activations",
+FILES = {"activations.inc.h": "activations", "pair.inc.h": "activations", "elementwise.inc.h": "activations", "vmath.inc.h": "activations",
          "losses.h": "losses", "losses.inc.h": "losses", "softmax.inc.h": "losses",
          "matmul.inc.h": "matmul", "optimizers.inc.h": "optimizers"}  # fmt: skip
 

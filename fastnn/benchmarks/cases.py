@@ -145,11 +145,11 @@ def _forward(name, n):
 def _backward(info, n):
     def operands():
         x = _normal(n, scale=3)
-        return _normal(n), getattr(F, info.name)(x) if info.saves == "y" else x
+        return _normal(n), x if info.saves == "x" else getattr(F, info.name)(x)
 
     def build():
         (grad, saved), (ours, theirs) = operands(), np.empty((2, n), np.float32)
-        name, saved = f"{info.name}_backward", {info.saves: saved}
+        name, saved = f"{info.name}_backward", {info.saves[0]: saved}  # "x", or "y" with the default parameters
         return partial(getattr(F, name), grad, **saved, out=ours), partial(getattr(R, name), grad, **saved, out=theirs)
 
     def build_torch():

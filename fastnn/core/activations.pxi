@@ -1,7 +1,9 @@
 # Activations, prelu, maxout and dropout.
 
 ActivationInfo = namedtuple("ActivationInfo", "name params saves ulp ulp_backward domain layer ulp_float64 "
-                            "ulp_backward_float64")
+                            "ulp_backward_float64 output gain")
+
+cdef dict _names_of_saves = {FNN_SAVES_X: "x", FNN_SAVES_Y: "y", FNN_SAVES_Y_IF_NONNEGATIVE: "y_if_nonnegative"}
 
 
 cdef dict _describe_activations():
@@ -14,8 +16,9 @@ cdef dict _describe_activations():
                 break
             params[row.params[j].name.decode()] = row.params[j].value
         name = row.name.decode()
-        infos[name] = ActivationInfo(name, params, "x" if row.saves == b"x" else "y", row.ulp[0], row.ulp[1],
-                                     (row.domain[0], row.domain[1]), row.layer.decode(), row.ulp[2], row.ulp[3])
+        infos[name] = ActivationInfo(name, params, _names_of_saves[row.saves], row.ulp[0], row.ulp[1],
+                                     (row.domain[0], row.domain[1]), row.layer.decode(), row.ulp[2], row.ulp[3],
+                                     (row.output[0], row.output[1]), row.gain)
     return infos
 
 
@@ -63,8 +66,8 @@ cdef int _params(double *values, int row, dict given, str func) except -1:
 
 cdef bint _knows_y(int row, const double *params) noexcept:
     """Whether the derivative can be had from y: the row has that form, and it holds for these parameters."""
-    cdef char saved = fnn_activation_rows[row].saves
-    return saved == b"y" or saved == b"p" and params[0] >= 0 and params[1] >= 0
+    cdef int saved = fnn_activation_rows[row].saves
+    return saved == FNN_SAVES_Y or saved == FNN_SAVES_Y_IF_NONNEGATIVE and params[0] >= 0 and params[1] >= 0
 
 
 def saves(name, dict params):
@@ -105,7 +108,7 @@ def activation_backward(str name, object grad, object x, object y, dict params, 
     cdef bint from_y = x is None
     if from_y and not _knows_y(row, values):
         raise ValueError(f"{func}: y came but {name} has no derivative from y"
-                         f"{' with a negative parameter' if fnn_activation_rows[row].saves == b'p' else ''}; pass x")
+                         f"{' with a negative parameter' if fnn_activation_rows[row].saves == FNN_SAVES_Y_IF_NONNEGATIVE else ''}; pass x")
     cdef str arg = "y" if from_y else "x"
     cdef ndarray dy = _array(grad, func, "grad"), saved = _array(y if from_y else x, func, arg)
     _require_same_shape(func, "grad", dy, arg, saved)

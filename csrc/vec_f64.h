@@ -1,5 +1,5 @@
 /*
- * vec_same.h: for T = float64 the narrow vocabulary is the wide one under its other names. Included by the ISA headers.
+ * vec_f64.h: for T = float64 the narrow vocabulary is the wide one under its other names. Included by the ISA headers.
  */
 #define v_set1 w_set1
 #define v_load w_load
