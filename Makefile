@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench lint format guard sanitize mutate exhaustive clean
+.PHONY: build test bench lint format fuzz guard sanitize mutate exhaustive clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -34,6 +34,10 @@ guard: build
 KERNELS = $(addprefix $(firstword $(shell ls -td build/temp.*/ 2>/dev/null)),f*/csrc/isa_*.o common/csrc/dispatch.o common/csrc/tables*.o)
 build/guard: tests/guard.c tests/guarded.h tests/oracle.c $(wildcard csrc/*.h $(KERNELS))
 	$(CC) -std=c11 -O2 -g -ffp-contract=off -Wall -Wextra -Icsrc tests/guard.c $(wildcard $(KERNELS)) -o $@ -lm
+
+# Ten thousand damaged model files: each is loaded or refused, within 1 s and 100 MB.
+fuzz: build
+	FASTNN_FLIPS=10000 PYTHONPATH=$(CURDIR) $(PYTHON) -m pytest -q tests/test_files.py -k test_files_with_flipped_bytes
 
 # The suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by design), and the
 # pool under ThreadSanitizer.

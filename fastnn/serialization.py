@@ -2,107 +2,210 @@
 
 The format (an 8-byte little-endian length, a JSON header with dtype, shape and offsets of each tensor, the raw data) is described
 at https://github.com/huggingface/safetensors.
+
+Design
+A. ``describe`` and ``construct`` turn every specification (layer, loss, optimizer) into its class and the arguments of its
+   constructor, and back. A layer is constructed blank (see ``layers.base``): its arrays have shapes but no memory, so that a file
+   is compared with its architecture before anything is drawn or allocated.
+B. A file is read as if an enemy had written it: each length, name, type and offset is checked before it is used, and whatever is
+   wrong is one ValueError.
+C. A file is written beside its destination under a name nobody else has and renamed when it is complete.
 """
 
+import dataclasses
 import json
 import os
+import secrets
+import stat
 
 import numpy as np
 
 from fastnn import layers
+from fastnn.layers.base import BLANK, Layer, argument_names
+from fastnn.layers.containers import as_task
+from fastnn.losses import LOSSES
+from fastnn.optim import OPTIMIZERS
 
 _DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
-_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
 _MAX_HEADER = 100_000_000  # bytes, the limit of the format
+_CONTAINERS = {"Sequential": layers.Sequential, "Residual": layers.Residual}
 
 
-def _describe(layer):
-    if isinstance(layer, layers.Sequential):
-        return {"class": "Sequential", "task": layer.task, "layers": [_describe(inner) for inner in layer.layers]}
-    name = type(layer).__name__
-    if getattr(layers, name, None) is not type(layer):
-        raise TypeError(f"save: {name} is no layer of fastnn; its state_dict() can be saved by other means")
-    return {"class": name, "config": layer.config}
+def _classes():
+    """Return the classes that can be described, by name. An MLP is described as the Sequential it is."""
+    names = [name for name in layers.__all__ if name not in ("Layer", "MLP")]
+    classes = [*(getattr(layers, name) for name in names), *LOSSES.values(), *OPTIMIZERS.values()]
+    return {cls.__name__: cls for cls in classes}
 
 
-def _construct(description):
-    name = description["class"]
-    if name == "Sequential":
-        model = layers.Sequential(*[_construct(inner) for inner in description["layers"]])
-        model.task = description["task"]
-        return model
-    if name not in layers.__all__ or name in ("Layer", "MLP"):
-        raise ValueError(f"layer {name!r} is unknown")
-    return getattr(layers, name)(**description["config"])
-
-
-def _write(path, tensors, metadata):
-    header, offset = {"__metadata__": metadata}, 0
-    for name, value in tensors.items():
-        end = offset + value.nbytes
-        header[name] = {"dtype": _CODES[value.dtype], "shape": list(value.shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for value in tensors.values():
-                file.write(np.ascontiguousarray(value).data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # all or nothing: a crash leaves the old file
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-
-
-def _read(path):
-    """Return the tensors and the metadata; every length and offset is checked before use."""
-    with open(path, "rb") as file:
-        data = file.read()
-    length = int.from_bytes(data[:8], "little")
-    try:
-        if len(data) < 8 or not 2 <= length <= min(len(data) - 8, _MAX_HEADER):
-            raise ValueError("the header's length does not fit the file")
-        header = json.loads(data[8 : 8 + length])
-        metadata = header.pop("__metadata__", {})
-        body = memoryview(data)[8 + length :]
-        return {name: _tensor(entry, body) for name, entry in header.items()}, metadata
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"load: {path}: not a safetensors file of float32 or float64: {error}") from None
-
-
-def _tensor(entry, body):
-    dtype, shape, (start, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
-    count = 1
-    for size in shape:
-        if not isinstance(size, int) or size < 0:
-            raise ValueError(f"shape {shape} is impossible")
-        count *= size
-    if not 0 <= start <= end <= len(body) or end - start != count * dtype.itemsize:
-        raise ValueError(f"a tensor of shape {shape} does not fit its bytes {start} to {end}")
-    return np.frombuffer(body[start:end], dtype).reshape(shape).astype(dtype.newbyteorder("="))
-
-
-def save(model, path):
-    """Write a model to a safetensors file; an existing file is replaced only once the new one is complete.
+def describe(obj):
+    """Return what makes a specification again, as JSON can hold it.
 
     Parameters
     ----------
-    model : Layer
-        Made of fastnn's own layers.
-    path : str or path-like
+    obj : layer, loss or optimizer of fastnn
+
+    Returns
+    -------
+    dict
+        ``{"class": name, "config": arguments of the constructor}``; containers have ``"layers"`` instead.
 
     Raises
     ------
     TypeError
-        For a model with layers that are not fastnn's.
+        For an object of a class that is not fastnn's.
     """
-    tensors = {name: np.asarray(value) for name, value in model.named_parameters()}
-    _write(path, tensors, {"format": "fastnn", "architecture": json.dumps(_describe(model))})
+    cls = layers.Sequential if type(obj) is layers.MLP else type(obj)
+    name = cls.__name__
+    if _classes().get(name) is not cls:
+        if isinstance(obj, Layer) or hasattr(obj, "vjp"):
+            raise TypeError(f"save: {name} is no layer of fastnn; its state_dict() can be saved by other means")
+        raise TypeError(f"describe: {name} is not a class of fastnn")
+    if name in _CONTAINERS:
+        task = {"task": obj.task} if name == "Sequential" else {}
+        return {"class": name, **task, "layers": [describe(layer) for layer in obj.layers]}
+    config = obj.config if isinstance(obj, Layer) else {key: getattr(obj, key) for key in argument_names(cls)}
+    return {"class": name, "config": {key: _as_json(value) for key, value in config.items()}}
+
+
+def _as_json(value):
+    if isinstance(value, (tuple, list)):
+        return [_as_json(item) for item in value]
+    return describe(value) if dataclasses.is_dataclass(value) else value
+
+
+def construct(description):
+    """Make what ``describe`` described.
+
+    Parameters
+    ----------
+    description : dict
+
+    Returns
+    -------
+    layer, loss or optimizer
+        A layer draws no parameters: its arrays are zeros without memory until ``load_state_dict``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For anything that ``describe`` would not return.
+    """
+    if not isinstance(description, dict):
+        raise TypeError(f"a description is {type(description).__name__} but a dict was expected")
+    name = description.get("class")
+    cls = _classes().get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise ValueError(f"class {name!r} is unknown")
+    if name in _CONTAINERS:
+        return _construct_container(cls, description)
+    _require_keys(description, ("class", "config"), name)
+    config = description["config"]
+    if not isinstance(config, dict):
+        raise TypeError(f"{name}: config is {type(config).__name__} but a dict was expected")
+    names = argument_names(cls)
+    for key in config:
+        if key not in names or key == "rng" or (key == "init" and issubclass(cls, Layer)):
+            raise ValueError(f"{name}: unknown argument {key!r}")
+    config = {key: _from_json(value) for key, value in config.items()}
+    if issubclass(cls, Layer) and "init" in names:
+        config["init"] = BLANK
+    return cls(**config)
+
+
+def _from_json(value):
+    return construct(value) if isinstance(value, dict) else value
+
+
+def _construct_container(cls, description):
+    with_task = cls is layers.Sequential
+    _require_keys(description, ("class", "task", "layers") if with_task else ("class", "layers"), cls.__name__)
+    if not isinstance(description["layers"], list):
+        raise TypeError(f"{cls.__name__}: layers is {type(description['layers']).__name__} but a list was expected")
+    model = cls(*[construct(inner) for inner in description["layers"]])
+    if with_task:
+        model.task = as_task(description["task"], cls.__name__)
+    return model
+
+
+def _require_keys(table, names, what):
+    if table.keys() != set(names):
+        raise ValueError(
+            f"{what} has the keys {', '.join(sorted(map(repr, table)))} but {', '.join(names)} were expected"
+        )
+
+
+def _parse(text):
+    """Return the value of a JSON text; duplicate names and NaN are refused."""
+
+    def table(pairs):
+        named = dict(pairs)
+        if len(named) < len(pairs):
+            raise ValueError("a name stands twice in one table")
+        return named
+
+    def constant(name):
+        if name == "NaN":
+            raise ValueError("a number is NaN")
+        return float(name)
+
+    try:
+        return json.loads(text, object_pairs_hook=table, parse_constant=constant)
+    except RecursionError:
+        raise ValueError("tables are nested too deeply") from None
+
+
+def _read(path):
+    """Return the tensors, as views of the file's bytes, and the metadata."""
+    with open(path, "rb") as file:
+        data = file.read()
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or not 2 <= length <= min(len(data) - 8, _MAX_HEADER):
+        raise ValueError("the header's length does not fit the file")
+    header = _parse(data[8 : 8 + length].decode("utf-8"))
+    if not isinstance(header, dict):
+        raise ValueError(f"the header is {type(header).__name__} but a table was expected")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("__metadata__ is not a table of strings")
+    body = memoryview(data)[8 + length :]
+    end = 0
+    for name, entry in sorted(header.items(), key=lambda item: _offsets(*item)):
+        start, stop = entry["data_offsets"]
+        if start != end:
+            raise ValueError(f"tensor {name!r} starts at byte {start} but the one before ends at byte {end}")
+        end = stop
+    if end != len(body):
+        raise ValueError(f"the tensors end at byte {end} but the data at byte {len(body)}")
+    return {name: _tensor(name, entry, body) for name, entry in header.items()}, metadata
+
+
+def _offsets(name, entry):
+    """Return the bytes a tensor is said to take; its entry holds numbers that fit one another."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"the entry of tensor {name!r} is {type(entry).__name__} but a table was expected")
+    _require_keys(entry, ("dtype", "shape", "data_offsets"), f"the entry of tensor {name!r}")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise ValueError(f"tensor {name!r} has dtype {dtype!r} but F32 or F64 was expected")
+    for numbers, what in ((shape, "shape"), (offsets, "data_offsets")):
+        if not isinstance(numbers, list) or not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError(f"{what} of tensor {name!r} is not a list of integers of at least 0")
+    size = _DTYPES[dtype].itemsize
+    for length in shape:
+        size *= length
+    if len(offsets) != 2 or offsets[1] - offsets[0] != size:
+        raise ValueError(f"tensor {name!r} of shape {tuple(shape)} takes {size} bytes, not those of {offsets}")
+    return tuple(offsets)
+
+
+def _tensor(name, entry, body):
+    start, stop = entry["data_offsets"]
+    try:
+        return np.frombuffer(body, np.uint8)[start:stop].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    except (ValueError, OverflowError):  # more dimensions, or longer ones, than an array can have
+        raise ValueError(f"tensor {name!r} has the impossible shape {tuple(entry['shape'])}") from None
 
 
 def load(path):
@@ -122,14 +225,102 @@ def load(path):
     ValueError
         For a file that is not a safetensors file with a fastnn architecture, or does not fit it.
     """
-    tensors, metadata = _read(path)
+    path = os.fspath(path)
+    try:
+        tensors, metadata = _read(path)
+    except ValueError as error:
+        raise ValueError(f"load: {path}: not a safetensors file of float32 or float64: {_line(error)}") from None
     if "architecture" not in metadata:
         raise ValueError(f"load: {path}: the file has tensors but no fastnn architecture; use load_state_dict")
     try:
-        model = _construct(json.loads(metadata["architecture"]))
+        model = construct(_parse(metadata["architecture"]))
+        if not isinstance(model, Layer):
+            raise TypeError(f"{type(model).__name__} is not a layer")
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(
-            f"load: {path}: the architecture in the file is not fastnn's, or does not fit: {error}"
+            f"load: {path}: the architecture in the file is not fastnn's, or does not fit: {_line(error)}"
         ) from None
     return model
+
+
+def _line(error):
+    """Return an error's message as one line of reasonable length; it may quote the file."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+def save(model, path):
+    """Write a model to a safetensors file; an existing file is replaced only once the new one is complete.
+
+    The file keeps its mode; where ``path`` is a symbolic link, the file it points to is replaced.
+
+    Parameters
+    ----------
+    model : Layer
+        Made of fastnn's own layers.
+    path : str or path-like
+
+    Raises
+    ------
+    TypeError
+        For anything but a layer, and for a model with layers that are not fastnn's.
+    OSError
+        Where the file cannot be written, such as IsADirectoryError for a folder. No file has changed then.
+    """
+    if not isinstance(model, Layer):
+        if isinstance(path, Layer):
+            raise TypeError("save: model and path are swapped; call save(model, path)")
+        if isinstance(getattr(model, "model", None), Layer):
+            raise TypeError(f"save: model is a {type(model).__name__}; pass its model, such as trainer.model")
+        raise TypeError(f"save: model is {type(model).__name__} but a layer, such as Sequential, was expected")
+    tensors = dict(model._named_state())
+    _write(path, tensors, {"format": "fastnn", "architecture": json.dumps(describe(model))})
+
+
+def _header(tensors, metadata):
+    header, offset = {"__metadata__": metadata}, 0
+    for name, value in tensors.items():
+        end = offset + value.nbytes
+        header[name] = {"dtype": _CODES[value.dtype], "shape": list(value.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 8)
+
+
+def _write(path, tensors, metadata):
+    target = os.path.realpath(path)  # a symbolic link stays and points to the new file
+    mode = _mode_of_a_file(path, target)
+    header = _header(tensors, metadata)
+    temporary = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")
+    try:
+        with open(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb"
+        ) as file:  # 0o666: less the umask
+            file.write(len(header).to_bytes(8, "little") + header)
+            for value in tensors.values():
+                file.write(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, target)  # all or nothing: a crash leaves the old file
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _mode_of_a_file(path, target):
+    """Return the mode of the file to replace, None where there is none; whatever is not a file is refused."""
+    if not os.path.isdir(os.path.dirname(target)):
+        raise FileNotFoundError(f"save: {path}: the folder {os.path.dirname(target)} does not exist")
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(f"save: {path} is a folder but the name of a file was expected")
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"save: {path} is not a regular file")
+    return stat.S_IMODE(status.st_mode)

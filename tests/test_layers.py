@@ -37,6 +37,12 @@ LAYERS = [
     ),
     lambda dtype: fnn.Sequential(fnn.Linear(6, 5, rng=RNG, dtype=dtype), fnn.Sequential(fnn.Sigmoid())),
     lambda dtype: fnn.Sequential(),
+    lambda dtype: fnn.Residual(
+        fnn.Linear(6, 5, rng=RNG, dtype=dtype), fnn.Tanh(), fnn.Linear(5, 6, rng=RNG, dtype=dtype)
+    ),
+    lambda dtype: fnn.Sequential(
+        fnn.Linear(6, 4, rng=RNG, dtype=dtype), fnn.Residual(fnn.PReLU(4, dtype=dtype)), fnn.Residual(fnn.Sigmoid())
+    ),
     lambda dtype: fnn.MLP([6, 5, 4, 3], "gelu", dropout=0.2, seed=0, dtype=dtype),
     lambda dtype: fnn.MLP([6, 5, 3], "leaky_relu", negative_slope=0.3, seed=0, dtype=dtype),
 ]
@@ -197,7 +203,7 @@ def test_parameters_cannot_be_assigned(name):
 @every_layer
 def test_the_configuration_makes_the_layer_again(make):
     layer = make(np.float32)
-    if isinstance(layer, fnn.Sequential) and not isinstance(layer, fnn.MLP):
+    if isinstance(layer, (fnn.Sequential, fnn.Residual)) and not isinstance(layer, fnn.MLP):
         assert layer.config == {}
         return
     again = type(layer)(**json.loads(json.dumps(layer.config)))
@@ -295,6 +301,97 @@ def test_buffers_are_state_but_not_trained():
         copied[1]._buffers["calls"] += 1
         assert model[1].calls == 5
     assert repr(Counting(2.0)) == "Counting(scale=2.0)"
+
+
+def test_residual_adds_its_input():
+    inner = fnn.Linear(4, 4, rng=0), fnn.Tanh()
+    layer, x = fnn.Residual(*inner), np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(layer(x), x + fnn.Sequential(*inner)(x))
+    assert list(layer.state_dict()) == ["0.weight", "0.bias"]
+    assert list(fnn.Sequential(fnn.ReLU(), layer).state_dict()) == ["1.0.weight", "1.0.bias"]
+    y, backward = layer.vjp(x)
+    dx = backward(y)
+    grads = {name: value.copy() for name, value in layer.grads.items()}
+    assert backward(y, need_dx=False) is None
+    for name, value in layer.grads.items():
+        np.testing.assert_array_equal(value, grads[name])
+    np.testing.assert_allclose(dx, y + fnn.Sequential(*inner).vjp(x)[1](y), rtol=1e-6)
+    out = x.copy()
+    assert layer(out, out=out) is out
+    np.testing.assert_array_equal(out, y)
+    assert fnn.Residual(fnn.ReLU())(np.arange(3)).dtype == np.float64
+
+
+def test_residual_trains_in_a_chain():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 4)).astype(np.float32)
+    model = fnn.Sequential(
+        fnn.Residual(fnn.Linear(4, 8, rng=0), fnn.ReLU(), fnn.Linear(8, 4, rng=1)), fnn.Linear(4, 2, rng=2)
+    )
+    losses = fnn.Trainer(model, "mse", fnn.Adam(lr=0.01), seed=0).fit(x, x[:, :2] ** 2, epochs=20, verbose=False)[
+        "loss"
+    ]
+    assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize("x", [np.ones((5, 4)), np.ones((5, 1))], ids=["wider", "broadcast"])
+def test_residual_must_keep_the_shape(x):
+    width = x.shape[1]
+    layer = fnn.Residual(fnn.Linear(width, 3, rng=0))
+    for call in (layer, layer.vjp, lambda x: layer.lower(x.shape)):
+        message = rf"^Residual: the layers turn the shape \(5, {width}\) into \(5, 3\) but must keep it$"
+        with pytest.raises(ValueError, match=message):
+            call(x)
+
+
+@every_layer
+def test_rows_have_the_shapes_of_the_outputs(make):
+    layer = make(np.float32)
+    x = np.ones((5, 6), np.float32)
+    ops = layer.lower(x.shape)
+    assert (ops[-1].shape if ops else x.shape) == layer(x).shape
+    assert [op.shape[0] for op in layer.lower((None, 6))] == [None] * len(ops)
+    assert [name for op in ops for name in op.params] == [name for name, _ in layer.named_parameters()]
+    known = {"linear", "maxout", "prelu", "softmax", "dropout", "residual"} | set(F.activations())
+    assert {op.kind for op in ops} <= known
+
+
+def test_rows_hold_the_numbers():
+    model = fnn.Sequential(
+        fnn.Maxout(6, 4, pieces=3, bias=False, rng=0),
+        fnn.Residual(fnn.LeakyReLU(0.2), fnn.Dropout(0.5, seed=3, layer=1)),
+        fnn.Sequential(fnn.Linear(4, 2, rng=0), fnn.Softmax()),
+    )
+    assert [(op.kind, op.shape, op.params, op.numbers) for op in model.lower((7, 6))] == [
+        ("linear", (7, 12), ("0.weight",), {}),
+        ("maxout", (7, 4), (), {"pieces": 3}),
+        ("leaky_relu", (7, 4), (), {"negative_slope": 0.2}),
+        ("dropout", (7, 4), (), {"p": 0.5, "seed": 3, "layer": 1}),
+        ("residual", (7, 4), (), {"ops": 2}),
+        ("linear", (7, 2), ("2.0.weight", "2.0.bias"), {}),
+        ("softmax", (7, 2), (), {"axis": -1}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (fnn.Linear(3, 2), (5, 4), r"^Linear: the input has shape \(5, 4\) but in_features is 3$"),
+        (fnn.Maxout(3, 2), (), r"^Maxout: the input has shape \(\) but in_features is 3$"),
+        (fnn.PReLU(3), (5, 4), r"^PReLU: the input has shape \(5, 4\) but num_parameters is 3$"),
+        (fnn.Softmax(1), (4,), r"^Softmax: the input has shape \(4,\) but axis is 1$"),
+        (fnn.MLP([3, 4, 2]), (5, 4), r"^Linear: the input has shape \(5, 4\) but in_features is 3$"),
+    ],
+)
+def test_rows_check_the_shape(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.lower(shape)
+
+
+def test_a_users_layer_has_no_rows():
+    for layer in (Counting(2.0), fnn.Sequential(Counting(2.0))):
+        with pytest.raises(NotImplementedError, match="^lower: Counting has no rows; it runs as a layer$"):
+            layer.lower((5, 6))
 
 
 def test_a_layer_that_hides_an_argument_says_so():
@@ -496,6 +593,36 @@ def test_inputs_are_computed_in_the_models_dtype():
         (lambda: fnn.Sequential(3), TypeError, "Sequential: layer 0 is int but a layer (with vjp) was expected"),
         (lambda: fnn.Sequential(*[fnn.Linear(2, 2)] * 2), ValueError,
          "Sequential: a layer with parameters appears twice; its gradients would overwrite each other"),
+        (lambda: fnn.Residual(), ValueError, "Residual: at least one layer was expected"),
+        (lambda: fnn.Sequential(fnn.ReLU), TypeError, "Sequential: layer 0 is the class ReLU but a layer (with vjp) was expected"),
+        (lambda: fnn.Linear(True, 2), ValueError, "Linear: in_features is True but a positive integer was expected"),
+        (lambda: fnn.Linear(2, 2, bias="no"), TypeError, "Linear: bias is 'no' but True or False was expected"),
+        (lambda: fnn.Linear(2, 2, dtype="nonsense"), TypeError, "Linear: dtype is 'nonsense' but float32 or float64 was expected"),
+        (lambda: fnn.Linear(2, 2, init="zeros"), TypeError, "Linear: init is 'zeros' but a function (shape, rng) -> array was expected"),
+        (lambda: fnn.Linear(2, 2, init=lambda shape, rng: np.ones(2)), ValueError, "Linear: init's weight has shape (2,) but (2, 2) was expected"),
+        (lambda: fnn.Maxout(2, 2, 0), ValueError, "Maxout: pieces is 0 but a positive integer was expected"),
+        (lambda: fnn.PReLU(init=np.nan), ValueError, "PReLU: init is nan but a number was expected"),
+        (lambda: fnn.PReLU(init=np.inf), ValueError, "PReLU: init is inf but a finite number was expected"),
+        (lambda: fnn.LeakyReLU(np.nan), ValueError, "LeakyReLU: negative_slope is nan but a number was expected"),
+        (lambda: fnn.LeakyReLU("1"), TypeError, "LeakyReLU: negative_slope is '1' but a number was expected"),
+        (lambda: fnn.LeakyReLU(1, negative_slope=2), TypeError, "LeakyReLU: negative_slope given twice"),
+        (lambda: fnn.LeakyReLU(1, 2), TypeError, "LeakyReLU takes at most 1 parameter (negative_slope) but 2 were given"),
+        (lambda: fnn.Dropout(np.nan), ValueError, "Dropout: p is nan but a number was expected"),
+        (lambda: fnn.Dropout("0.5"), TypeError, "Dropout: p is '0.5' but a number was expected"),
+        (lambda: fnn.Dropout(seed=-1), ValueError, "Dropout: seed is -1 but an integer from 0 to 18446744073709551615 was expected"),
+        (lambda: fnn.Dropout(seed=2**64), ValueError, f"Dropout: seed is {2**64} but an integer from 0 to {2**64 - 1} was expected"),
+        (lambda: fnn.Dropout(seed=1.0), TypeError, "Dropout: seed is 1.0 but an integer was expected"),
+        (lambda: fnn.Softmax(1.0), TypeError, "Softmax: axis is 1.0 but an integer was expected"),
+        (lambda: fnn.MLP(3), TypeError, "MLP: sizes is 3 but a sequence of integers was expected"),
+        (lambda: fnn.MLP([3, 0, 2]), ValueError, "MLP: sizes[1] is 0 but a positive integer was expected"),
+        (lambda: fnn.MLP([3, 2.0]), ValueError, "MLP: sizes[1] is 2.0 but a positive integer was expected"),
+        (lambda: fnn.MLP([3, 2], dropout=1.5), ValueError, "MLP: dropout is 1.5 but a probability in [0, 1] was expected"),
+        (lambda: fnn.MLP([3, 2], dropout=np.nan), ValueError, "MLP: dropout is nan but a number was expected"),
+        (lambda: fnn.MLP([3, 2], dtype=int), TypeError, "MLP: dtype is int64 but float32 or float64 was expected"),
+        (lambda: fnn.MLP([3, 2], seed=-1), ValueError, f"MLP: seed is -1 but an integer from 0 to {2**64 - 1} was expected"),
+        (lambda: fnn.MLP([3, 2], "relu", alpha=1), TypeError, "ReLU: unknown parameter 'alpha' (ReLU takes none)"),
+        (lambda: fnn.MLP([3, 2], seed=0).load_state_dict([1]), TypeError,
+         "load_state_dict: state is list but a dict from name to array was expected"),
         (lambda: fnn.MLP([3]), ValueError, "MLP: sizes is [3] but at least an input and an output size were expected"),
         (lambda: fnn.MLP([3, 2], "rlu"), ValueError, f"MLP: activation is 'rlu' but one of {', '.join(F.activations())} was expected"),
         (lambda: fnn.MLP([3, 2], task="x"), ValueError, "MLP: task is 'x' but 'classification' or 'regression' was expected"),

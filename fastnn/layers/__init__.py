@@ -34,7 +34,7 @@ from fastnn.layers.activations import (
     Threshold,
 )
 from fastnn.layers.base import Layer
-from fastnn.layers.containers import MLP, Sequential
+from fastnn.layers.containers import MLP, Residual, Sequential
 from fastnn.layers.linear import Linear, Maxout
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "PReLU",
     "ReLU",
     "ReLU6",
+    "Residual",
     "SELU",
     "Sequential",
     "SiLU",

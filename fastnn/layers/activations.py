@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn import init as initialisers
-from fastnn.layers.base import BLANK, Layer, as_count, as_dtype, as_integer, as_number, as_probability, blank
+from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_integer, as_number, as_probability, blank
 
 
 class Activation(Layer):
@@ -49,6 +49,9 @@ class Activation(Layer):
     @property
     def _keeps_y(self):
         return self.saves == "y"
+
+    def lower(self, shape):
+        return (Op(self.name, tuple(shape), numbers=self.params),)
 
     def __call__(self, x, out=None):
         return F._core.activation_forward(self.name, x, self.params, out)
@@ -128,6 +131,11 @@ class PReLU(Layer):
             raise ValueError(f"PReLU: init is {init} but a finite number was expected")
         self._parameters["weight"] = np.full(self.num_parameters, slope, self.dtype)
 
+    def lower(self, shape):
+        if self.num_parameters not in (1, *shape[-1:]):
+            raise ValueError(f"PReLU: the input has shape {tuple(shape)} but num_parameters is {self.num_parameters}")
+        return (Op("prelu", tuple(shape), ("weight",)),)
+
     def __call__(self, x, out=None):
         return F.prelu(x, self._parameters["weight"], out=out)
 
@@ -152,6 +160,11 @@ class Softmax(Layer):
     def __init__(self, axis=-1):
         super().__init__()
         self.axis = as_integer(axis, "Softmax", "axis")
+
+    def lower(self, shape):
+        if not -len(shape) <= self.axis < len(shape):
+            raise ValueError(f"Softmax: the input has shape {tuple(shape)} but axis is {self.axis}")
+        return (Op("softmax", tuple(shape), numbers={"axis": self.axis}),)
 
     def __call__(self, x, out=None):
         return F.softmax(x, self.axis, out=out)
@@ -179,6 +192,9 @@ class Dropout(Layer):
         self.p = as_probability(p, "Dropout", "p")
         self.seed = initialisers.draw_seed() if seed is None else as_integer(seed, "Dropout", "seed", 0, 2**64 - 1)
         self.layer = as_integer(layer, "Dropout", "layer", 0, 2**32 - 1)
+
+    def lower(self, shape):
+        return (Op("dropout", tuple(shape), numbers=self.config),)
 
     def __call__(self, x, out=None):
         return F.identity(x, out=out)

@@ -14,6 +14,7 @@ D. A layer made with ``init=BLANK`` has arrays of the right shapes without memor
 import functools
 import inspect
 from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -95,11 +96,16 @@ def as_real(value, func, name):
     return array
 
 
-def _converted(value, own, name):
-    """Return a new array of own's shape and dtype with the numbers of value."""
+def _fitting(value, own, name):
+    """Return value as an array; its shape must be own's."""
     array = as_real(value, "load_state_dict", name)
     if array.shape != own.shape:
         raise ValueError(f"load_state_dict: {name} has shape {array.shape} but {own.shape} was expected")
+    return array
+
+
+def _converted(array, own, name):
+    """Return a new array of own's dtype with the numbers of array."""
     with np.errstate(over="raise"):
         try:
             return np.array(array, own.dtype, order="C")
@@ -117,6 +123,32 @@ def argument_names(cls):
 def _plain(value):
     """Return a dtype by its name, all else as it is."""
     return np.dtype(value).name if isinstance(value, (np.dtype, type)) else value
+
+
+@dataclass(frozen=True)
+class Op:
+    """A row that a layer becomes, for a summary, a compiler or an export.
+
+    Attributes
+    ----------
+    kind : str
+        ``"linear"``, ``"maxout"``, ``"prelu"``, ``"softmax"``, ``"dropout"``, ``"residual"``, or the name of an activation.
+    shape : tuple
+        Shape of the output.
+    params : tuple of str
+        Names of the parameters in the state_dict of the layer that was lowered.
+    numbers : dict
+        What else it is made of, by name.
+    """
+
+    kind: str
+    shape: tuple
+    params: tuple = ()
+    numbers: dict = field(default_factory=dict)
+
+    def inside(self, prefix):
+        """Return this row with ``prefix`` before the names of its parameters."""
+        return replace(self, params=tuple(prefix + name for name in self.params))
 
 
 class Layer:
@@ -224,6 +256,28 @@ class Layer:
         y, backward = self._vjp(x, step, train)
         return (y.copy() if self._keeps_y else y), backward
 
+    def lower(self, shape):
+        """Return the rows this layer becomes.
+
+        Parameters
+        ----------
+        shape : tuple
+            Shape of the input; dimensions before the last may be None.
+
+        Returns
+        -------
+        tuple of Op
+            In the order they are computed; each takes the output of the one before.
+
+        Raises
+        ------
+        ValueError
+            For an input shape that the layer does not take.
+        NotImplementedError
+            For a layer that has no rows, such as a user's own.
+        """
+        raise NotImplementedError(f"lower: {type(self).__name__} has no rows; it runs as a layer")
+
     def _backward(self, pull):
         """Return the backward function of one vjp call. ``pull(dy, need_dx, grads)`` returns dx and fills grads."""
         grads = {}
@@ -277,7 +331,8 @@ class Layer:
         missing, extra = [n for n in own if n not in given], [n for n in given if n not in own]
         if missing or extra:
             raise ValueError(f"load_state_dict: missing {missing or 'nothing'}, unexpected {extra or 'nothing'}")
-        self._take({name: _converted(given[name], value, name) for name, value in own.items()})
+        arrays = {name: _fitting(given[name], value, name) for name, value in own.items()}
+        self._take({name: _converted(arrays[name], value, name) for name, value in own.items()})
 
     def _take(self, state):
         """Copy in arrays of the right shapes and dtypes; a blank layer takes the arrays themselves."""

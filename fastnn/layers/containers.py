@@ -8,7 +8,7 @@ from fastnn import functional as F
 from fastnn import init as initialisers
 from fastnn.layers import activations
 from fastnn.layers.activations import Dropout
-from fastnn.layers.base import Layer, as_count, as_dtype, as_integer, as_probability, as_real
+from fastnn.layers.base import Layer, Op, as_count, as_dtype, as_integer, as_probability, as_real
 from fastnn.layers.linear import Linear
 
 
@@ -28,6 +28,13 @@ def _vjp(layer, x, step, train):
 def _named(layer, kind):
     """Yield what ``layer.named_parameters()`` or ``layer.named_buffers()`` yields; an object without them has no arrays."""
     yield from getattr(layer, kind, tuple)()
+
+
+def as_task(task, func):
+    """Return the name of a task, or None."""
+    if task not in (None, "classification", "regression"):
+        raise ValueError(f"{func}: task is {task!r} but 'classification' or 'regression' was expected")
+    return None if task is None else str(task)
 
 
 class _Chain(Layer):
@@ -93,9 +100,10 @@ class _Chain(Layer):
                     np.copyto(value, part[name])
 
     def _input(self, x):
-        """Return x in the dtype of the parameters; where there are none, in its own."""
+        """Return x in the dtype of the parameters; where there are none, in that of functions of x."""
         x = as_real(x, type(self).__name__, "x")
-        return x.astype(self.dtype, copy=False) if next(self.named_parameters(), None) else x
+        dtype = self.dtype if next(self.named_parameters(), None) else np.result_type(x.dtype, np.float32)
+        return x.astype(dtype, copy=False)
 
     def _run(self, x, out=None):
         """Return the output of the chain for an input of its dtype."""
@@ -105,6 +113,15 @@ class _Chain(Layer):
             x = layer(x)
         last = self.layers[-1]
         return last(x, out=out) if isinstance(last, Layer) else F.identity(last(x), out=out)
+
+    def lower(self, shape):
+        ops, shape = [], tuple(shape)
+        for i, layer in enumerate(self.layers):
+            if not hasattr(layer, "lower"):
+                raise NotImplementedError(f"lower: {type(layer).__name__} has no rows; it runs as a layer")
+            ops += [op.inside(f"{i}.") for op in layer.lower(shape)]
+            shape = ops[-1].shape if ops else shape
+        return tuple(ops)
 
     def _run_vjp(self, x, step, train):
         """Return the output of the chain and ``pull(dy, need_dx, grads)``, which takes a gradient back through it."""
@@ -147,6 +164,51 @@ class Sequential(_Chain):
         return y, self._backward(pull)
 
 
+class Residual(_Chain):
+    """y = x + inner(x), where inner is the chain of the layers (He et al., 2016).
+
+    Parameters
+    ----------
+    *layers
+        As for ``Sequential``; at least one. Together they must keep the shape of their input.
+    """
+
+    def __init__(self, *layers):
+        if not layers:
+            raise ValueError("Residual: at least one layer was expected")
+        super().__init__(*layers)
+
+    def lower(self, shape):
+        """As for every layer; the last row, ``residual``, adds what went into the first of the ``ops`` rows before it."""
+        ops, shape = super().lower(shape), tuple(shape)
+        if ops and ops[-1].shape != shape:
+            self._refuse(shape, ops[-1].shape)
+        return (*ops, Op("residual", shape, numbers={"ops": len(ops)}))
+
+    def _refuse(self, before, after):
+        raise ValueError(f"Residual: the layers turn the shape {before} into {after} but must keep it")
+
+    def _sum(self, x, inner):
+        if np.shape(inner) != x.shape:
+            self._refuse(x.shape, np.shape(inner))
+        return x + inner
+
+    def __call__(self, x, out=None):
+        x = self._input(x)
+        y = self._sum(x, self._run(x))
+        return y if out is None else F.identity(y, out=out)
+
+    def _vjp(self, x, step, train):
+        x = self._input(x)
+        inner, pull_inner = self._run_vjp(x, step, train)
+
+        def pull(dy, need_dx, grads):
+            dx = pull_inner(dy, need_dx, grads)
+            return dx + dy if need_dx else None
+
+        return self._sum(x, inner), self._backward(pull)
+
+
 class MLP(Sequential):
     """Sequential(Linear, activation[, Dropout], ..., Linear).
 
@@ -177,8 +239,6 @@ class MLP(Sequential):
         if len(sizes) < 2:
             raise ValueError(f"MLP: sizes is {list(sizes)} but at least an input and an output size were expected")
         sizes = tuple(as_count(size, "MLP", f"sizes[{i}]") for i, size in enumerate(sizes))
-        if task not in (None, "classification", "regression"):
-            raise ValueError(f"MLP: task is {task!r} but 'classification' or 'regression' was expected")
         if not isinstance(activation, str) or activation not in F.activations():
             raise ValueError(f"MLP: activation is {activation!r} but one of {', '.join(F.activations())} was expected")
         activation_class = getattr(activations, F.activations()[activation].layer)
@@ -187,6 +247,7 @@ class MLP(Sequential):
         dropout = as_probability(dropout, "MLP", "dropout")
         seed = initialisers.draw_seed() if seed is None else as_integer(seed, "MLP", "seed", 0, 2**64 - 1)
         rng = np.random.default_rng(seed)
+        self.task = as_task(task, "MLP")
         layers = []
         for i in range(len(sizes) - 1):
             layers.append(Linear(sizes[i], sizes[i + 1], init=init, rng=rng, dtype=dtype))
@@ -196,7 +257,6 @@ class MLP(Sequential):
                     layers.append(Dropout(dropout, seed=seed, layer=len(layers)))
         super().__init__(*layers)
         self.sizes, self.activation, self.dropout, self.seed = sizes, str(activation), dropout, seed
-        self.task = None if task is None else str(task)
         self.params = {name: taken[name] for name in params}
 
     @property

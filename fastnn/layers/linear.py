@@ -4,7 +4,7 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn import init as initialisers
-from fastnn.layers.base import BLANK, Layer, as_count, as_dtype, as_flag, as_real, blank
+from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_flag, as_real, blank
 
 
 def _linear_map(func, rows, in_features, bias, init, rng, dtype):
@@ -69,6 +69,13 @@ class Linear(Layer):
     def __call__(self, x, out=None):
         return self._affine(x, out)
 
+    def lower(self, shape):
+        if not shape or shape[-1] != self.in_features:
+            raise ValueError(
+                f"{type(self).__name__}: the input has shape {tuple(shape)} but in_features is {self.in_features}"
+            )
+        return (Op("linear", (*shape[:-1], self._rows()), tuple(name for name, _ in self.named_parameters())),)
+
     def _vjp(self, x, step, train):
         return self._affine(x), self._backward(lambda dy, need_dx, grads: self._affine_backward(dy, x, need_dx, grads))
 
@@ -93,6 +100,9 @@ class Maxout(Linear):
 
     def _rows(self):
         return self.out_features * self.pieces
+
+    def lower(self, shape):
+        return (*super().lower(shape), Op("maxout", (*shape[:-1], self.out_features), numbers={"pieces": self.pieces}))
 
     def _pieces(self, x):
         z = self._affine(x)
