@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import pytest
 
 from fastnn import _fastnn_core as core
 from fastnn import accuracy
@@ -74,6 +75,13 @@ class OnlyDlpack:
 
     def __dlpack_device__(self):
         return self._x.__dlpack_device__()
+
+
+def refused(call, error, message):
+    """Assert that a call without arguments raises this error with exactly this message."""
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message
 
 
 def central_difference(f, x, step=1e-6):
