@@ -52,9 +52,10 @@ sanitize:
 	$${CC:-gcc} -std=c11 -O1 -g -fsanitize=thread -Icsrc tests/race.c csrc/pool.c -o build/race -lpthread
 	build/race
 
-# Breaks every kernel and every row in a copy of the tree and expects the suite to turn red; long.
+# Breaks the sources one place at a time in copies of the tree and expects the suite to turn red: in all places, which is
+# long, or in SAMPLE of them drawn with SEED.
 mutate:
-	$(PYTHON) tests/mutate.py
+	$(PYTHON) tests/mutate $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # The errors of all activations over all 2^32 float32 numbers, and docs/accuracy.md; about an hour on two cores.
 exhaustive: build
