@@ -22,7 +22,7 @@ static FNN_INLINE row_params load_params(const double *params)
 
 typedef exponential exponent_fn(V x, row_params p);
 typedef V expression_fn(V x, exponential e, row_params p);
-/* What a loop keeps of an exponential: nothing, as it needs none; 1 + head rounded to T; or all of it. */
+/* What a loop keeps of an exponential: nothing, as it needs none; the sum of head and tail, rounded to T; or both. */
 enum kept { NOTHING, HEAD, HEAD_AND_TAIL };
 
 /* What activations.inc.h is written in. NAME_of is the expression, given the exponential NAME_exponent. */
@@ -50,11 +50,6 @@ static FNN_INLINE V rounded_once(V x, extended f(W))
 
 #include "activations.inc.h"
 
-enum {
-    TILE = 256,    /* elements; what is stored of them stays in L1 */
-    ALIGNED = 4096 /* fewer elements do not pay for aligning the stores */
-};
-
 /* The exponential that a loop stores; without its tail, the head is rounded for both. */
 static FNN_INLINE exponential exponential_at(V x, enum kept kept, exponent_fn *exponent, row_params p)
 {
@@ -76,9 +71,9 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum kept k
                            expression_fn *f, row_params p)
 {
     enum { STEP = 2 * VL };
-    T power[TILE], head[TILE], tail[TILE];
+    T power[EXP_TILE], head[EXP_TILE], tail[EXP_TILE];
     const int64_t first = n < ALIGNED ? 0 : (int64_t)(-(uintptr_t)y % sizeof(V) / sizeof(T));
-    const int64_t whole = n - (n - first) % STEP, tile = kept ? TILE : whole;
+    const int64_t whole = n - (n - first) % STEP, tile = kept ? EXP_TILE : whole;
     if (first) map_part(y, dy, x, first, kept, exponent, f, p);
     for (int64_t i = first; i < whole; i += tile) {
         const int64_t end = whole - i < tile ? whole : i + tile;
@@ -160,7 +155,10 @@ static void FNN(prelu_forward)(void *y_, const void *x_, const void *weight, int
 {
     T *y = y_;
     const T *x = x_;
-    if (shared) features *= batch, batch = 1;
+    if (shared) {
+        features *= batch;
+        batch = 1;
+    }
     for (int64_t i = 0; i < batch; i++) prelu_row(y + i * features, x + i * features, weight, features, shared);
 }
 

@@ -85,15 +85,16 @@ typedef struct fnn_kernels {
     /* y[j] = sum_i x[i, j] over batch rows, in the order of matmul's sums over k. */
     fnn_rows_fn sum_rows;
 
-    /* The forms of a compiled network. Activations of a layer lie in panels [batch / 16][features][16], the batch padded
-     * to whole panels: element (i, j) at panels[(i / 16 * features + j) * 16 + i % 16]. Turned, they lie in [features /
-     * 16][batch][16]: element (i, j) at turned[(j / 16 * batch + i) * 16 + j % 16]. What pads the batch is read as
-     * numbers and never reaches another row; what pads the features is written as 0. Sums as in matmul, same bits.
+    /* The forms of a compiled network. Activations of a layer lie in panels [batch / 16][features][16], the batch
+     * padded to whole panels: element (i, j) at panels[(i / 16 * features + j) * 16 + i % 16]. Transposed, they lie in
+     * [features / 16][batch][16]: element (i, j) at transposed[(j / 16 * batch + i) * 16 + j % 16]. What pads the batch
+     * is read as numbers and never reaches another row; what pads the features is written as 0. Sums as in matmul, same
+     * bits.
      *
-     * rows (batch, features), row-major with row stride `row`, to panels and back; and panels turned. */
+     * rows (batch, features), row-major with row stride `row`, to panels and back; and panels transposed. */
     void (*to_panels)(void *panels, const void *rows, int64_t row, int64_t batch, int64_t features);
     void (*from_panels)(void *rows, int64_t row, const void *panels, int64_t batch, int64_t features);
-    void (*turn_panels)(void *turned, const void *panels, int64_t batch, int64_t features);
+    void (*transpose_panels)(void *transposed, const void *panels, int64_t batch, int64_t features);
 
     /* y = epilogue(x weight^T) with x and y (and z) in panels, weight (out, in) with row stride ldw. */
     int (*forward_panels)(void *y, const void *x, const void *weight, int64_t ldw, int64_t batch, int64_t out,
@@ -102,9 +103,10 @@ typedef struct fnn_kernels {
     /* dx = dz weight, both in panels. Six columns of weight at a time are packed. FNN_NO_MEMORY. */
     int (*dx_panels)(void *dx, const void *dz, const void *weight, int64_t ldw, int64_t batch, int64_t out, int64_t in);
 
-    /* dweight (out, in), row stride ldw, = dz^T x with dz in panels and x turned: sums over the batch. FNN_NO_MEMORY. */
-    int (*dweight_panels)(void *dweight, int64_t ldw, const void *dz, const void *x_turned, int64_t batch, int64_t out,
-                          int64_t in);
+    /* dweight (out, in), row stride ldw, = dz^T x with dz in panels and x transposed: sums over the batch.
+     * FNN_NO_MEMORY. */
+    int (*dweight_panels)(void *dweight, int64_t ldw, const void *dz, const void *x_transposed, int64_t batch,
+                          int64_t out, int64_t in);
 
     /* steps times 12 independent multiply-adds of one vector, in registers; returns how many floating-point operations
      * that were: the speed nothing else can exceed. */
@@ -149,8 +151,8 @@ typedef struct fnn_kernels {
      *   *total = scale * sum_i l[i]
      *   losses[i] = l[i]             unless losses is NULL
      *   dlogits = gradient of *total unless dlogits is NULL; may be logits
-     * A row that is ignored or has a weight of 0 costs 0 and has a gradient of 0, whatever its logits are. Labels are in
-     * [0, classes) or ignore_index: the caller has checked them. */
+     * A row that is ignored or has a weight of 0 costs 0 and has a gradient of 0, whatever its logits are. Labels are
+     * in [0, classes) or ignore_index: the caller has checked them. */
     void (*cross_entropy)(double *total, void *losses, void *dlogits, const void *logits, const fnn_target *target,
                           double scale, int64_t batch, int64_t classes);
 

@@ -2,7 +2,34 @@
 #define FNN_ISA avx2
 #include "vec_avx2.h"
 
-/* 12 accumulators, 2 vectors of b and 1 of a: 15 of 16 registers; 12 chains hide the latency of 2 fma units. */
-enum { MR = 6, NV = 2 };
+/* Tuning: each number with its unit. Measured on Zen 3 (32 KiB L1, 512 KiB L2, 32 MiB L3) with products from 64 x 784 x
+ * 128 to 1024 x 1024 x 1024, one row against 256 x 256 to 4096 x 4096, and functions of 65,536 elements. A tile of 6 x
+ * 2 vectors has 12 accumulators, which hide the latency of 2 fma units, and takes 15 of 16 registers. */
+enum {
+    MR = 6,                          /* rows of a tile */
+    NV = 2,                          /* vectors of b in a tile */
+    MOST_VECTORS = 12,               /* vectors of a tile of fewer rows: 12 chains too */
+    NC = 512 / sizeof(T),            /* columns of b in a block: with 512 k they take 256 KiB of L2 */
+    NC_PAYS_ROWS = 2048 / sizeof(T), /* rows from which on NC_MOST columns are packed at once */
+    NC_MOST = 2048,                  /* columns of b packed at a time: 4 MiB of L3 */
+    MC = 384 / sizeof(T),            /* rows of a in a block, packed: 192 KiB of L2 */
+    MC_IN_PLACE = 192 / sizeof(T),   /* rows of a in a block, read where they lie: 96 KiB */
+    TRANSPOSED = 512,                /* rows of a transposed block, which waits in scratch */
+    PACK_K = 128,                    /* steps of k from which on packing a pays, if there are also */
+    PACK_N_STRIDED = 256,            /* as many columns, where the k of a is strided, */
+    PACK_N = 1024,                   /* or as many, where it is contiguous */
+    THIN = 12,                       /* rows or columns of a thin product, at most */
+    THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
+    THIN_L1 = 4096,                  /* elements of b that a thin product packs: 16 KiB of L1, or 32 */
+    CHAINS = 4,                      /* blocks of columns that one row meets side by side */
+    L1_WAYS = 8,                     /* rows of b, or of packed micro-panels, read together: the ways of L1 */
+    COPY_AHEAD = 24,                 /* rows of b by which its copy is prefetched */
+    FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
+    ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
+    ALIASED_PANELS = 1 << 15,        /* bytes: panels a multiple of it apart drive one another out of L2 */
+    TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
+    EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
+    ALIGNED = 4096                   /* fewer elements do not pay for aligning the stores */
+};
 
 #include "kernels.inc.h"

@@ -16,10 +16,19 @@
 #define FORWARD(name, ...) [FNN_##name] = FNN(name##_forward),
 static const fnn_forward_fn forward_loops[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIONS(FORWARD)}; /* for the epilogue */
 
-#include "losses.inc.h"
+#include "tile.inc.h"
+
+#include "pack.inc.h"
+
 #include "matmul.inc.h"
-#include "optimizers.inc.h"
+
+#include "panels.inc.h"
+
 #include "softmax.inc.h"
+
+#include "losses.inc.h"
+
+#include "optimizers.inc.h"
 
 #define BACKWARD_X(name, ...) [FNN_##name] = FNN(name##_backward_x),
 #define BACKWARD_Y_X(name)
@@ -33,7 +42,7 @@ const fnn_kernels FNN_KERNELS = {
     .sum_rows = FNN(sum_rows),
     .to_panels = FNN(to_panels),
     .from_panels = FNN(from_panels),
-    .turn_panels = FNN(turn_panels),
+    .transpose_panels = FNN(transpose_panels),
     .forward_panels = FNN(forward_panels),
     .dx_panels = FNN(dx_panels),
     .dweight_panels = FNN(dweight_panels),

@@ -39,7 +39,7 @@ cdef extern from "fastnn.h" nogil:
         fnn_rows_fn sum_rows
         void (*to_panels)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
         void (*from_panels)(void *, int64_t, const void *, int64_t, int64_t) noexcept nogil
-        void (*turn_panels)(void *, const void *, int64_t, int64_t) noexcept nogil
+        void (*transpose_panels)(void *, const void *, int64_t, int64_t) noexcept nogil
         int (*forward_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t,
                               const fnn_epilogue *) noexcept nogil
         int (*dx_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t) noexcept nogil

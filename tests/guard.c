@@ -204,7 +204,7 @@ static void layout_round(void)
     snprintf(what, sizeof what, "%s batch %" PRId64 " features %" PRId64 " row %" PRId64,
              way == 0   ? "to_panels"
              : way == 1 ? "from_panels"
-                        : "turn_panels",
+                        : "transpose_panels",
              batch, features, row);
     if (way == 0) {
         const char *rows = take_rows(batch, row, features, copies[0]),
@@ -221,13 +221,14 @@ static void layout_round(void)
         kernels->from_panels(rows, row, panels, batch, features);
         expect_rows(rows, row, copies[0], batch, features);
     } else {
-        void *panels = take_panels(batch, features, copies[0], 0), *turned = take_unwritten(batch * padded(features));
+        void *panels = take_panels(batch, features, copies[0], 0),
+             *transposed = take_unwritten(batch * padded(features));
         expect_nothing();
-        kernels->turn_panels(turned, panels, batch, features);
-        memset(want_of(turned), 0, (size_t)(batch * padded(features) * itemsize));
+        kernels->transpose_panels(transposed, panels, batch, features);
+        memset(want_of(transposed), 0, (size_t)(batch * padded(features) * itemsize));
         for (int64_t i = 0; i < batch; i++)
             for (int64_t j = 0; j < features; j++)
-                put(dtype, want_of(turned), in_transposed(batch, i, j), get(dtype, copies[0], i * features + j));
+                put(dtype, want_of(transposed), in_transposed(batch, i, j), get(dtype, copies[0], i * features + j));
     }
     check();
 }

@@ -134,10 +134,10 @@ def test_bits_of_the_forms_of_a_network(oracle, batch, out, inputs, dtype, isa):
     px = np.full((padded // 16, inputs, 16), np.nan, dtype)
     np.testing.assert_array_equal(core._panels("to", px, x, None, *size), panels(x, inputs))
     np.testing.assert_array_equal(core._panels("from", np.full_like(x, np.nan), px, None, *size), x)
-    turned = core._panels("turn", np.full((-(-inputs // 16), batch, 16), np.nan, dtype), px, None, *size)
-    columns = np.zeros((batch, turned.shape[0] * 16), dtype)
+    transposed = core._panels("transpose", np.full((-(-inputs // 16), batch, 16), np.nan, dtype), px, None, *size)
+    columns = np.zeros((batch, transposed.shape[0] * 16), dtype)
     columns[:, :inputs] = x
-    np.testing.assert_array_equal(turned, columns.reshape(batch, -1, 16).swapaxes(0, 1))
+    np.testing.assert_array_equal(transposed, columns.reshape(batch, -1, 16).swapaxes(0, 1))
 
     y = np.full((padded // 16, out, 16), np.nan, dtype)
     for activation in (None, "relu", "leaky_relu", "tanh"):
@@ -152,7 +152,7 @@ def test_bits_of_the_forms_of_a_network(oracle, batch, out, inputs, dtype, isa):
     dx = core._panels("dx", np.full_like(px, np.nan), dz, weight, *size)
     np.testing.assert_array_equal(dx.swapaxes(1, 2).reshape(padded, inputs)[:batch], oracle(grad, weight, isa))
     dz[-1, :, batch % 16 or 16 :] = np.nan  # what pads the batch never counts
-    dweight = core._panels("dweight", np.full_like(weight, np.nan), dz, turned, *size)
+    dweight = core._panels("dweight", np.full_like(weight, np.nan), dz, transposed, *size)
     np.testing.assert_array_equal(dweight, oracle(np.ascontiguousarray(grad.T), x, isa))
 
 

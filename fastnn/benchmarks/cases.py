@@ -112,16 +112,16 @@ def _panel_forms(inputs, outputs, batch):
         out[:] = _normal(outputs, inputs)
         return out
 
-    def turned():
+    def transposed():
         out = _aligned(-(-inputs // 16), batch, 16)
-        return _fastnn_core._panels("turn", out, _panels(x()), None, *sizes)
+        return _fastnn_core._panels("transpose", out, _panels(x()), None, *sizes)
 
     return [
         case("forward", lambda: (_panels(x()), weight()), lambda: _panels(dz()),
              lambda y: _rows(y, batch, outputs), lambda: (x(), weight().T)),
         case("dx", lambda: (_panels(dz()), weight()), lambda: _panels(x()),
              lambda dx: _rows(dx, batch, inputs), lambda: (dz(), weight())),
-        case("dweight", lambda: (_panels(dz()), turned()), weight, np.asarray, lambda: (dz().T, x())),
+        case("dweight", lambda: (_panels(dz()), transposed()), weight, np.asarray, lambda: (dz().T, x())),
     ]  # fmt: skip
 
 

@@ -53,8 +53,8 @@ def _panels(str form, ndarray out, ndarray first, ndarray second, int64_t batch,
         kernels.to_panels(data(out), data(first), inputs, batch, inputs)
     elif form == "from":
         kernels.from_panels(data(out), inputs, data(first), batch, inputs)
-    elif form == "turn":
-        kernels.turn_panels(data(out), data(first), batch, inputs)
+    elif form == "transpose":
+        kernels.transpose_panels(data(out), data(first), batch, inputs)
     elif form == "forward":
         code = kernels.forward_panels(data(out), data(first), data(second), inputs, batch, outputs, inputs, &epilogue)
     elif form == "dx":
