@@ -13,6 +13,7 @@ C. A file is written beside its destination under a name nobody else has and ren
 """
 
 import dataclasses
+import functools
 import json
 import os
 import secrets
@@ -32,6 +33,7 @@ _MAX_HEADER = 100_000_000  # bytes, the limit of the format
 _CONTAINERS = {"Sequential": layers.Sequential, "Residual": layers.Residual}
 
 
+@functools.cache
 def _classes():
     """Return the classes that can be described, by name. An MLP is described as the Sequential it is."""
     names = [name for name in layers.__all__ if name not in ("Layer", "MLP")]

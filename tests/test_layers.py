@@ -598,6 +598,8 @@ def test_inputs_are_computed_in_the_models_dtype():
         (lambda: fnn.Linear(True, 2), ValueError, "Linear: in_features is True but a positive integer was expected"),
         (lambda: fnn.Linear(2, 2, bias="no"), TypeError, "Linear: bias is 'no' but True or False was expected"),
         (lambda: fnn.Linear(2, 2, dtype="nonsense"), TypeError, "Linear: dtype is 'nonsense' but float32 or float64 was expected"),
+        (lambda: fnn.Linear(2, 2, dtype=",f4"), TypeError, "Linear: dtype is ',f4' but float32 or float64 was expected"),
+        (lambda: fnn.Linear(2, 2, dtype=None), TypeError, "Linear: dtype is None but float32 or float64 was expected"),
         (lambda: fnn.Linear(2, 2, init="zeros"), TypeError, "Linear: init is 'zeros' but a function (shape, rng) -> array was expected"),
         (lambda: fnn.Linear(2, 2, init=lambda shape, rng: np.ones(2)), ValueError, "Linear: init's weight has shape (2,) but (2, 2) was expected"),
         (lambda: fnn.Maxout(2, 2, 0), ValueError, "Maxout: pieces is 0 but a positive integer was expected"),

@@ -35,12 +35,12 @@ def blank(shape, dtype):
 def as_dtype(dtype, func):
     """Return the dtype, float32 or float64."""
     try:
-        dtype = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"{func}: dtype is {dtype!r} but float32 or float64 was expected") from None
-    if dtype not in (np.float32, np.float64):
-        raise TypeError(f"{func}: dtype is {dtype} but float32 or float64 was expected")
-    return dtype
+        found = None if dtype is None else np.dtype(dtype)  # NumPy reads None as float64
+    except (TypeError, ValueError, SyntaxError):  # NumPy reads a string as a list of fields
+        found = None
+    if found not in (np.float32, np.float64):
+        raise TypeError(f"{func}: dtype is {found or repr(dtype)} but float32 or float64 was expected")
+    return found
 
 
 def as_count(value, func, name):

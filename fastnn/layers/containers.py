@@ -90,9 +90,11 @@ class _Chain(Layer):
                 layer._cast(dtype)
 
     def _take(self, state):
-        for i, layer in enumerate(self.layers):
-            prefix = f"{i}."
-            part = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+        parts = [{} for _ in self.layers]
+        for name, value in state.items():
+            i, _, inner = name.partition(".")
+            parts[int(i)][inner] = value
+        for layer, part in zip(self.layers, parts, strict=True):
             if isinstance(layer, Layer):
                 layer._take(part)
             else:
