@@ -34,8 +34,8 @@ def kernels(names):
     return {known[file] for file in found}
 
 
-def mutants_of(names, seed):
-    """Return {path: mutants}, each list in the order in which they are to be tried."""
+def mutants_of(names, seed, only=""):
+    """Return {path: mutants whose path:function contains `only`}, each list in the order in which they are to be tried."""
     texts, found = {name: (ROOT / name).read_text() for name in names}, {}
     gates = cython_sites.gates_of(text for name, text in texts.items() if name.endswith((".pyx", ".pxi")))
     computing = kernels(names)
@@ -49,7 +49,8 @@ def mutants_of(names, seed):
         draw = random.Random(f"{seed} {name}")
         functions = {}
         for site in sites:
-            functions.setdefault(site[0], []).append(site)
+            if only in f"{name}:{site[0]}":
+                functions.setdefault(site[0], []).append(site)
         lists = [draw.sample(some, len(some)) for some in functions.values()]
         draw.shuffle(lists)
         found[name] = [mutant(name, text, *site) for turn in zip_longest(*lists) for site in turn if site]

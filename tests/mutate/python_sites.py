@@ -10,9 +10,10 @@ D. Whole numbers of SIZE and more that are multiples of it are lengths of buffer
 """
 
 import ast
+from itertools import accumulate
 
 SIZE = 64
-KEYWORDS = {"stacklevel", "strict", "copy", "help", "metavar", "flush"}
+KEYWORDS = {"stacklevel", "strict", "copy", "help", "metavar", "flush", "need_dx"}
 UNSHOWN = {"__repr__", "__str__", "__dir__"}
 
 OPPOSITE = {ast.Lt: ">=", ast.GtE: "<", ast.Gt: "<=", ast.LtE: ">", ast.Eq: "!=", ast.NotEq: "==",
@@ -24,20 +25,21 @@ CALLS = {"max": "min", "min": "max", "any": "all", "all": "any", "maximum": "min
          "zeros": "ones", "ones": "zeros", "zeros_like": "ones_like", "argmax": "argmin", "expm1": "exp", "log1p": "log"}  # fmt: skip
 
 
+def is_text(node):
+    return any(isinstance(n, ast.JoinedStr) or isinstance(getattr(n, "value", 0), str) for n in ast.walk(node))
+
+
 class Sites(ast.NodeVisitor):
     """Collects (function, start, end, replacement) in `found`; positions are of characters."""
 
     def __init__(self, text):
         self.found, self.names, self.guard = [], [], None
-        self.lines = [line.encode() for line in text.split("\n")]
-        self.starts = [0]
-        for line in text.split("\n"):
-            self.starts.append(self.starts[-1] + len(line) + 1)
-        self.text = text
+        self.text, self.lines = text, text.splitlines(keepends=True)
+        self.starts = [0, *accumulate(map(len, self.lines))]
         self.visit(ast.parse(text))
 
     def position(self, line, column):
-        return self.starts[line - 1] + len(self.lines[line - 1][:column].decode())
+        return self.starts[line - 1] + len(self.lines[line - 1].encode()[:column].decode())
 
     def span(self, node):
         return self.position(node.lineno, node.col_offset), self.position(node.end_lineno, node.end_col_offset)
@@ -45,8 +47,11 @@ class Sites(ast.NodeVisitor):
     def source(self, node):
         return self.text[slice(*self.span(node))]
 
+    def add(self, start, end, replacement):
+        self.found.append((".".join(self.names) or "module", start, end, replacement))
+
     def replace(self, node, replacement):
-        self.found.append((".".join(self.names) or "module", *self.span(node), replacement))
+        self.add(*self.span(node), replacement)
 
     def between(self, left, right, replacement):
         """Replace the operator between two operands, which brackets may surround."""
@@ -56,24 +61,22 @@ class Sites(ast.NodeVisitor):
         while self.text[end - 1] in " (\n":
             end -= 1
         if "#" not in self.text[start:end] and "\n" not in self.text[start:end]:
-            self.found.append((".".join(self.names) or "module", start, end, replacement))
+            self.add(start, end, replacement)
 
     def visit_scope(self, node):
         if node.name not in UNSHOWN:
             for decorator in node.decorator_list:
                 self.visit(decorator)
             self.names.append(node.name)
-            for child in (getattr(node, "args", None), *node.body):
-                if child is not None:
-                    self.visit(child)
+            for child in (*([node.args] if hasattr(node, "args") else []), *node.body):
+                self.visit(child)
             self.names.pop()
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_scope
 
     def visit_arguments(self, node):
-        for default in (*node.defaults, *node.kw_defaults):
-            if default is not None:
-                self.visit(default)
+        for default in filter(None, (*node.defaults, *node.kw_defaults)):
+            self.visit(default)
 
     def visit_AnnAssign(self, node):
         if node.value is not None:
@@ -82,10 +85,8 @@ class Sites(ast.NodeVisitor):
     def visit_If(self, node):
         if "TYPE_CHECKING" in self.source(node.test) or "__name__" in self.source(node.test):
             return
-        raises = isinstance(node.body[0], ast.Raise)
-        self.negate(node.test, raises)
-        for child in (*node.body, *node.orelse):
-            self.visit(child)
+        self.negate(node.test, raises=isinstance(node.body[0], ast.Raise))
+        self.visit_branches(node)
 
     def negate(self, test, raises=False):
         """Turn a condition round; before a `raise`, comparisons in it move by one."""
@@ -98,9 +99,11 @@ class Sites(ast.NodeVisitor):
         self.visit(test)
         self.guard = before
 
-    def visit_While(self, node):
+    def visit_branches(self, node):
         for child in (*node.body, *node.orelse):
             self.visit(child)
+
+    visit_While = visit_branches
 
     def visit_IfExp(self, node):
         self.negate(node.test)
@@ -124,8 +127,7 @@ class Sites(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_BinOp(self, node):
-        texts = [n for n in ast.walk(node) if isinstance(n, ast.JoinedStr) or isinstance(getattr(n, "value", 0), str)]
-        if type(node.op) in BINARY and not texts:
+        if type(node.op) in BINARY and not is_text(node):
             self.between(node.left, node.right, BINARY[type(node.op)])
         self.generic_visit(node)
 
@@ -155,15 +157,11 @@ class Sites(ast.NodeVisitor):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in CALLS:
             end = self.span(node.func)[1]
-            self.found.append((".".join(self.names) or "module", end - len(name), end, CALLS[name]))
+            self.add(end - len(name), end, CALLS[name])
         if name == "warn":
             return
-        self.visit(node.func)
-        for argument in node.args:
-            self.visit(argument)
-        for keyword in node.keywords:
-            if keyword.arg not in KEYWORDS:
-                self.visit(keyword.value)
+        for child in (node.func, *node.args, *(k.value for k in node.keywords if k.arg not in KEYWORDS)):
+            self.visit(child)
 
     def visit_Expr(self, node):
         if isinstance(node.value, ast.Call):
@@ -180,7 +178,8 @@ class Sites(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_AugAssign(self, node):
-        self.replace(node, "pass")
+        if not is_text(node.value):
+            self.replace(node, "pass")
         self.generic_visit(node)
 
     def visit_Return(self, node):
