@@ -1,45 +1,78 @@
-"""The trainer: minibatches, loss, gradients, optimizer, history."""
+"""The trainer: what ``fit``, ``step``, ``evaluate`` and ``predict`` mean; data.py checks what they are given, network.py does the steps."""
 
-import sys
-import time
+import math
 import warnings
 import weakref
 
 import numpy as np
 
+from fastnn import data
+from fastnn.history import History, Progress
 from fastnn.init import draw_seed
 from fastnn.layers import Layer, Sequential, Softmax
+from fastnn.layers.base import as_count, as_integer, as_number
 from fastnn.losses import LOSSES
 from fastnn.metrics import METRICS
+from fastnn.network import Layered
 from fastnn.optim import OPTIMIZERS
 
 
-class History(dict):
-    """From a name ("loss", "val_loss", "val_accuracy", ...) to a list with one number per epoch; ``seed`` is the trainer's."""
-
-    def __init__(self, seed):
-        super().__init__()
-        self.seed = seed
-
-    def record(self, values):
-        """Append the values of an epoch."""
-        for name, value in values.items():
-            self.setdefault(name, []).append(value)
-
-
-def _named(value, known, what):
+def _specification(value, known, what):
+    """Return the object that a name, a class or an object means."""
     if isinstance(value, str):
         if value not in known:
             raise ValueError(f"Trainer: {what} is {value!r} but one of {', '.join(known)} was expected")
         value = known[value]
-    return value
+    return value() if isinstance(value, type) and value in known.values() else value
 
 
-def _as_rows(x, func, name):
-    x = np.asarray(x)
-    if x.ndim == 0:
-        raise ValueError(f"{func}: {name} is a scalar but one row per sample was expected")
-    return x
+def _as_model(model, loss):
+    if isinstance(model, Layer):
+        return model if isinstance(model, Sequential) else Sequential(model)
+    given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+    hint = ""
+    if isinstance(loss, Layer):
+        hint = "; pass the model first: Trainer(model, loss)"
+    elif isinstance(model, type):
+        hint = "; pass an object, made by calling the class"
+    raise TypeError(f"Trainer: model is {given} but a fastnn layer, such as Sequential, was expected{hint}")
+
+
+def _as_optimizer(optimizer):
+    optimizer = _specification(optimizer, OPTIMIZERS, "optimizer")
+    if isinstance(optimizer, type) or not (hasattr(optimizer, "update") and hasattr(optimizer, "slots")):
+        hint = "; pass the loss second: Trainer(model, loss, optimizer)" if hasattr(optimizer, "row_weights") else ""
+        raise TypeError(f"Trainer: optimizer is {optimizer!r} but a name or a specification was expected{hint}")
+    return optimizer
+
+
+def _as_metrics(metrics):
+    """Return a dict from name to function."""
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = (metrics,)
+    named = {}
+    for metric in metrics:
+        function = _specification(metric, METRICS, "metric")
+        if not callable(function):
+            raise TypeError(
+                f"Trainer: metric is {metric!r} but a name or a function (output, target) -> float was expected"
+            )
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
+        if name in named or name == "loss":
+            raise ValueError(f"Trainer: {name!r} names two values; each metric needs a name of its own")
+        named[name] = function
+    return named
+
+
+def _as_bound(value, name, positive):
+    """Return an option that is a number of at least 0, or a positive one."""
+    if positive and value is None:
+        return None
+    number = as_number(value, "Trainer", name)
+    if not (number > 0 if positive else 0 <= number < np.inf):
+        expected = "a positive" if positive else "a finite, non-negative"
+        raise ValueError(f"Trainer: {name} is {value} but {expected} number was expected")
+    return number
 
 
 class Trainer:
@@ -48,20 +81,34 @@ class Trainer:
     Parameters
     ----------
     model : Sequential
-        Its layers belong to this trainer from now on.
+        Or a single layer. It belongs to this trainer from now on; a trainer that had one of its layers before is of no more use.
     loss : str, object or callable, optional
         ``"cross_entropy"``, ``"mse"``; an object of ``fastnn.losses``; or a callable (output, target) -> (loss, gradient by output).
         If None the model's ``task`` decides, and without one the first targets: integers mean cross_entropy, floats mse.
     optimizer : str or object
-        ``"adam"``, ``"sgd"``, or a specification such as ``fastnn.SGD(lr=0.1)``.
-    metrics : sequence of str or callable
+        ``"adam"``, ``"sgd"``, or a specification such as ``fastnn.SGD(lr=0.1)``: an object with ``slots``, the names of the arrays
+        kept per parameter, and ``update(param, grad, slots, step)``, which makes one step in place.
+    metrics : str, callable or sequence of them
         Beside those of the loss: ``"accuracy"``, or callables (output, target) -> float.
     l1, l2 : float
         Add l1 * sum |w| + l2 * sum w^2 over weights, not biases, to the objective (its gradient; losses are reported without).
     clip_norm, clip_value : float, optional
-        Scale the gradients so that their common norm is at most clip_norm; clip each element to +-clip_value.
+        Scale the gradients so that their common norm is at most clip_norm; clip each element to +-clip_value, which comes first.
     seed : int, optional
-        Of the order of samples; drawn and recorded in ``seed`` if None.
+        Of the order of samples, in [0, 2^64); drawn and recorded in ``seed`` if None.
+
+    Attributes
+    ----------
+    model, loss, optimizer, metrics, l1, l2, clip_norm, clip_value, seed
+        The arguments; ``loss`` is None until the first targets where they decide.
+    history : History
+        Of the latest ``fit``, also of one that was interrupted.
+    epochs_done, steps_done : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value; the model then stays with the trainer it had.
     """
 
     def __init__(
@@ -77,62 +124,112 @@ class Trainer:
         clip_value=None,
         seed=None,
     ):
-        if not isinstance(model, Layer):
-            raise TypeError(
-                f"Trainer: model is {type(model).__name__} but a fastnn layer, such as Sequential, was expected"
-            )
-        self.model = model if isinstance(model, Sequential) else Sequential(model)
+        self.model = _as_model(model, loss)
         if loss is None and self.model.task is not None:
             loss = {"classification": "cross_entropy", "regression": "mse"}[self.model.task]
-        self.loss = self._checked_loss(loss)
-        optimizer = _named(optimizer, OPTIMIZERS, "optimizer")
-        self.optimizer = optimizer() if isinstance(optimizer, type) else optimizer
-        if not hasattr(self.optimizer, "update"):
-            raise TypeError(f"Trainer: optimizer is {optimizer!r} but a name or a specification was expected")
-        self.metrics = {getattr(m, "__name__", m): _named(m, METRICS, "metric") for m in metrics}
-        self.l1, self.l2, self.clip_norm, self.clip_value = l1, l2, clip_norm, clip_value
-        self.seed = draw_seed() if seed is None else seed
-        self.epochs_done = self.steps_done = 0
-        self._claim_layers()
-        self._state = {
-            name: {slot: np.zeros_like(value) for slot in self.optimizer.slots}
-            for name, value in self.model.named_parameters()
-        }
+        self.loss = None if loss is None else self._as_loss(loss)
+        self.optimizer = _as_optimizer(optimizer)
+        self.metrics = _as_metrics(metrics)
+        self.l1, self.l2 = _as_bound(l1, "l1", False), _as_bound(l2, "l2", False)
+        self.clip_norm, self.clip_value = (
+            _as_bound(clip_norm, "clip_norm", True),
+            _as_bound(clip_value, "clip_value", True),
+        )
+        self.seed = draw_seed() if seed is None else as_integer(seed, "Trainer", "seed", 0, 2**64 - 1)
+        self.history = History(self.seed)
+        self.epochs_done = 0
+        self._owned = Layered(
+            self.model, self.optimizer, l1=self.l1, l2=self.l2, clip_norm=self.clip_norm, clip_value=self.clip_value
+        )
+        self._take_over()
 
-    def _claim_layers(self):
-        leaves = list(self.model._leaves())
-        for layer in leaves:
-            owner = layer._owner and layer._owner()
-            if owner is not None:
-                raise ValueError(f"Trainer: {layer!r} belongs to another trainer already")
-        for layer in leaves:
+    def __repr__(self):
+        if self._owned is None:
+            return f"<Trainer of {type(self.model).__name__}, which a later Trainer has taken over>"
+        return (
+            f"<Trainer of {type(self.model).__name__}, loss={self.loss!r}, optimizer={self.optimizer!r}, seed={self.seed}, "
+            f"{self.epochs_done} epochs and {self.steps_done} steps done>"
+        )
+
+    @property
+    def steps_done(self):
+        """Steps that have updated the parameters."""
+        return self._network("steps_done").steps_done
+
+    def _take_over(self):
+        for layer in self.model._leaves():
+            earlier = layer._owner and layer._owner()
+            if earlier is not None:
+                earlier._owned = None
             layer._owner = weakref.ref(self)
 
-    def _checked_loss(self, loss):
-        if loss is None:
-            return None
-        loss = _named(loss, LOSSES, "loss")
-        loss = loss() if isinstance(loss, type) else loss
-        if not callable(loss):
-            raise TypeError(f"Trainer: loss is {loss!r} but a name, an object or a callable was expected")
+    def _network(self, func):
+        """Return the network, which an earlier trainer of the same layers has no more."""
+        if self._owned is None:
+            raise RuntimeError(
+                f"{func}: the model was taken over by a later Trainer; use that one, or give each trainer a copy.deepcopy(model)"
+            )
+        return self._owned
+
+    # ---------------------------------------------------------------------------------------------------------------- loss
+
+    def _as_loss(self, loss):
+        loss = _specification(loss, LOSSES, "loss")
+        if isinstance(loss, (type, Layer)) or not callable(loss):
+            hint = "; pass it as optimizer=" if hasattr(loss, "update") else ""
+            raise TypeError(f"Trainer: loss is {loss!r} but a name, an object or a callable was expected{hint}")
         if type(loss) is LOSSES["cross_entropy"] and len(self.model) and isinstance(self.model[-1], Softmax):
-            warnings.warn("Trainer: cross_entropy takes logits, but the model ends with Softmax", stacklevel=4)
+            warnings.warn("Trainer: cross_entropy takes logits, but the model ends with Softmax", stacklevel=3)
         return loss
 
-    def _loss_of(self, output, y, sample_weight=None):
-        if self.loss is None:
-            self.loss = self._checked_loss("cross_entropy" if y.dtype.kind in "iu" else "mse")
-        if type(self.loss) in LOSSES.values():
-            return self.loss(output, y, sample_weight)
-        if sample_weight is not None:
-            raise TypeError("Trainer: a callable loss takes no sample_weight")
-        return self.loss(output, y)
+    def _loss_for(self, y):
+        """Return the loss, which these targets decide where nothing else has; it is kept once they have been used."""
+        if self.loss is not None:
+            return self.loss
+        return self._as_loss("cross_entropy" if y.dtype.kind in "iu" else "mse")
 
-    def _differentiate(self, x, y, sample_weight=None):
-        output, backward = self.model.vjp(x, step=self.steps_done)
-        loss, gradient = self._loss_of(output, y, sample_weight)
-        backward(gradient, need_dx=False)
-        return loss, backward.grads
+    def _differentiate(self, loss, output, y, weight=None, divisor=None):
+        """Return value and gradient by the output of any kind of loss."""
+        if hasattr(loss, "row_weights"):
+            return loss(output, y, weight, divisor)
+        self._require_weighable(loss, sample_weight=weight)
+        result = loss(output, y)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(
+                f"Trainer: the loss returned {type(result).__name__} but a pair (loss, gradient) was expected"
+            )
+        gradient = np.asarray(result[1], output.dtype)
+        if gradient.shape != output.shape:
+            raise ValueError(
+                f"Trainer: the loss's gradient has shape {gradient.shape} but the output has shape {output.shape}"
+            )
+        return float(result[0]), gradient
+
+    @staticmethod
+    def _require_weighable(loss, **weights):
+        for name, weight in weights.items():
+            if weight is not None and not hasattr(loss, "row_weights"):
+                raise TypeError(f"Trainer: a callable loss takes no {name}")
+
+    @staticmethod
+    def _own_weights(loss, y):
+        """Return the weight that the loss itself gives each row, or None for 1 each."""
+        return loss.row_weights(y) if hasattr(loss, "row_weights") else None
+
+    def _update(self, network, loss, x, y, weight=None, divisor=None, place="step"):
+        """Make one step and return the loss before it."""
+
+        def differentiate(output):
+            value, gradient = self._differentiate(loss, output, y, weight, divisor)
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"{place}: the loss is {value} at step {self.steps_done + 1}; nothing of this step was applied"
+                )
+            return value, gradient
+
+        return network.step(x, differentiate)
+
+    # --------------------------------------------------------------------------------------------------------------- steps
 
     def gradients(self, x, y):
         """Loss of one minibatch and its gradients, without penalties and clipping; no parameter changes.
@@ -148,42 +245,43 @@ class Trainer:
         gradients : dict
             From parameter name to array.
         """
-        return self._differentiate(_as_rows(x, "gradients", "x"), np.asarray(y))
+        network = self._network("gradients")
+        x, y = data.as_pair(x, y, "gradients")
+        loss = self._loss_for(y)
+        result = network.gradients(x, lambda output: self._differentiate(loss, output, y))
+        self.loss = loss
+        return result
 
     def step(self, x, y, sample_weight=None):
-        """Train on one minibatch.
+        """Train on one minibatch. A step that raises has changed nothing and does not count; Ctrl-C waits for the updates to end.
 
         Parameters
         ----------
         x, y : array_like
             Inputs and targets, one row per sample.
         sample_weight : array_like, shape (batch,), optional
+            Finite, at least 0. The loss is their weighted mean.
 
         Returns
         -------
         float
-            The loss before the update, without penalties.
-        """
-        loss, gradients = self._differentiate(_as_rows(x, "step", "x"), np.asarray(y), sample_weight)
-        self.steps_done += 1
-        params = dict(self.model.named_parameters())
-        self._regularise(params, gradients)
-        for name, param in params.items():
-            self.optimizer.update(param, gradients[name], self._state[name], self.steps_done)
-        return loss
+            The loss before the update, without penalties. NaN where no row counts, because each has a weight of 0 or an ignored
+            label; then nothing changes.
 
-    def _regularise(self, params, gradients):
-        for name, w in params.items() if self.l1 or self.l2 else ():
-            if w.ndim > 1:  # weights, not biases: d/dw (l1 |w| + l2 w^2)
-                gradients[name] += self.l1 * np.sign(w) + 2 * self.l2 * w
-        if self.clip_value is not None:
-            for g in gradients.values():
-                np.clip(g, -self.clip_value, self.clip_value, out=g)
-        if self.clip_norm is not None:
-            norm = np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values()))
-            if norm > self.clip_norm:
-                for g in gradients.values():
-                    g *= float(self.clip_norm / norm)
+        Raises
+        ------
+        FloatingPointError
+            For a loss that is not finite.
+        """
+        network = self._network("step")
+        x, y = data.as_pair(x, y, "step")
+        weight = data.as_weights(sample_weight, len(x), "step")
+        loss = self._loss_for(y)
+        if data.count_rows(len(x), weight, self._own_weights(loss, y)) == 0:
+            return float("nan")
+        value = self._update(network, loss, x, y, weight)
+        self.loss = loss
+        return value
 
     def fit(
         self,
@@ -202,102 +300,140 @@ class Trainer:
     ):
         """Train for ``epochs`` more epochs.
 
+        Everything that can be wrong with the data is found before the first step. Interrupted by Ctrl-C or an exception, the model
+        is as after its last whole step, and ``trainer.history`` holds the epochs done.
+
+        Weights of rows (``sample_weight`` times ``class_weight`` times the class weights of the loss itself) are scaled once, so that
+        their mean over the training rows that count is 1; a row counts unless its weight is 0 or its label ignored. The loss of a
+        minibatch is then sum(weight * loss) / (its rows that count), so that a row pulls equally hard in whatever minibatch it
+        comes; a minibatch in which no row counts changes nothing. ``history["loss"]`` is sum(weight * loss) / sum(weight) over
+        the epoch, each minibatch before its update.
+
         Parameters
         ----------
         x, y : array_like
-            Inputs and targets, one row per sample.
+            Inputs and targets, one row per sample; finite. Memory-mapped arrays are read piece by piece.
         epochs, batch_size : int
             The last minibatch of an epoch may be smaller.
-        validation_data : pair (x, y), optional
+        validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch.
         validation_split : float
-            Share of the last rows to hold out as validation data instead.
+            Share of the last rows, with their sample weights, to hold out as validation data instead.
         sample_weight : array_like, shape (batch,), optional
+            Finite, at least 0.
         class_weight : dict or array_like, optional
-            From label to weight; multiplies the sample weights.
+            From label to weight, 1 for a label the dict does not name; multiplies the sample weights. Not used in validation.
         shuffle : bool
             A new order each epoch, fixed by ``seed`` and the number of the epoch.
-        callbacks : sequence of callable
+        callbacks : callable or sequence of callable
             Called as callback(trainer, history) after each epoch; training stops where one returns True.
-        verbose : "auto", bool
-            A progress line; "auto" prints it where the standard error stream is a terminal.
+        verbose : "auto", bool or 2
+            A progress line on standard error; "auto" prints it where that is a terminal; 2 prints a line for each epoch. The accuracy
+            it shows without validation data is that of the epoch's minibatches, each before its update.
 
         Returns
         -------
         History
+
+        Raises
+        ------
+        ValueError
+            Among others for NaN and infinity in x or y, by row and column, and where no row counts.
+        IndexError
+            For a label that is no class, by its row.
+        FloatingPointError
+            For a loss that is not finite, by epoch and step; nothing of that step has been applied.
         """
-        x, y = _as_rows(x, "fit", "x"), _as_rows(y, "fit", "y")
-        if len(x) != len(y):
-            raise ValueError(f"fit: x has {len(x)} rows but y has {len(y)}")
-        if len(x) == 0:
-            raise ValueError("fit: x has no rows")
+        self._network("fit")
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ValueError(f"fit: batch_size is {batch_size!r} but a positive integer was expected")
-        if not 0 <= validation_split < 1:
-            raise ValueError(f"fit: validation_split is {validation_split} but a share in [0, 1) was expected")
-        weight = self._sample_weights(y, sample_weight, class_weight)
-        if validation_split and validation_data is None:
-            kept = len(x) - round(len(x) * validation_split)
-            validation_data = x[kept:], y[kept:]
-            x, y, weight = x[:kept], y[:kept], None if weight is None else weight[:kept]
-        x = np.ascontiguousarray(x, self.model.dtype)
-        verbose = sys.stderr.isatty() if verbose == "auto" else verbose
-        history = History(self.seed)
-        for i in range(epochs):
-            start = time.perf_counter()
-            values = {"loss": self._epoch(x, y, weight, batch_size, shuffle)}
-            seconds = time.perf_counter() - start
-            if validation_data is not None:
-                values |= {f"val_{name}": value for name, value in self.evaluate(*validation_data).items()}
-            history.record(values)
-            if verbose:
-                shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-                end = "\n" if i == epochs - 1 else ""
-                print(
-                    f"\repoch {i + 1}/{epochs}  {shown}  {len(x) / seconds:,.0f} rows/s ",
-                    end=end,
-                    file=sys.stderr,
-                    flush=True,
-                )
-            if any([callback(self, history) for callback in callbacks]):
-                break
-        return history
+        batch_size = as_count(batch_size, "fit", "batch_size")
+        callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
+        for callback in callbacks:
+            if not callable(callback):
+                raise TypeError(f"fit: callback is {callback!r} but a function (trainer, history) was expected")
+        rows, validation, loss = self._checked(x, y, validation_data, validation_split, sample_weight, class_weight)
+        with Progress(verbose, epochs, len(rows.x)) as progress:
+            self.loss, self.history = loss, History(self.seed)
+            for _ in range(epochs):
+                values, shown = self._epoch(rows, batch_size, shuffle, progress, accuracy=validation is None)
+                if validation is not None:
+                    shown = {f"val_{name}": value for name, value in self.evaluate(*validation).items()}
+                    values |= shown
+                self.history.record(values)
+                progress.end_epoch(values | shown)
+                if any([callback(self, self.history) for callback in callbacks]):
+                    break
+        return self.history
 
-    def _sample_weights(self, y, sample_weight, class_weight):
-        weight = None if sample_weight is None else np.asarray(sample_weight, np.float64).reshape(-1)
-        if weight is not None and len(weight) != len(y):
-            raise ValueError(f"fit: sample_weight has {len(weight)} rows but y has {len(y)}")
+    def _checked(self, x, y, validation_data, validation_split, sample_weight, class_weight):
+        """Return the rows to train on, those to validate on or None, and the loss; all that is wrong with them raises."""
+        x, y = data.as_pair(x, y, "fit")
+        if len(x) == 0:
+            raise ValueError("fit: x has no rows")
+        kept = data.kept_rows(len(x), validation_split)
+        weight = data.as_weights(sample_weight, len(x), "fit")
+        if class_weight is not None and y.dtype.kind not in "iu":
+            raise TypeError(f"fit: class_weight needs integer labels but y has dtype {y.dtype}")
+        loss = self._loss_for(y)
+        self._require_weighable(loss, sample_weight=sample_weight, class_weight=class_weight)
+        outputs = self._check_rows(loss, x, y)
+        given, own = weight, self._own_weights(loss, y)
         if class_weight is not None:
-            if y.dtype.kind not in "iu":
-                raise TypeError(f"fit: class_weight needs integer labels but y has dtype {y.dtype}")
-            labels = y.reshape(-1)
-            if isinstance(class_weight, dict):
-                by_label = np.array([class_weight.get(int(label), 1.0) for label in labels])
-            else:
-                by_label = np.asarray(class_weight, np.float64)[labels]
-            weight = by_label if weight is None else weight * by_label
-        return weight
+            given = data.label_weights(class_weight, y, outputs if hasattr(loss, "ignore_index") else None, "fit")
+            given = given if weight is None else given * weight
+        validation = None
+        if validation_data is not None:
+            if validation_split:
+                raise ValueError("fit: pass one of validation_data and validation_split")
+            validation = data.as_validation(validation_data)
+            self._check_rows(loss, *validation[:2], "validation ")
+        elif validation_split:
+            validation = x[kept:], y[kept:], None if weight is None else weight[kept:]
+        first = [None if a is None else a[:kept] for a in (x, y, given, own)]
+        return data.TrainingRows.weighted(*first), validation, loss
 
-    def _epoch(self, x, y, weight, batch_size, shuffle):
-        """Train on every row once and return the mean of the minibatches' losses, weighted by their rows."""
-        order = np.arange(len(x))
+    def _check_rows(self, loss, x, y, prefix=""):
+        """Raise what training on these rows would raise; return the number of outputs. Two rows are tried out."""
+        data.require_finite(x, self.model.dtype, "fit", f"{prefix}x")
+        data.require_finite(y, self.model.dtype, "fit", f"{prefix}y")
+        output = self._owned.predict(x[:2])
+        if len(output) != len(x[:2]):
+            raise ValueError(f"fit: {prefix}x has shape {x.shape}, of which the model makes no output per row")
+        if y.dtype.kind in "iu" and hasattr(loss, "ignore_index"):
+            data.require_labels(y, output.shape[-1], loss.ignore_index, "fit", f"{prefix}y")
+        if hasattr(loss, "row_weights"):
+            loss(output, y[:2])
+        return output.shape[-1]
+
+    def _epoch(self, rows, batch_size, shuffle, progress, accuracy):
+        """Train on every row once. Return the loss, and where it is to be shown the accuracy, over the epoch's minibatches."""
+        network, order = self._network("fit"), None
         if shuffle:
-            order = np.random.Generator(np.random.Philox(key=self.seed, counter=self.epochs_done << 128)).permutation(
-                len(x)
-            )
-        total = 0.0
-        for start in range(0, len(x), batch_size):
-            rows = order[start : start + batch_size]
-            total += len(rows) * self.step(x[rows], y[rows], None if weight is None else weight[rows])
-        self.epochs_done += 1
-        return total / len(x)
+            stream = np.random.Philox(key=self.seed, counter=self.epochs_done << 128)
+            order = np.random.Generator(stream).permutation(len(rows.x))
+        metric = self._all_metrics(self.loss).get("accuracy") if accuracy and progress.mode else None
+        place = f"fit, epoch {self.epochs_done + 1}"
+        done, counted, total, right = 0, 0, 0.0, 0.0
 
-    def _outputs(self, x, batch_size):
-        """Yield (first row, output) of each batch."""
-        for start in range(0, len(x), batch_size):
-            yield start, self.model(x[start : start + batch_size])
+        def means():
+            values = {"loss": total / max(counted, 1)}
+            return values if metric is None else values | {"accuracy": right / max(counted, 1)}
+
+        progress.begin_epoch()
+        for x, y, weight, counting in rows.minibatches(batch_size, order):
+            done += len(x)
+            if counting:
+                divisor = None if rows.weight is None and rows.counts is None else counting
+                total += counting * self._update(network, self.loss, x, y, weight, divisor, place)
+                counted += counting
+                if metric is not None:
+                    right += counting * self._measure(metric, network.output, y, weight)
+            progress.minibatch(done, means)
+        self.epochs_done += 1
+        return {"loss": total / counted}, means()
+
+    # ---------------------------------------------------------------------------------------------------------- prediction
 
     def predict(self, x, *, batch_size=1024, out=None):
         """Return the model's output: logits for a classifier trained on cross_entropy; labels are ``.argmax(-1)``.
@@ -308,24 +444,32 @@ class Trainer:
         batch_size : int
             Rows at a time; the result does not depend on it.
         out : ndarray, optional
-            Receives the result.
+            Receives the result; may overlap x.
 
         Returns
         -------
         ndarray, shape (rows, ...)
         """
-        x = _as_rows(x, "predict", "x")
+        network = self._network("predict")
+        x = data.as_rows(x, "predict", "x")
+        batch_size = as_count(batch_size, "predict", "batch_size")
+        if out is not None and not isinstance(out, np.ndarray):
+            raise TypeError(f"predict: out is {type(out).__name__} but an ndarray was expected")
         if len(x) <= batch_size:
-            return self.model(x, out=out)
-        for start, output in self._outputs(x, batch_size):
-            if start == 0:
+            return network.predict(x, out)
+        result = None
+        for start in range(0, len(x), batch_size):
+            output = network.predict(x[start : start + batch_size])
+            if result is None:
                 shape = (len(x), *output.shape[1:])
-                if out is None:
-                    out = np.empty(shape, output.dtype)
-                elif out.shape != shape or out.dtype != output.dtype:
+                if out is not None and (out.shape != shape or out.dtype != output.dtype):
                     raise ValueError(f"predict: out is {out.dtype} {out.shape} but {output.dtype} {shape} was expected")
-            out[start : start + len(output)] = output
-        return out
+                apart = out is not None and not np.may_share_memory(out, x)
+                result = out if apart else np.empty(shape, output.dtype)
+            result[start : start + len(output)] = output
+        if out is not None and result is not out:
+            out[...] = result
+        return result if out is None else out
 
     def predict_proba(self, x):
         """Class probabilities.
@@ -352,23 +496,41 @@ class Trainer:
             )
         return self.loss.probabilities(output)
 
-    def evaluate(self, x, y):
+    def evaluate(self, x, y, sample_weight=None):
         """Loss and metrics on data, without training.
 
         Parameters
         ----------
         x, y : array_like
             Inputs and targets, one row per sample.
+        sample_weight : array_like, shape (rows,), optional
+            Finite, at least 0. Loss and accuracy are weighted means; metrics of the user's own see every row alike.
 
         Returns
         -------
         dict
-            {"loss": ..., "accuracy": ...}: the loss, its own metrics and the trainer's.
+            {"loss": ..., "accuracy": ...}: the loss, its own metrics and the trainer's. Rows with an ignored label count nothing;
+            where no row counts, loss and accuracy are NaN.
         """
-        x, y = _as_rows(x, "evaluate", "x"), _as_rows(y, "evaluate", "y")
-        if len(x) != len(y):
-            raise ValueError(f"evaluate: x has {len(x)} rows but y has {len(y)}")
+        self._network("evaluate")
+        x, y = data.as_pair(x, y, "evaluate")
+        weight = data.as_weights(sample_weight, len(x), "evaluate")
+        loss = self._loss_for(y)
         output = self.predict(x)
-        values = {"loss": self._loss_of(output, y)[0]}
-        metrics = {name: METRICS[name] for name in getattr(self.loss, "metrics", ())} | self.metrics
-        return values | {name: float(metric(output, y)) for name, metric in metrics.items()}
+        values = {"loss": self._differentiate(loss, output, y, weight)[0]}
+        self.loss = loss
+        own = self._own_weights(loss, y)
+        if own is not None:
+            weight = (own != 0) * (1.0 if weight is None else weight)
+        return values | {
+            name: self._measure(metric, output, y, weight) for name, metric in self._all_metrics(loss).items()
+        }
+
+    def _all_metrics(self, loss):
+        return {name: METRICS[name] for name in getattr(loss, "metrics", ())} | self.metrics
+
+    def _measure(self, metric, output, y, weight):
+        if metric not in METRICS.values():
+            return float(metric(output, y))
+        threshold = 0.0 if hasattr(self.loss, "probabilities") else 0.5  # of one column: logits, or targets 0 and 1
+        return metric(output, y, sample_weight=weight, threshold=threshold)

@@ -1,0 +1,250 @@
+"""What may be trained on: rows, targets, weights, splits. Every check of ``fit`` that looks at data, before the first step.
+
+Design
+A. Arrays stay as they came: what is converted is a minibatch, at its step. So a memory-mapped file is read piece by piece, and a table
+   of bytes or float64 never exists a second time.
+B. Checks read pieces of ``_PIECE`` elements, for the same reason.
+"""
+
+import dataclasses
+
+import numpy as np
+
+_PIECE = 1 << 20
+
+
+# ------------------------------------------------------------------------------------------------------------------- rows
+
+
+def as_rows(x, func, name):
+    """Return x as an array of real numbers with one row per sample.
+
+    Parameters
+    ----------
+    x : array_like
+        Anything with ``__array__`` or, on the CPU, ``__dlpack__``; nested lists. Nothing is converted or copied that is an array already.
+    func, name : str
+        For the message: the function and its argument.
+
+    Raises
+    ------
+    TypeError
+        For what holds no real numbers of at most 64 bits, by the name of its type: sparse matrices, iterators, data loaders, text.
+    ValueError
+        For a scalar, and for rows of unequal length.
+    """
+    kind = type(x)
+    if kind is not np.ndarray:
+        if not hasattr(x, "__array__") and hasattr(x, "__dlpack__"):
+            x = np.from_dlpack(x)
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise ValueError(f"{func}: {name} is a {kind.__name__} of rows of unequal length ({error})") from None
+    if x.dtype.kind == "O" and kind is not np.ndarray and not issubclass(kind, (list, tuple)):
+        full_name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        raise TypeError(f"{func}: {name} is a {full_name} but {_hint(kind)}")
+    if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
+        raise TypeError(f"{func}: {name} has dtype {x.dtype} but real numbers of at most 64 bits were expected")
+    if x.ndim == 0:
+        raise ValueError(f"{func}: {name} is a scalar but one row per sample was expected")
+    return x
+
+
+def _hint(kind):
+    if hasattr(kind, "toarray"):
+        return "a dense array was expected: pass its .toarray()"
+    if hasattr(kind, "__array__"):
+        return "an array of numbers was expected: convert its columns to numbers first"
+    if hasattr(kind, "__iter__") or hasattr(kind, "__getitem__"):
+        return "an array of all rows was expected: collect its rows first, or call step for each of its minibatches"
+    return "an array of numbers was expected"
+
+
+def as_pair(x, y, func, x_name="x", y_name="y"):
+    """Return inputs and targets as arrays of equally many rows."""
+    x, y = as_rows(x, func, x_name), as_rows(y, func, y_name)
+    if len(x) != len(y):
+        raise ValueError(f"{func}: {x_name} has {len(x)} rows but {y_name} has {len(y)}")
+    return x, y
+
+
+def _pieces(array):
+    """Yield (first row, rows) of about ``_PIECE`` elements each."""
+    step = max(1, _PIECE // max(1, array[:1].size))
+    for start in range(0, len(array), step):
+        yield start, array[start : start + step]
+
+
+def require_finite(array, dtype, func, name):
+    """Raise ValueError for a NaN or infinity in array, or a number that dtype cannot hold, by row and column."""
+    if array.dtype.kind != "f":
+        return
+    for start, rows in _pieces(array):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(rows.astype(dtype, copy=False) if rows.dtype.itemsize > dtype.itemsize else rows)
+        if not finite.all():
+            row, *column = (int(i) for i in np.argwhere(~finite)[0])
+            value = rows[(row, *column)]
+            place = f"row {start + row}"
+            if column:
+                place += f", column {column[0] if len(column) == 1 else tuple(column)}"
+            unfit = f", too large for {dtype.name}" if np.isfinite(value) else ""
+            raise ValueError(f"{func}: {name} is {value} at {place}{unfit}; finite numbers were expected")
+
+
+def require_labels(y, classes, ignore_index, func, name):
+    """Raise IndexError for the first label of y that is neither in [0, classes) nor ignore_index, by its row."""
+    for start, labels in _pieces(y.reshape(-1)):
+        bad = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
+        if bad.any():
+            row = int(bad.argmax())
+            raise IndexError(
+                f"{func}: {name}[{start + row}] is {labels[row]} but a label in [0, {classes}) or ignore_index ({ignore_index}) "
+                "was expected"
+            )
+
+
+# ---------------------------------------------------------------------------------------------------------------- weights
+
+
+def as_weights(weight, rows, func, name="sample_weight", y_name="y"):
+    """Return a weight per row as float64, shape (rows,), or None for None; each finite and not negative."""
+    if weight is None:
+        return None
+    weight = as_rows(weight, func, name)
+    if weight.shape[1:] not in ((), (1,)):
+        raise ValueError(f"{func}: {name} has shape {weight.shape} but one weight per row, ({rows},), was expected")
+    if len(weight) != rows:
+        raise ValueError(f"{func}: {name} has {len(weight)} rows but {y_name} has {rows}")
+    weight = weight.reshape(-1).astype(np.float64, copy=False)
+    bad = ~((weight >= 0) & (weight < np.inf))
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"{func}: {name}[{row}] is {weight[row]} but a finite, non-negative weight was expected")
+    return weight
+
+
+def label_weights(class_weight, y, classes, func):
+    """Return the weight of each row's label as float64, shape (rows,); 1 for labels that class_weight does not name.
+
+    Parameters
+    ----------
+    class_weight : dict or array_like
+        From label to weight; a sequence has one for each class.
+    y : ndarray of int
+        Labels outside [0, classes), which the loss ignores, weigh 1.
+    classes : int or None
+        None where the loss does not tell: up to the largest label.
+    func : str
+        For the message.
+    """
+    classes = max(int(y.max()) + 1, 0) if classes is None else classes
+    if isinstance(class_weight, dict):
+        unknown = [key for key in class_weight if isinstance(key, (str, bytes)) or key not in range(classes)]
+        if unknown:
+            raise ValueError(
+                f"{func}: class_weight has the key {unknown[0]!r}, which is no label; integers in [0, {classes}) were expected"
+            )
+        by_label = [class_weight.get(label, 1.0) for label in range(classes)]
+    else:
+        by_label = class_weight
+        if isinstance(class_weight, str):
+            raise ValueError(
+                f"{func}: class_weight is {class_weight!r} but a dict from label to weight, or a weight per class, was expected"
+            )
+        if len(as_rows(by_label, func, "class_weight")) != classes:
+            raise ValueError(f"{func}: class_weight has {len(by_label)} weights but there are {classes} classes")
+    by_label = as_weights(by_label, classes, func, "class_weight")
+    labels = y.reshape(-1)
+    known = (labels >= 0) & (labels < classes)
+    return np.where(known, by_label[np.where(known, labels, 0)], 1.0)
+
+
+# --------------------------------------------------------------------------------------------------------------- training
+
+
+def as_validation(validation_data):
+    """Return validation_data as a tuple (x, y, sample_weight or None) of arrays."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        given = type(validation_data).__name__
+        if isinstance(validation_data, (tuple, list)):
+            given += f" of {len(validation_data)}"
+        raise ValueError(f"fit: validation_data is a {given} but (x, y) or (x, y, sample_weight) was expected")
+    x, y = as_pair(*validation_data[:2], "fit", "validation x", "validation y")
+    if len(x) == 0:
+        raise ValueError("fit: validation x has no rows")
+    weight = validation_data[2] if len(validation_data) == 3 else None
+    return x, y, as_weights(weight, len(x), "fit", "validation sample_weight", "validation y")
+
+
+def kept_rows(rows, share):
+    """Return how many of the first rows to train on where the last ``share`` of them is held out."""
+    if not 0 <= share < 1:
+        raise ValueError(f"fit: validation_split is {share} but a share in [0, 1) was expected")
+    kept = rows - round(rows * share)
+    if share and not 0 < kept < rows:
+        side = "train on" if kept == 0 else "validate on"
+        raise ValueError(f"fit: validation_split={share} of {rows} rows leaves no row to {side}")
+    return kept
+
+
+def count_rows(rows, given, own):
+    """Return how many rows have weights other than 0, given and of the loss itself; None means 1 each."""
+    if given is None or own is None:
+        weight = own if given is None else given
+        return rows if weight is None else int(np.count_nonzero(weight))
+    return int(np.count_nonzero(given * own))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRows:
+    """Inputs, targets and weights of all rows, and minibatches of them.
+
+    Attributes
+    ----------
+    x, y : ndarray
+    weight : ndarray of float64, shape (rows,), or None
+        What the loss is given, so scaled that the mean of all weights over the rows that count is 1. None means 1 each.
+    counts : ndarray of bool, shape (rows,), or None
+        Rows whose weight is not 0 and whose label is not ignored. None means every row.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None = None
+    counts: np.ndarray | None = None
+
+    @classmethod
+    def weighted(cls, x, y, given, own):
+        """Scale the weights; see the class.
+
+        Parameters
+        ----------
+        x, y : ndarray
+        given : ndarray, shape (rows,), or None
+            Sample weight times class weight of the caller.
+        own : ndarray, shape (rows,), or None
+            The weight the loss itself gives each row; it stays with the loss.
+        """
+        if given is None and own is None:
+            return cls(x, y)
+        given = np.ones(len(x)) if given is None else given
+        total = given if own is None else given * own
+        counts = total != 0
+        number = np.count_nonzero(counts)
+        if number == 0:
+            raise ValueError("fit: no row counts: each has a weight of 0 or an ignored label")
+        largest = total.max()  # first divided by it, weights near the limits of float64 have a finite sum
+        given = given / largest * (number / (total / largest).sum())
+        return cls(x, y, None if (given == 1).all() else given, None if number == len(x) else counts)
+
+    def minibatches(self, batch_size, order=None):
+        """Yield (x, y, weight or None, rows that count) of each minibatch, in the given order of rows."""
+        for start in range(0, len(self.x), batch_size):
+            rows = slice(start, start + batch_size)
+            if order is not None:
+                rows = order[rows]
+            x = self.x[rows]
+            counting = len(x) if self.counts is None else int(np.count_nonzero(self.counts[rows]))
+            yield x, self.y[rows], None if self.weight is None else self.weight[rows], counting

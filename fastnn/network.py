@@ -1,0 +1,142 @@
+"""The network behind a trainer: ``step``, ``gradients``, ``predict`` and ``state`` of a model.
+
+Design
+A. A step is all or nothing. Whatever can be refused happens before the first parameter changes: forward pass, loss, backward pass,
+   penalties, and bringing gradients to the parameters' shape and dtype.
+B. The updates that follow are short and cannot fail, so Ctrl-C waits until they are done; that costs a microsecond, where updating a
+   copy would cost up to a third of the step.
+C. An optimizer of the user's own can fail; only for one of those, parameters and state are copied before and put back.
+"""
+
+import contextlib
+import signal
+import threading
+
+import numpy as np
+
+# signal.signal is a Python function around this one, which takes a tenth of the time.
+_set_handler = getattr(signal.signal, "__wrapped__", signal.signal)
+
+
+class _CtrlCWaits:
+    """A context in which Ctrl-C is noted and answered at the end."""
+
+    def __enter__(self):
+        self.pressed, self.handler = None, None
+        if threading.current_thread() is threading.main_thread():  # no other thread is interrupted
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                _set_handler(signal.SIGINT, self._note)
+                self.handler = handler
+
+    def _note(self, *arguments):
+        self.pressed = arguments
+
+    def __exit__(self, *error):
+        if self.handler is not None:
+            _set_handler(signal.SIGINT, self.handler)
+            if self.pressed is not None:
+                self.handler(*self.pressed)
+
+
+class Layered:
+    """A model trained layer by layer, through the functions of its layers.
+
+    Parameters
+    ----------
+    model : Sequential
+    optimizer
+        A specification: ``slots``, names of the arrays kept per parameter, and ``update(param, grad, slots, step)``, in place.
+    l1, l2, clip_norm, clip_value
+        As ``Trainer`` has them.
+
+    Attributes
+    ----------
+    state : dict
+        From the name of a parameter to a dict from slot to array.
+    output : ndarray or None
+        Of the latest minibatch.
+    steps_done : int
+    """
+
+    def __init__(self, model, optimizer, *, l1, l2, clip_norm, clip_value):
+        self.model, self.optimizer = model, optimizer
+        self.l1, self.l2, self.clip_norm, self.clip_value = l1, l2, clip_norm, clip_value
+        self.output, self.steps_done = None, 0
+        self.state = {
+            name: {slot: np.zeros_like(value) for slot in optimizer.slots} for name, value in model.named_parameters()
+        }
+
+    def predict(self, x, out=None):
+        """Return the model's output."""
+        try:
+            return self.model(x, out=out)
+        except ValueError as error:
+            raise self._explained(error, x) from None
+
+    def _explained(self, error, x):
+        """Return the error, with what to do where it came from rows of another number of dimensions than the model takes."""
+        if x.ndim != 2:
+            rows, hint = (x[:1, None], "x[:, None]") if x.ndim == 1 else (x[:1].reshape(1, -1), "x.reshape(len(x), -1)")
+            with contextlib.suppress(ValueError, IndexError):
+                self.model(rows)
+                return ValueError(f"{error}; x has shape {x.shape}: pass {hint}")
+        return error
+
+    def gradients(self, x, loss):
+        """Return the loss and the gradients by name; no parameter changes.
+
+        Parameters
+        ----------
+        x : ndarray
+        loss : callable
+            From the output to (value, gradient by the output).
+        """
+        try:
+            self.output, backward = self.model.vjp(x, step=self.steps_done)
+        except ValueError as error:
+            raise self._explained(error, x) from None
+        value, gradient = loss(self.output)
+        backward(gradient, need_dx=False)
+        return value, backward.grads
+
+    def step(self, x, loss):
+        """Make one step, as ``gradients`` has its parameters, and return the loss before it. What ``loss`` raises changes nothing."""
+        value, gradients = self.gradients(x, loss)
+        params = dict(self.model.named_parameters())
+        self._apply(params, self._regularised(params, gradients))
+        return value
+
+    def _regularised(self, params, gradients):
+        """Return new gradients with penalties and clipping, in the shape and dtype of their parameters."""
+        result = {}
+        for name, param in params.items():
+            g = np.ascontiguousarray(gradients[name], param.dtype)
+            if g.shape != param.shape:
+                raise ValueError(f"{name} has shape {param.shape} but its gradient has shape {g.shape}")
+            if (self.l1 or self.l2) and param.ndim > 1:  # weights, not biases: d/dw (l1 |w| + l2 w^2)
+                g = g + (self.l1 * np.sign(param) + 2 * self.l2 * param)
+            if self.clip_value is not None:
+                g = np.clip(g, -self.clip_value, self.clip_value)
+            result[name] = g.copy() if np.may_share_memory(g, param) else g
+        if self.clip_norm is not None:
+            norm = np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in result.values()))
+            if norm > self.clip_norm:
+                return {name: g * float(self.clip_norm / norm) for name, g in result.items()}
+        return result
+
+    def _apply(self, params, gradients):
+        """Update every parameter, or none."""
+        arrays = []
+        if type(self.optimizer).update.__module__ != "fastnn.optim":
+            arrays = [*params.values(), *(slot for slots in self.state.values() for slot in slots.values())]
+        with _CtrlCWaits():
+            before = [array.copy() for array in arrays]
+            try:
+                for name, param in params.items():
+                    self.optimizer.update(param, gradients[name], self.state[name], self.steps_done + 1)
+            except BaseException:
+                for array, value in zip(arrays, before, strict=True):
+                    array[...] = value
+                raise
+            self.steps_done += 1

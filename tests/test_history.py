@@ -1,0 +1,172 @@
+"""History and the progress of fit on standard error."""
+
+import copy
+import io
+import os
+import pickle
+import pty
+import re
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import history
+
+Y = np.arange(40) % 3
+X = (np.random.default_rng(0).standard_normal((40, 4)) + 4 * np.eye(3, 4)[Y]).astype(np.float32)
+
+
+def trainer(**options):
+    return fnn.Trainer(fnn.MLP([4, 8, 3], seed=0), "cross_entropy", seed=7, **options)
+
+
+def lines(text):
+    """What a terminal shows of each line, and all that was ever written into one."""
+    return [part for line in text.split("\n") for part in line.split("\r")]
+
+
+def test_a_history_shows_epochs_seed_and_last_values():
+    got = trainer().fit(X, Y, epochs=3, validation_data=(X, Y), verbose=False)
+    shown = repr(got)
+    assert shown.startswith("<History of 3 epochs, seed=7, loss=")
+    for name in ("val_loss", "val_accuracy"):
+        assert f"{name}={got[name][-1]:.4g}" in shown
+    assert repr(fnn.History(1)) == "<History of 0 epochs, seed=1>"
+    for same in (copy.deepcopy(got), pickle.loads(pickle.dumps(got))):
+        assert same == got
+        assert same.seed == 7
+
+
+def test_the_line_is_written_over_and_ends_with_a_newline(capsys):
+    trainer().fit(X, Y, epochs=3, verbose=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    pattern = r"\repoch 3/3  loss \d\.\d{4}  accuracy [01]\.\d{4}  [\d,]+ rows/s  0:00 left *\n$"
+    assert re.search(pattern, err)
+
+
+def test_the_accuracy_is_that_of_the_epochs_minibatches(capsys):
+    run = trainer(optimizer=fnn.SGD(lr=0.0))
+    run.fit(X, Y, verbose=True)
+    want = run.evaluate(X, Y)["accuracy"]
+    assert f"accuracy {want:.4f}" in capsys.readouterr().err
+
+
+def test_a_line_per_epoch(capsys):
+    trainer().fit(X, Y, epochs=3, validation_data=(X, Y), verbose=2)
+    err = capsys.readouterr().err
+    assert "\r" not in err
+    assert [line.split("  ")[0] for line in err.splitlines()] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert all("val_accuracy" in line for line in err.splitlines())
+
+
+@pytest.mark.parametrize("verbose", [False, 0, "auto"])
+def test_nothing_is_written_without_terminal_or_wish(verbose, capsys):
+    trainer().fit(X, Y, verbose=verbose)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+def test_no_line_reaches_the_width_of_the_terminal(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(history.Progress, "_INTERVAL", 0)
+
+    def a_metric_with_a_rather_long_name(output, target):
+        return 1e12
+
+    run = trainer(metrics=a_metric_with_a_rather_long_name)
+    run.fit(X, Y, epochs=12, batch_size=4, validation_data=(X, Y), verbose=True)
+    run.fit(X, Y, epochs=12, batch_size=4, verbose=2)
+    written = lines(capsys.readouterr().err)
+    assert max(map(len, written)) < columns
+    if columns >= 80:
+        for part in ("loss ", "accuracy ", " rows/s", " left"):
+            assert part in written[-2], "what matters most stays in a line of 80 columns"
+
+
+def test_the_width_is_that_of_the_terminal_on_standard_error():
+    code = f"""
+        import sys
+        sys.path[:0] = {sys.path!r}
+        import fcntl, os, struct, termios, numpy as np, fastnn as fnn
+        os.environ.pop("COLUMNS", None)
+        fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 33, 0, 0))
+        run = fnn.Trainer(fnn.MLP([4, 3], seed=0), "cross_entropy")
+        run.fit(np.ones((8, 4), "f"), np.arange(8) % 3, epochs=5)
+    """
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd="/", stderr=theirs) as child:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # how Linux says that the other side has closed
+                break
+            if not piece:
+                break
+            shown += piece
+    os.close(ours)
+    assert child.returncode == 0, shown
+    assert "epoch 5/5" in shown.decode(), "auto: a terminal gets a line"
+    assert max(map(len, lines(shown.decode()))) < 33
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, None])
+def test_the_line_ends_with_a_newline_however_it_ends(error, capsys):
+    def stop(trainer, history):
+        if error is not None:
+            raise error
+        return True
+
+    run = trainer()
+    if error is None:
+        run.fit(X, Y, epochs=5, callbacks=stop, verbose=True)
+    else:
+        with pytest.raises(error):
+            run.fit(X, Y, epochs=5, callbacks=stop, verbose=True)
+    err = capsys.readouterr().err
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert "epoch 1/5" in err
+
+
+@pytest.mark.parametrize("verbose", ["auto", True, 2])
+def test_training_without_a_standard_error_stream(verbose, monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert len(trainer().fit(X, Y, verbose=verbose)["loss"]) == 1
+
+
+def test_within_an_epoch_the_line_shows_the_mean_so_far(capsys, monkeypatch):
+    monkeypatch.setattr(history.Progress, "_INTERVAL", 0)
+    run = trainer(optimizer=fnn.SGD(lr=0.0))
+    run.fit(X, Y, batch_size=10, shuffle=False, verbose=True)
+    shown = [
+        float(re.search(r"loss (\S+)", line)[1]) for line in lines(capsys.readouterr().err) if line.startswith("epoch")
+    ]
+    want = [run.evaluate(X[:rows], Y[:rows])["loss"] for rows in (10, 20, 30, 40)]
+    np.testing.assert_allclose(shown, want, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600, "1:00:00"), (90061, "25:01:01")]
+)
+def test_time_left_in_minutes_or_hours(seconds, text):
+    assert history._clock(seconds) == text
+
+
+@pytest.mark.parametrize("verbose", ["yes", 3, -1, None])
+def test_unknown_verbosity(verbose):
+    run = trainer()
+    with pytest.raises(ValueError, match=f"fit: verbose is {verbose!r} but 'auto', False, True or 2 was expected"):
+        run.fit(X, Y, verbose=verbose)
+    assert run.steps_done == 0
