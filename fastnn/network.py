@@ -9,13 +9,11 @@ C. An optimizer of the user's own can fail; only for one of those, parameters an
 """
 
 import contextlib
-import signal
 import threading
+from _signal import SIGINT, getsignal  # not from signal, whose Python functions around these take ten times as long
+from _signal import signal as set_handler
 
 import numpy as np
-
-# signal.signal is a Python function around this one, which takes a tenth of the time.
-_set_handler = getattr(signal.signal, "__wrapped__", signal.signal)
 
 
 class _CtrlCWaits:
@@ -24,9 +22,9 @@ class _CtrlCWaits:
     def __enter__(self):
         self.pressed, self.handler = None, None
         if threading.current_thread() is threading.main_thread():  # no other thread is interrupted
-            handler = signal.getsignal(signal.SIGINT)
+            handler = getsignal(SIGINT)
             if callable(handler):
-                _set_handler(signal.SIGINT, self._note)
+                set_handler(SIGINT, self._note)
                 self.handler = handler
 
     def _note(self, *arguments):
@@ -34,7 +32,7 @@ class _CtrlCWaits:
 
     def __exit__(self, *error):
         if self.handler is not None:
-            _set_handler(signal.SIGINT, self.handler)
+            set_handler(SIGINT, self.handler)
             if self.pressed is not None:
                 self.handler(*self.pressed)
 
@@ -76,11 +74,14 @@ class Layered:
 
     def _explained(self, error, x):
         """Return the error, with what to do where it came from rows of another number of dimensions than the model takes."""
-        if x.ndim != 2:
-            rows, hint = (x[:1, None], "x[:, None]") if x.ndim == 1 else (x[:1].reshape(1, -1), "x.reshape(len(x), -1)")
+        if x.ndim == 1:
+            rows, hint = x[:1, None], "rows have no columns: pass x[:, None]"
+        else:
+            rows, hint = x[:1].reshape(1, -1), f"rows have shape {x.shape[1:]}: pass x.reshape(len(x), -1)"
+        if rows.ndim != x.ndim:
             with contextlib.suppress(ValueError, IndexError):
                 self.model(rows)
-                return ValueError(f"{error}; x has shape {x.shape}: pass {hint}")
+                return ValueError(f"{error}; {hint}")
         return error
 
     def gradients(self, x, loss):
@@ -128,7 +129,7 @@ class Layered:
     def _apply(self, params, gradients):
         """Update every parameter, or none."""
         arrays = []
-        if type(self.optimizer).update.__module__ != "fastnn.optim":
+        if getattr(self.optimizer.update, "__module__", None) != "fastnn.optim":
             arrays = [*params.values(), *(slot for slots in self.state.values() for slot in slots.values())]
         with _CtrlCWaits():
             before = [array.copy() for array in arrays]

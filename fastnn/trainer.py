@@ -50,6 +50,10 @@ def _as_metrics(metrics):
     """Return a dict from name to function."""
     if isinstance(metrics, str) or callable(metrics):
         metrics = (metrics,)
+    if not hasattr(metrics, "__iter__"):
+        raise TypeError(
+            f"Trainer: metrics is {metrics!r} but names or functions (output, target) -> float were expected"
+        )
     named = {}
     for metric in metrics:
         function = _specification(metric, METRICS, "metric")
@@ -62,6 +66,14 @@ def _as_metrics(metrics):
             raise ValueError(f"Trainer: {name!r} names two values; each metric needs a name of its own")
         named[name] = function
     return named
+
+
+def _as_callbacks(callbacks):
+    callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: callback is {callback!r} but a function (trainer, history) was expected")
+    return callbacks
 
 
 def _as_bound(value, name, positive):
@@ -277,9 +289,12 @@ class Trainer:
         x, y = data.as_pair(x, y, "step")
         weight = data.as_weights(sample_weight, len(x), "step")
         loss = self._loss_for(y)
-        if data.count_rows(len(x), weight, self._own_weights(loss, y)) == 0:
-            return float("nan")
-        value = self._update(network, loss, x, y, weight)
+        try:
+            value = self._update(network, loss, x, y, weight)
+        except FloatingPointError:
+            if data.count_rows(len(x), weight, self._own_weights(loss, y)) == 0:
+                return math.nan
+            raise
         self.loss = loss
         return value
 
@@ -345,13 +360,10 @@ class Trainer:
             For a loss that is not finite, by epoch and step; nothing of that step has been applied.
         """
         self._network("fit")
-        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
+        if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
         batch_size = as_count(batch_size, "fit", "batch_size")
-        callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
-        for callback in callbacks:
-            if not callable(callback):
-                raise TypeError(f"fit: callback is {callback!r} but a function (trainer, history) was expected")
+        callbacks = _as_callbacks(callbacks)
         rows, validation, loss = self._checked(x, y, validation_data, validation_split, sample_weight, class_weight)
         with Progress(verbose, epochs, len(rows.x)) as progress:
             self.loss, self.history = loss, History(self.seed)
@@ -519,18 +531,20 @@ class Trainer:
         output = self.predict(x)
         values = {"loss": self._differentiate(loss, output, y, weight)[0]}
         self.loss = loss
-        own = self._own_weights(loss, y)
-        if own is not None:
-            weight = (own != 0) * (1.0 if weight is None else weight)
         return values | {
             name: self._measure(metric, output, y, weight) for name, metric in self._all_metrics(loss).items()
         }
 
     def _all_metrics(self, loss):
+        """Return the loss's own metrics and the trainer's, by name."""
         return {name: METRICS[name] for name in getattr(loss, "metrics", ())} | self.metrics
 
     def _measure(self, metric, output, y, weight):
+        """Return the value of a metric; those of fastnn leave out the rows that the loss ignores."""
         if metric not in METRICS.values():
             return float(metric(output, y))
+        own = self._own_weights(self.loss, y)
+        if own is not None:
+            weight = (own != 0) * (1.0 if weight is None else weight)
         threshold = 0.0 if hasattr(self.loss, "probabilities") else 0.5  # of one column: logits, or targets 0 and 1
         return metric(output, y, sample_weight=weight, threshold=threshold)

@@ -1,5 +1,7 @@
 """What fit is given: rows, targets, weights, splits; all that can be wrong with them is found before the first step."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -290,23 +292,23 @@ def test_regression_takes_targets_of_any_kind(kind, dtype):
 
 
 def test_memory_mapped_arrays_are_read_piece_by_piece(tmp_path, monkeypatch):
-    x, y = blobs(200)
-    np.save(tmp_path / "x.npy", x.astype(np.float64))
+    x, y = blobs(20_000, np.float64)
+    x = np.repeat(x, 8, axis=1)
+    np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    largest = []
-    contiguous = np.ascontiguousarray
-
-    def watched(a, *arguments, **keywords):
-        largest.append(np.size(a))
-        return contiguous(a, *arguments, **keywords)
-
-    monkeypatch.setattr(np, "ascontiguousarray", watched)
-    monkeypatch.setattr("fastnn.data._PIECE", 64)
-    got, losses = train(mapped, y, shuffle=True, batch_size=10)
-    want, same = train(x, y, shuffle=True, batch_size=10)
-    assert losses == same
-    assert_same_state(got, want, rtol=0)
-    assert max(largest) < mapped.size / 2
+    monkeypatch.setattr("fastnn.data._PIECE", 1 << 14)
+    runs = [fnn.Trainer(fnn.MLP([32, 3], seed=0), "cross_entropy", seed=0) for _ in range(2)]
+    want = runs[0].fit(x, y, batch_size=512, verbose=False)
+    tracemalloc.start()
+    try:
+        got = runs[1].fit(mapped, y, batch_size=512, verbose=False)
+        runs[1].predict(mapped)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert got == want
+    assert_same_state(*runs, rtol=0)
+    assert peak < mapped.nbytes / 4, "neither a copy nor a float32 table of it was made"
 
 
 @pytest.mark.parametrize(

@@ -52,10 +52,11 @@ def test_the_line_is_written_over_and_ends_with_a_newline(capsys):
 
 
 def test_the_accuracy_is_that_of_the_epochs_minibatches(capsys):
-    run = trainer(optimizer=fnn.SGD(lr=0.0))
-    run.fit(X, Y, verbose=True)
-    want = run.evaluate(X, Y)["accuracy"]
-    assert f"accuracy {want:.4f}" in capsys.readouterr().err
+    for loss, y in (("cross_entropy", Y), (fnn.CrossEntropy(ignore_index=1), Y), ("mse", np.eye(3)[Y])):
+        run = fnn.Trainer(fnn.MLP([4, 8, 3], seed=0), loss, fnn.SGD(lr=0.0), metrics="accuracy")
+        run.fit(X, y, batch_size=7, verbose=True)
+        want = run.evaluate(X, y)["accuracy"]
+        assert f"accuracy {want:.4f}" in capsys.readouterr().err
 
 
 def test_a_line_per_epoch(capsys):
@@ -63,6 +64,7 @@ def test_a_line_per_epoch(capsys):
     err = capsys.readouterr().err
     assert "\r" not in err
     assert [line.split("  ")[0] for line in err.splitlines()] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert err.splitlines()[-1].endswith("0:00 left")
     assert all("val_accuracy" in line for line in err.splitlines())
 
 
@@ -150,9 +152,9 @@ def test_within_an_epoch_the_line_shows_the_mean_so_far(capsys, monkeypatch):
     monkeypatch.setattr(history.Progress, "_INTERVAL", 0)
     run = trainer(optimizer=fnn.SGD(lr=0.0))
     run.fit(X, Y, batch_size=10, shuffle=False, verbose=True)
-    shown = [
-        float(re.search(r"loss (\S+)", line)[1]) for line in lines(capsys.readouterr().err) if line.startswith("epoch")
-    ]
+    written = [line for line in lines(capsys.readouterr().err) if line.startswith("epoch")]
+    assert all(line.startswith("epoch 1/1  ") for line in written)
+    shown = [float(re.search(r"loss (\S+)", line)[1]) for line in written]
     want = [run.evaluate(X[:rows], Y[:rows])["loss"] for rows in (10, 20, 30, 40)]
     np.testing.assert_allclose(shown, want, atol=1e-4)
 

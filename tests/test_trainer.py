@@ -284,6 +284,95 @@ def trainer_like(seed):
 X, Y = blobs(10)
 
 
+def test_a_single_callback_and_early_stop():
+    x, y = blobs(40)
+    called = []
+
+    def callback(trainer, history):
+        called.append((trainer, history["loss"][-1]))
+        return len(called) == 2
+
+    run = trainer()
+    history = run.fit(x, y, epochs=5, callbacks=callback, verbose=False)
+    assert called == [(run, value) for value in history["loss"]]
+    assert len(called) == run.epochs_done == 2
+    assert run.history is history
+
+
+def test_every_callback_is_called_though_an_earlier_one_stops():
+    x, y = blobs(40)
+    called = []
+    trainer().fit(x, y, epochs=3, callbacks=[lambda *_: True, lambda *_: called.append(1)], verbose=False)
+    assert called == [1]
+
+
+def test_trainers_and_their_attributes_can_be_read():
+    run = trainer(optimizer=fnn.SGD(lr=0.5))
+    assert run.history == {}
+    run.fit(*blobs(40), epochs=2, verbose=False)
+    assert repr(run) == (
+        "<Trainer of MLP, loss=CrossEntropy(weight=None, ignore_index=-100, label_smoothing=0.0), optimizer=SGD(lr=0.5, "
+        "momentum=0.0, nesterov=False, weight_decay=0.0), seed=0, 2 epochs and 4 steps done>"
+    )
+    public = {name for name in dir(run) if not name.startswith("_")}
+    methods = {"fit", "step", "gradients", "evaluate", "predict", "predict_proba"}
+    options = {"model", "loss", "optimizer", "metrics", "l1", "l2", "clip_norm", "clip_value", "seed"}
+    assert public == methods | options | {"history", "epochs_done", "steps_done"}
+
+
+def test_names_classes_and_objects_mean_the_same():
+    x, y = blobs(20)
+    losses = ("cross_entropy", fnn.CrossEntropy, fnn.CrossEntropy())
+    optimizers = ("sgd", fnn.SGD, fnn.SGD())
+    steps = {trainer_of(loss, optimizer).step(x, y) for loss in losses for optimizer in optimizers}
+    assert len(steps) == 1
+
+
+def trainer_of(loss, optimizer):
+    run = fnn.Trainer(fnn.MLP([4, 16, 3], seed=0), loss, optimizer, seed=np.int64(3))
+    assert type(run.seed) is int
+    return run
+
+
+def test_predict_into_its_own_input(dtype):
+    square = fnn.Trainer(fnn.Sequential(fnn.Linear(4, 4, rng=0, dtype=dtype)), "mse")
+    x, _ = blobs(100, dtype)
+    want = square.predict(x)
+    for batch_size in (1, 7, 100):
+        buffer = np.zeros((150, 4), dtype)
+        for shift in (0, 1, 25, 50):
+            buffer[25:125] = x
+            out = buffer[shift : shift + 100]
+            assert square.predict(buffer[25:125], batch_size=batch_size, out=out) is out
+            np.testing.assert_array_equal(out, want, err_msg=f"batch_size {batch_size}, shift {shift}")
+
+
+def test_predict_refuses_before_it_writes():
+    x, _ = blobs(10)
+    run = trainer()
+    for out, error in ((np.full((10, 2), 7.0, np.float32), ValueError), (np.full((9, 3), 7.0, np.float32), ValueError),
+                       (np.full((10, 3), 7.0), (TypeError, ValueError)), ([[0.0] * 3] * 10, TypeError)):  # fmt: skip
+        for batch_size in (3, 10):
+            with pytest.raises(error, match="out "):
+                run.predict(x, batch_size=batch_size, out=out)
+            assert np.all(np.array(out) == np.array(out)[0, 0])
+    for batch_size in (-1, 0, 2.0, None, True):
+        with pytest.raises(
+            ValueError, match=f"predict: batch_size is {batch_size} but a positive integer was expected"
+        ):
+            run.predict(x, batch_size=batch_size)
+
+
+def test_the_loss_that_targets_chose_stays():
+    run = fnn.Trainer(fnn.MLP([4, 3], seed=0))
+    assert run.loss is None
+    with pytest.raises(ValueError, match=r"predict_proba: the loss \(None\) gives no probabilities"):
+        run.predict_proba(X)
+    run.fit(X, Y, verbose=False)
+    assert run.loss == fnn.CrossEntropy()
+    assert run.predict_proba(X).sum() == pytest.approx(10)
+
+
 def test_a_model_belongs_to_its_latest_trainer():
     model = fnn.MLP([4, 3], seed=0)
     first = fnn.Trainer(model, "cross_entropy")
@@ -317,7 +406,33 @@ def test_a_model_belongs_to_its_latest_trainer():
         (lambda: trainer(optimizer="adm"), ValueError, "Trainer: optimizer is 'adm' but one of sgd, adam was expected"),
         (lambda: trainer(optimizer=3), TypeError, "Trainer: optimizer is 3 but a name or a specification was expected"),
         (lambda: fnn.Trainer(fnn.MLP([4, 3]), "mae"), ValueError, "Trainer: loss is 'mae' but one of cross_entropy, mse was expected"),
-        (lambda: trainer(metrics=["f1"]), ValueError, "Trainer: metric is 'f1' but one of accuracy was expected"),
+        (lambda: fnn.Trainer("cross_entropy", fnn.MLP([4, 3])), TypeError,
+         "Trainer: model is str but a fastnn layer, such as Sequential, was expected; pass the model first: Trainer(model, loss)"),
+        (lambda: fnn.Trainer(fnn.MLP), TypeError,
+         "Trainer: model is the class MLP but a fastnn layer, such as Sequential, was expected; pass an object, made by calling the class"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), fnn.SGD()), TypeError,
+         "Trainer: loss is SGD(lr=0.001, momentum=0.0, nesterov=False, weight_decay=0.0) but a name, an object or a callable was "
+         "expected; pass it as optimizer="),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), fnn.SGD), TypeError,
+         "Trainer: loss is <class 'fastnn.optim.SGD'> but a name, an object or a callable was expected; pass it as optimizer="),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), "adam"), ValueError, "Trainer: loss is 'adam' but one of cross_entropy, mse was expected"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), "mse", fnn.MSE()), TypeError,
+         "Trainer: optimizer is MSE() but a name or a specification was expected; pass the loss second: Trainer(model, loss, optimizer)"),
+        (lambda: trainer(optimizer={}), TypeError, "Trainer: optimizer is {} but a name or a specification was expected"),
+        (lambda: trainer(optimizer=dict), TypeError, "Trainer: optimizer is <class 'dict'> but a name or a specification was expected"),
+        (lambda: trainer(l1=-0.1), ValueError, "Trainer: l1 is -0.1 but a finite, non-negative number was expected"),
+        (lambda: trainer(l2=np.inf), ValueError, "Trainer: l2 is inf but a finite, non-negative number was expected"),
+        (lambda: trainer(l2=np.nan), ValueError, "Trainer: l2 is nan but a number was expected"),
+        (lambda: trainer(l2="0.1"), TypeError, "Trainer: l2 is '0.1' but a number was expected"),
+        (lambda: trainer(l1=None), TypeError, "Trainer: l1 is None but a number was expected"),
+        (lambda: trainer(clip_norm=0), ValueError, "Trainer: clip_norm is 0 but a positive number was expected"),
+        (lambda: trainer(clip_norm=np.nan), ValueError, "Trainer: clip_norm is nan but a number was expected"),
+        (lambda: trainer(clip_value=-1), ValueError, "Trainer: clip_value is -1 but a positive number was expected"),
+        (lambda: trainer(clip_value=[1]), TypeError, "Trainer: clip_value is [1] but a number was expected"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), seed=1.5), TypeError, "Trainer: seed is 1.5 but an integer was expected"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), seed="1"), TypeError, "Trainer: seed is '1' but an integer was expected"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), seed=True), TypeError, "Trainer: seed is True but an integer was expected"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), seed=-1), ValueError, "Trainer: seed is -1 but an integer from 0 to 18446744073709551615 was expected"),
         (lambda: trainer().fit(X, Y[:3]), ValueError, "fit: x has 10 rows but y has 3"),
         (lambda: trainer().fit(X[:0], Y[:0]), ValueError, "fit: x has no rows"),
         (lambda: trainer().fit(X, Y, batch_size=0), ValueError, "fit: batch_size is 0 but a positive integer was expected"),
