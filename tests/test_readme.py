@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn import _fastnn_core as core
-from fastnn import functional, reference
+from fastnn import functional, losses, optim, reference
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -79,6 +79,12 @@ def test_the_step_before_and_after(module):
         assert abs(before["loss"] - after["loss"]) < 1e-5
     for name in ("w1", "b1", "w2", "b2"):
         np.testing.assert_allclose(after[name], before[name], rtol=1e-4, atol=1e-6)
+
+
+def test_readme_lists_every_activation_loss_and_optimizer():
+    listed = re.search(r"^Activations: .*?\n\n", README.read_text(), re.S | re.M).group()
+    names = [*functional.activations(), *losses.LOSSES, *(spec.__name__ for spec in optim.OPTIMIZERS.values())]
+    assert [name for name in names if f"`{name}`" not in listed] == []
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/design.md", "docs/contributing.md"])
