@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench lint format fuzz guard sanitize mutate exhaustive clean
+.PHONY: build test bench lint format fuzz guard sanitize mutate exhaustive wheels clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -35,20 +35,24 @@ KERNELS = $(addprefix $(firstword $(shell ls -td build/temp.*/ 2>/dev/null)),f*/
 build/guard: tests/guard.c tests/guarded.h tests/oracle.c $(wildcard csrc/*.h $(KERNELS))
 	$(CC) -std=c11 -O2 -g -ffp-contract=off -Wall -Wextra -Icsrc tests/guard.c $(wildcard $(KERNELS)) -o $@ -lm
 
+# One call of a kernel, whose instructions tests/test_work.py has counted.
+build/count: tests/count.c $(wildcard csrc/*.h $(KERNELS))
+	$(CC) -std=c11 -O2 -Wall -Wextra -Icsrc tests/count.c $(wildcard $(KERNELS)) -o $@ -lm
+
 # Ten thousand damaged model files: each is loaded or refused, within 1 s and 100 MB.
 fuzz: build
 	FASTNN_FLIPS=10000 PYTHONPATH=$(CURDIR) $(PYTHON) -m pytest -q tests/test_files.py -k test_files_with_flipped_bytes
 
-# The suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by design), and the
-# pool under ThreadSanitizer.
+# Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
+# design), and the pool under ThreadSanitizer.
+SANITIZED = $(wildcard $(addprefix tests/test_,activations.py arguments.py files.py layers.py losses.py matmul.py optimizers.py))
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize:
 	rm -rf build/sanitize
-	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(PYTHON) setup.py build_ext --build-lib build/sanitize --build-temp build/sanitize/temp
-	cp -r fastnn/*.py fastnn/*.pyi fastnn/benchmarks fastnn/data fastnn/layers build/sanitize/fastnn/
+	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(PYTHON) setup.py -q build --build-lib build/sanitize --build-temp build/sanitize/temp
 	cd build/sanitize && LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest -q -p no:cacheprovider -c ../../pyproject.toml --rootdir ../.. \
-		$(addprefix ../../tests/test_,activations.py matmul.py losses.py optimizers.py layers.py trainer.py)
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. $(PYTHON) -m pytest -q -p no:cacheprovider -c ../../pyproject.toml --rootdir ../.. \
+		$(addprefix ../../,$(SANITIZED))
 	$${CC:-gcc} -std=c11 -O1 -g -fsanitize=thread -Icsrc tests/race.c csrc/pool.c -o build/race -lpthread
 	build/race
 
@@ -60,6 +64,10 @@ mutate:
 # The errors of all activations over all 2^32 float32 numbers, and docs/accuracy.md; about an hour on two cores.
 exhaustive: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) -m fastnn.accuracy --peers --float64 10000000 --markdown docs/accuracy.md
+
+# Wheels in dist/ for Linux with glibc 2.17 or later, for each Python at hand, or for those of PYTHONS="python3.12 ...".
+wheels:
+	.ci/wheels $(PYTHONS)
 
 clean:
 	rm -rf build dist *.egg-info fastnn/*.so .pytest_cache .ruff_cache .hypothesis .benchmarks

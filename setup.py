@@ -84,15 +84,16 @@ class BuildExtension(build_ext):
         target = Path(self.compiler.object_filenames([source], output_dir=folder)[0])
         target.parent.mkdir(parents=True, exist_ok=True)
         flags = [*flags, *ARITHMETIC_FLAGS]
-        includes = [*ext.include_dirs, *self.compiler.include_dirs]
-        definitions = [*ext.define_macros, *self.compiler.macros]
-        record = repr((self.compiler.compiler_so, compiler_version, source, includes, definitions, flags))
+        # Kernels know no NumPy, whose folder is another one in each build that pip isolates.
+        include_dirs, macros = (ext.include_dirs, ext.define_macros) if tag == "extension" else (["csrc"], [])
+        given = [*include_dirs, *self.compiler.include_dirs], [*macros, *self.compiler.macros]
+        record = repr((self.compiler.compiler_so, compiler_version, source, given, flags))
         if self.force or not is_current(target, record):
             self.compiler.compile(
                 [source],
                 output_dir=folder,
-                include_dirs=ext.include_dirs,
-                macros=ext.define_macros,
+                include_dirs=include_dirs,
+                macros=macros,
                 extra_postargs=[*flags, "-MMD", "-MF", str(target.with_suffix(".d"))],
             )
             target.with_suffix(".cmd").write_text(record)

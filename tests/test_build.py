@@ -4,6 +4,8 @@ import importlib.util
 import os
 import re
 import subprocess
+import sys
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,13 +103,13 @@ def test_objects_are_made_again_when_anything_they_are_made_of_changes(build, co
     command = build.BuildExtension(Distribution())
     command.build_temp, command.compiler, command.force = "temp", compiler, False
 
-    def made_again(include="one", macros=(), version="1", flags=("-O1",)):
+    def made_again(include="one", macros=(), version="1", flags=("-O1",), tag="extension"):
         made = []
         with monkeypatch.context() as patch:
             compile_ = compiler.compile
             patch.setattr(compiler, "compile", lambda *a, **k: (made.append(a), compile_(*a, **k)))
             ext = SimpleNamespace(include_dirs=[include], define_macros=list(macros))
-            command.compile_unit(ext, version, "unit.c", list(flags), "tag")
+            command.compile_unit(ext, version, "unit.c", list(flags), tag)
         return bool(made)
 
     assert made_again()
@@ -115,11 +117,37 @@ def test_objects_are_made_again_when_anything_they_are_made_of_changes(build, co
     for change in ({"include": "two"}, {"macros": [("N", "1")]}, {"version": "2"}, {"flags": ["-O0"]}):
         assert made_again(**change), change
         assert not made_again(**change), change
+    Path("csrc").mkdir()
+    Path("csrc", "size.h").write_text("enum { SIZE = 1 };\n")
+    assert made_again(tag="common")
+    assert not made_again(tag="common", include="two", macros=[("N", "1")]), "kernels know no NumPy"
     assert made_again()
     header = Path("one", "size.h")
     later = header.stat().st_mtime + 10
     os.utime(header, (later, later))
     assert made_again()
+
+
+def test_the_source_distribution_holds_every_file(build, tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the repository")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path, "sdist", "--dist-dir", tmp_path]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert set(listed) <= held
+
+
+def test_every_package_is_installed(build, monkeypatch):
+    from setuptools import Distribution
+
+    monkeypatch.chdir(ROOT)
+    distribution = Distribution({"src_root": str(ROOT)})
+    distribution.parse_config_files([str(ROOT / "pyproject.toml")])
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "fastnn").rglob("*") if path.suffix in (".py", ".npz")}
+    assert {".".join(folder.parts) for folder in folders} <= set(distribution.packages)
+    assert "fastnn.core" not in distribution.packages
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc/cpuinfo")

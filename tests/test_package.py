@@ -341,16 +341,6 @@ def test_pytorch_may_lack_a_function():
 # ---------------------------------------------------------------------------------------------------------------- sources
 
 
-def test_wheels_hold_every_package():
-    listed = re.search(r"^packages = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL).group(
-        1
-    )
-    found = [path.parent.relative_to(ROOT) for path in (ROOT / "fastnn").rglob("__init__.py")]
-    assert sorted(re.findall(r'"([\w.]+)"', listed)) == sorted(
-        [*(".".join(path.parts) for path in found), "fastnn.data"]
-    )
-
-
 def sources(*endings):
     folders = ("csrc", "fastnn", "tests", "bench")
     return [path for folder in folders for ending in endings for path in sorted((ROOT / folder).glob(f"**/*{ending}"))]
