@@ -291,7 +291,7 @@ def _header(tensors, metadata):
 
 
 def _write(path, tensors, metadata):
-    target = os.path.realpath(path)  # a symbolic link stays and points to the new file
+    target = os.path.realpath(os.fsdecode(path))  # a symbolic link stays and points to the new file
     mode = _mode_of_a_file(path, target)
     header = _header(tensors, metadata)
     temporary = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")

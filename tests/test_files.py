@@ -144,7 +144,7 @@ def test_what_is_not_a_model_is_not_saved(tmp_path):
 
 def test_a_relative_path_is_saved_where_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    fnn.save(model(), "m")
+    fnn.save(model(), b"m")
     assert os.listdir(tmp_path) == ["m"]
     assert repr(fnn.load("m")) == repr(model())
 

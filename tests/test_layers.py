@@ -541,6 +541,25 @@ def test_load_state_dict_takes_any_real_numbers():
     assert held["bias"] is dict(model.named_parameters())["bias"], "an optimizer holds the arrays"
 
 
+def test_a_signalling_nan_is_loaded_as_nan():
+    layer = fnn.PReLU()
+    layer.load_state_dict({"weight": np.array([0x7FF0000000000001], np.uint64).view(np.float64)})
+    assert np.isnan(layer.weight).all()
+
+
+def test_a_layer_without_vjp_says_so():
+    class Inference(fnn.Layer):
+        def __call__(self, x, out=None):
+            return F.identity(x, out=out)
+
+    for layer in (Inference(), fnn.Sequential(Inference())):
+        np.testing.assert_array_equal(layer(np.ones(3)), np.ones(3))
+        with pytest.raises(
+            NotImplementedError, match="^Inference: vjp is not defined, so the layer cannot be trained$"
+        ):
+            layer.vjp(np.ones(3))
+
+
 def test_load_state_dict_reads_all_before_it_writes():
     model = fnn.Sequential(fnn.Linear(3, 3, rng=0), fnn.Linear(3, 3, rng=1))
     before, live = model.state_dict(), dict(model.named_parameters())

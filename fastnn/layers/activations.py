@@ -12,7 +12,8 @@ from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_integer,
 class Activation(Layer):
     """An activation of the table; its class is made from the row, and its parameters are the row's."""
 
-    name = None  # set by the class of each row
+    name = None  # set by the class of each row, as are
+    names = ()  # the names of its parameters
 
     def __init__(self, *args, **params):
         super().__init__()
@@ -39,7 +40,7 @@ class Activation(Layer):
     @property
     def params(self):
         """The row's parameters by name."""
-        return {name: getattr(self, name) for name in F.activations()[self.name].params}
+        return {name: getattr(self, name) for name in self.names}
 
     @property
     def saves(self):
@@ -79,7 +80,8 @@ def _activation(name):
     if info.params:
         lines = "\n    ".join(f"{key} : float, default {value}" for key, value in info.params.items())
         doc += f"\n\n    Parameters\n    ----------\n    {lines}\n    "
-    return type(info.layer, (Activation,), {"name": name, "__init__": __init__, "__doc__": doc, "__module__": __name__})
+    members = {"name": name, "names": tuple(info.params), "__init__": __init__, "__doc__": doc, "__module__": __name__}
+    return type(info.layer, (Activation,), members)
 
 
 Identity = _activation("identity")

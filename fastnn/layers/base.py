@@ -106,7 +106,7 @@ def _fitting(value, own, name):
 
 def _converted(array, own, name):
     """Return a new array of own's dtype with the numbers of array."""
-    with np.errstate(over="raise"):
+    with np.errstate(over="raise", invalid="ignore"):  # a signalling NaN stays a NaN
         try:
             return np.array(array, own.dtype, order="C")
         except FloatingPointError:
@@ -255,6 +255,10 @@ class Layer:
         """
         y, backward = self._vjp(x, step, train)
         return (y.copy() if self._keeps_y else y), backward
+
+    def _vjp(self, x, step, train):
+        """Return what vjp returns, for a caller that leaves y as it is."""
+        raise NotImplementedError(f"{type(self).__name__}: vjp is not defined, so the layer cannot be trained")
 
     def lower(self, shape):
         """Return the rows this layer becomes.
