@@ -303,6 +303,15 @@ def test_buffers_are_state_but_not_trained():
     assert repr(Counting(2.0)) == "Counting(scale=2.0)"
 
 
+def test_a_chain_is_a_sequence_of_its_layers():
+    first, second = fnn.ReLU(), fnn.Softmax()
+    for chain in (fnn.Sequential(first, second), fnn.Residual(first, second)):
+        assert len(chain) == 2
+        assert list(chain) == [first, second]
+        assert chain[-1] is second
+    assert len(fnn.Sequential()) == 0
+
+
 def test_residual_adds_its_input():
     inner = fnn.Linear(4, 4, rng=0), fnn.Tanh()
     layer, x = fnn.Residual(*inner), np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
@@ -634,6 +643,9 @@ def test_inputs_are_computed_in_the_models_dtype():
         (lambda: fnn.Dropout(seed=2**64), ValueError, f"Dropout: seed is {2**64} but an integer from 0 to {2**64 - 1} was expected"),
         (lambda: fnn.Dropout(seed=1.0), TypeError, "Dropout: seed is 1.0 but an integer was expected"),
         (lambda: fnn.Softmax(1.0), TypeError, "Softmax: axis is 1.0 but an integer was expected"),
+        (lambda: fnn.Softmax(2**63), ValueError, f"Softmax: axis is {2**63} but an integer from {-(2**63)} to {2**63 - 1} was expected"),
+        (lambda: fnn.Softmax(-(2**63) - 1), ValueError,
+         f"Softmax: axis is {-(2**63) - 1} but an integer from {-(2**63)} to {2**63 - 1} was expected"),
         (lambda: fnn.MLP(3), TypeError, "MLP: sizes is 3 but a sequence of integers was expected"),
         (lambda: fnn.MLP([3, 0, 2]), ValueError, "MLP: sizes[1] is 0 but a positive integer was expected"),
         (lambda: fnn.MLP([3, 2.0]), ValueError, "MLP: sizes[1] is 2.0 but a positive integer was expected"),

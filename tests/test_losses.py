@@ -1,6 +1,7 @@
 """softmax, log_softmax, cross-entropy and the pointwise losses."""
 
 import re
+from dataclasses import FrozenInstanceError
 
 import mpmath
 import numpy as np
@@ -422,6 +423,12 @@ def test_specifications_of_losses_keep_plain_numbers():
         float,
     ]
     assert hash(loss) == hash(CrossEntropy((1.0, 2.0), -1, 0.25))
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), MSE()])
+def test_specifications_of_losses_are_frozen(loss):
+    with pytest.raises(FrozenInstanceError):
+        loss.ignore_index = 1
 
 
 @pytest.mark.parametrize(

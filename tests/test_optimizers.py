@@ -1,5 +1,7 @@
 """Optimizer updates: against float64, against PyTorch, in place, gates."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from support import SIZES, refused
@@ -153,6 +155,19 @@ def test_specifications_of_optimizers_keep_plain_numbers():
     assert SGD().slots == ()
     assert SGD(momentum=0.9).slots == ("velocity",)
     assert Adam().slots == ("exp_avg", "exp_avg_sq")
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_specifications_of_optimizers_are_frozen_and_take_keywords(kind):
+    with pytest.raises(FrozenInstanceError):
+        kind().lr = 1.0
+    with pytest.raises(TypeError, match="positional"):
+        kind(0.1)
+    assert hash(kind(lr=1)) == hash(kind(lr=1.0))
+
+
+def test_betas_may_be_zero():
+    assert Adam(betas=(0, 0)).betas == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,11 @@ MEMORY = 64 << 30  # bytes of addresses for a process, so that a mutant cannot t
 # name comes before these; without any the whole suite is asked at once.
 TESTS = {
     r"reference|functional": "activations losses matmul optimizers",
-    r"optim|schedule": "optimizers trainer", r"loss|softmax": "losses trainer", r"metrics|history|data\.py": "trainer",
-    r"products|panel|tile|pack|matmul": "matmul", r"split|pool|thread|parallel|dispatch|runtime|platform": "threads package",
-    r"gates": "arguments activations matmul", r"core/|csrc/": "activations", r"layers|init\.py|network": "layers",
-    r"serialization|datasets": "files", r"accuracy": "accuracy", r"vec_": "guard activations", r"cli|benchmarks|__": "package",
+    r"optim|schedule": "optimizers trainer", r"loss|softmax": "losses trainer",
+    r"trainer|network|metrics|history|data\.py": "trainer steps",
+    r"products|panel|tile|pack|matmul": "matmul", r"split|pool|thread|dispatch|runtime|platform": "threads package",
+    r"gates": "arguments activations matmul", r"vec_": "guard activations", r"core/|csrc/": "activations",
+    r"layers|init\.py": "layers", r"serialization|datasets": "files", r"cli|benchmarks|accuracy|__": "package",
 }  # fmt: skip
 
 
