@@ -13,7 +13,7 @@ D. Left alone are functions named as in SPEED and prefetches: what they do canno
 
 import re
 
-# NAME of v_NAME(0, 1, 2), w_NAME(...), u_NAME(...), e_NAME(...) -> replacements; {v} is the letter. Other calls that map
+# NAME of v_NAME(0, 1, 2), w_NAME(...), u_NAME(...), e_NAME(...), p_NAME(...) -> replacements; {v} is the letter. Other calls that map
 # vectors to a vector become their first argument, but for those in KEPT.
 CALLS = {
     "add": ["{v}_sub({0}, {1})"], "sub": ["{v}_add({0}, {1})"],
@@ -52,7 +52,7 @@ def bodies_of(code):
         if depth == 0:
             header = max(code.rfind("static", start, opened), start)
             if m[0] == "}" and code[header:opened].rstrip().endswith(")"):
-                name = re.search(r"(?:\b[A-Z]+\()?(\w+?)(?:_d[xy])?[(),]", code[header:opened])[1]
+                name = re.search(r"(?:\b[A-Z_]+\()?(\w+?)(?:_d[xy])?[(),]", code[header:opened])[1]
                 found.setdefault(name, []).append((header, opened, m.end()))
             start = m.end()
     return found
@@ -86,7 +86,7 @@ def declared(types, code):
 
 def call_sites(code, start, end):
     """Yield (start, end, replacement) of the calls to mutate."""
-    for m in re.compile(r"\b(?:([euvw])_(\w+)|[EW]_[A-Z]\w*|\w+_[vw])\(").finditer(code, start, end):
+    for m in re.compile(r"\b(?:([epuvw])_(\w+)|[EW]_[A-Z]\w*|\w+_[vw])\(").finditer(code, start, end):
         given, stop = arguments(code, m.end())
         templates = [] if re.fullmatch(KEPT, m[2] or "") else CALLS.get(m[2], ["({0})"])
         if m[2] == "set1":
