@@ -28,7 +28,7 @@
 #include <stddef.h>
 
 enum { FNN_MAX_PARAMS = 2 };
-enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE };
+enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS }; /* the last: not below the one before; no NaN */
 enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
 
 /* clang-format off */
@@ -77,7 +77,7 @@ enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
     ROW(relu6, Y, .layer = "ReLU6", .ulp = {0, 0, 0, 0}, .domain = REALS,                                             \
         .output = {0, 6}, .gain = 1)                                                                                  \
     ROW(hardtanh, Y, .layer = "Hardtanh", .ulp = {0, 0, 0, 0}, .domain = REALS,                                       \
-        .output = {-1, 1}, .gain = 1, .params = {{"min_val", -1.0, ANY}, {"max_val", 1.0, ANY}})                      \
+        .output = {-1, 1}, .gain = 1, .params = {{"min_val", -1.0, ANY}, {"max_val", 1.0, AT_LEAST_PREVIOUS}})        \
     ROW(hardsigmoid, Y, .layer = "Hardsigmoid", .ulp = {0.51, 0.34, 1, 0.34}, .domain = REALS,                        \
         .output = {0, 1}, .gain = 1)                                                                                  \
     ROW(hardswish, X, .layer = "Hardswish", .ulp = {0.51, 0.51, 1, 1}, .domain = REALS,                               \

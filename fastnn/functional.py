@@ -52,11 +52,12 @@ def _activation(name, formula, derivative):
             if args:
                 if len(args) > len(names):
                     raise TypeError(
-                        f"{name}: {len(args)} parameters came but at most {len(names)} were expected: {', '.join(names)}"
+                        f"{name} takes at most {len(names)} parameter{'s' * (len(names) > 1)} ({', '.join(names)}) "
+                        f"but {len(args)} were given"
                     )
                 for key, value in zip(names, args, strict=False):
                     if key in params:
-                        raise TypeError(f"{name}: {key} came twice")
+                        raise TypeError(f"{name}: {key} is given twice")
                     params[key] = value
             return _core.activation_forward(name, x, params, out)
     else:

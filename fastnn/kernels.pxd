@@ -9,7 +9,7 @@ cdef extern from "fastnn.h" nogil:
         FNN_ROW_LANES, FNN_MAX_PARAMS
         FNN_ACTIVATION_COUNT, FNN_identity
         FNN_LOSS_mse
-        NONZERO, NONNEGATIVE, POSITIVE
+        NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS
         FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE
 
     ctypedef struct fnn_matrix:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support import ROWS, SIZES, OnlyDlpack, central_difference, floats, layouts, refused, special, ulps
 
+import fastnn as fnn
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn import reference as R
@@ -413,18 +414,33 @@ X = np.zeros((2, 3), np.float32)
         (lambda: F.relu(X, out=np.zeros((2, 3))), TypeError, "relu: out has dtype float64 but float32 was expected"),
         (lambda: F.relu(X, out=np.broadcast_to(X[0], (2, 3))), ValueError, "relu: out is read-only"),
         (lambda: F.relu("x"), TypeError, "relu: x has dtype <U1 but a real dtype of at most float64 was expected"),
-        (lambda: F.leaky_relu(X, slope=1), TypeError, "leaky_relu: slope is no parameter of leaky_relu; expected: negative_slope"),
-        (lambda: F.relu(X, alpha=1), TypeError, "relu: alpha is no parameter of relu; expected: none"),
-        (lambda: F.leaky_relu(X, 1, 2), TypeError, "leaky_relu: 2 parameters came but at most 1 were expected: negative_slope"),
+        (lambda: F.leaky_relu(X, slope=1), TypeError, "leaky_relu: unknown parameter 'slope' (leaky_relu takes negative_slope)"),
+        (lambda: F.relu(X, alpha=1), TypeError, "relu: unknown parameter 'alpha' (relu takes none)"),
+        (lambda: F.leaky_relu(X, 1, 2), TypeError, "leaky_relu takes at most 1 parameter (negative_slope) but 2 were given"),
+        (lambda: F.softplus(X, 1, 2, 3), TypeError, "softplus takes at most 2 parameters (beta, threshold) but 3 were given"),
+        (lambda: F.elu(X, 1, alpha=1), TypeError, "elu: alpha is given twice"),
         (lambda: F.elu(X, alpha="a"), TypeError, "elu: alpha is 'a' but a number was expected"),
+        (lambda: F.elu(X, alpha="1"), TypeError, "elu: alpha is '1' but a number was expected"),
+        (lambda: F.elu(X, alpha=np.array("1")), TypeError, "elu: alpha is array('1', dtype='<U1') but a number was expected"),
+        (lambda: F.elu(X, alpha=np.complex128(1j)), TypeError, "elu: alpha is np.complex128(1j) but a number was expected"),
+        (lambda: F.elu(X, alpha=10**400), ValueError, "elu: alpha is beyond the range of float64"),
+        (lambda: F.elu(X, alpha=None), TypeError, "elu: alpha is None but a number was expected"),
+        (lambda: F.elu(X, alpha=np.nan), ValueError, "elu: alpha is nan but a number was expected"),
+        (lambda: F.celu(X, np.nan), ValueError, "celu: alpha is nan but a number was expected"),
+        (lambda: F.hardtanh(X, 1, -1), ValueError, "hardtanh: max_val is -1 but at least min_val (1) was expected"),
+        (lambda: F.hardtanh(X, 2), ValueError, "hardtanh: max_val is 1 but at least min_val (2) was expected"),
+        (lambda: F.hardtanh_backward(X, y=X, max_val=-2), ValueError,
+         "hardtanh_backward: max_val is -2 but at least min_val (-1) was expected"),
+        (lambda: fnn.Hardtanh(max_val=-2), ValueError, "hardtanh: max_val is -2 but at least min_val (-1) was expected"),
         (lambda: F.celu(X, -1), ValueError, "celu: alpha is -1 but a positive number was expected"),
         (lambda: F.softshrink(X, -1), ValueError, "softshrink: lambd is -1 but a number of at least 0 was expected"),
         (lambda: F.softplus(X, 0), ValueError, "softplus: beta is 0 but a number other than 0 was expected"),
-        (lambda: F.relu_backward(X), TypeError, "relu_backward: exactly one of x and y was expected but none came"),
-        (lambda: F.relu_backward(X, x=X, y=X), TypeError, "relu_backward: exactly one of x and y was expected but both came"),
-        (lambda: F.gelu_backward(X, y=X), ValueError, "gelu_backward: y came but gelu has no derivative from y; pass x"),
+        (lambda: F.relu_backward(X), TypeError, "relu_backward: pass exactly one of x and y"),
+        (lambda: F.relu_backward(X, x=X, y=X), TypeError, "relu_backward: pass exactly one of x and y"),
+        (lambda: F.gelu_backward(X), TypeError, "gelu_backward: pass x"),
+        (lambda: F.gelu_backward(X, y=X), ValueError, "gelu_backward: gelu has no derivative from y; pass x"),
         (lambda: F.elu_backward(X, y=X, alpha=-1), ValueError,
-         "elu_backward: y came but elu has no derivative from y with a negative parameter; pass x"),
+         "elu_backward: elu has no derivative from y with a negative parameter; pass x"),
         (lambda: F.relu_backward(X, x=X.T), ValueError,
          "relu_backward: grad has shape (2, 3) but x has shape (3, 2); equal shapes were expected"),
     ],

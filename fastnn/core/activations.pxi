@@ -33,6 +33,8 @@ def activations():
 cdef int _row(object name, str func) except -1:
     if name is None:
         return FNN_identity
+    if not isinstance(name, str):
+        raise TypeError(f"{func}: activation is {name!r} but a name was expected, such as 'relu'")
     row = _row_of.get(name)
     if row is None:
         raise ValueError(f"{func}: activation is {name!r} but one of {', '.join(_row_of)} was expected")
@@ -47,21 +49,34 @@ cdef int _params(double *values, int row, dict given, str func) except -1:
         values[i] = r.params[i].value
     if not given:
         return 0
-    names = list(_infos[r.name.decode()].params)
+    activation = r.name.decode()
+    names = list(_infos[activation].params)
     for name, value in given.items():
         if name not in names:
-            raise TypeError(f"{func}: {name} is no parameter of {r.name.decode()}; expected: {', '.join(names) or 'none'}")
-        i = names.index(name)
-        try:
-            values[i] = float(value)
-        except (TypeError, ValueError):
-            raise TypeError(f"{func}: {name} is {value!r} but a number was expected") from None
-        if (r.params[i].accepted == NONZERO and values[i] == 0 or r.params[i].accepted == POSITIVE and not values[i] > 0
-                or r.params[i].accepted == NONNEGATIVE and not values[i] >= 0):
-            wanted = {NONZERO: "a number other than 0", NONNEGATIVE: "a number of at least 0",
-                      POSITIVE: "a positive number"}[r.params[i].accepted]
-            raise ValueError(f"{func}: {name} is {value} but {wanted} was expected")
+            raise TypeError(f"{func}: unknown parameter {name!r} ({activation} takes {', '.join(names) or 'none'})")
+        values[names.index(name)] = _number(value, func, name)
+    for i in range(len(names)):
+        wanted = _refusal(values, r.params, i)
+        if wanted is not None:
+            raise ValueError(f"{func}: {names[i]} is {values[i]:g} but {wanted} was expected")
     return 0
+
+
+cdef object _refusal(const double *values, const fnn_param *params, int i):
+    """What the row accepts as its parameter i, where values[i] is not that; else None."""
+    cdef double value = values[i]
+    cdef int accepted = params[i].accepted
+    if value != value:
+        return "a number"
+    if accepted == NONZERO and value == 0:
+        return "a number other than 0"
+    if accepted == NONNEGATIVE and value < 0:
+        return "a number of at least 0"
+    if accepted == POSITIVE and value <= 0:
+        return "a positive number"
+    if accepted == AT_LEAST_PREVIOUS and value < values[i - 1]:
+        return f"at least {params[i - 1].name.decode()} ({values[i - 1]:g})"
+    return None
 
 
 cdef bint _knows_y(int row, const double *params) noexcept:
@@ -104,10 +119,10 @@ def activation_backward(str name, object grad, object x, object y, dict params, 
     cdef int row = _row(name, func)
     _params(values, row, params, func)
     if (x is None) == (y is None):
-        raise TypeError(f"{func}: exactly one of x and y was expected but {'none' if x is None else 'both'} came")
+        raise TypeError(f"{func}: pass {'x' if fnn_activation_rows[row].saves == FNN_SAVES_X else 'exactly one of x and y'}")
     cdef bint from_y = x is None
     if from_y and not _knows_y(row, values):
-        raise ValueError(f"{func}: y came but {name} has no derivative from y"
+        raise ValueError(f"{func}: {name} has no derivative from y"
                          f"{' with a negative parameter' if fnn_activation_rows[row].saves == FNN_SAVES_Y_IF_NONNEGATIVE else ''}; pass x")
     cdef str arg = "y" if from_y else "x"
     cdef ndarray dy = _array(grad, func, "grad"), saved = _array(y if from_y else x, func, arg)
@@ -184,7 +199,7 @@ def maxout(object x, bint return_index, object out):
 
 def maxout_backward(object grad, object index, object pieces, object out):
     cdef str func = "maxout_backward"
-    cdef ndarray dy = _array(grad, func, "grad"), chosen = _labels(_array(index, func, "index"), func, "index")
+    cdef ndarray dy = _array(grad, func, "grad"), given = _array(index, func, "index"), chosen = _labels(given, func, "index")
     _require_same_shape(func, "grad", dy, "index", chosen)
     cdef int dtype = _dtype(dy, func, "grad"), i
     cdef int64_t count = _integer(pieces, func, "pieces", 1, 2 ** 31), n = size(dy), u
@@ -192,8 +207,10 @@ def maxout_backward(object grad, object index, object pieces, object out):
     cdef const int64_t *winners = <const int64_t *>data(chosen)
     for u in range(n):
         if winners[u] < 0 or winners[u] >= count:
-            raise IndexError(f"{func}: index has {winners[u]} but a piece in [0, {count}) was expected")
-    cdef npy_intp shape[64]
+            raise IndexError(f"{func}: index has {given.flat[u]} but a piece in [0, {count}) was expected")
+    cdef npy_intp shape[MAX_NDIM]
+    if dy.ndim == MAX_NDIM:
+        raise ValueError(f"{func}: grad has {MAX_NDIM} dimensions but at most {MAX_NDIM - 1} were expected")
     for i in range(dy.ndim):
         shape[i] = dy.shape[i]
     shape[dy.ndim] = count
@@ -208,7 +225,7 @@ def dropout(object x, object p, object seed, object step, object out, object lay
     """functional.dropout for one of several layers, or for a part of an array that starts at element `first` of it."""
     cdef ndarray source = _array(x, "dropout", "x")
     cdef int dtype = _dtype(source, "dropout", "x")
-    cdef double probability = p
+    cdef double probability = _number(p, "dropout", "p")
     if not 0 <= probability <= 1:
         raise ValueError(f"dropout: p is {p} but a probability in [0, 1] was expected")
     cdef uint64_t key = _integer(seed, "dropout", "seed", 0, 2 ** 64 - 1)

@@ -1,17 +1,34 @@
-# Gates: one per kind of array (input, matrix, output, in-place, labels). Each checks an argument or converts it, once.
+# Gates: one per kind of argument. Each checks an argument or converts it, once.
+#
+# Design
+# A. _array reads an argument as an array, _dtype says what it is computed in, _ready (or _strided_ready, for matrices) makes it
+#    what a kernel can read; an array that already is that passes without a copy.
+# B. _output checks `out`. Where a kernel cannot write it directly (its layout, or memory that it shares with an input, _apart)
+#    the kernel writes a new array, and _deliver copies that into `out` at the end. A call is refused before anything is written.
+# C. _integer and _number take what NumPy and Python call numbers, and neither text nor, for integers, bool.
+
+cdef enum:
+    MAX_NDIM = 64  # NumPy's bound on dimensions
+
 
 cdef ndarray _array(object x, str func, str arg):
     """Anything NumPy can read as an array."""
+    cdef ndarray a
     if type(x) is ndarray:
         return x
-    if not hasattr(x, "__array__") and hasattr(x, "__dlpack__"):
-        x = np.from_dlpack(x)
-    else:
-        try:
-            x = np.asarray(x)
-        except ValueError as error:
-            raise ValueError(f"{func}: {arg} is no array of numbers: {error}") from None
-    return x
+    if x is None:
+        raise TypeError(f"{func}: {arg} is None but an array of real numbers was expected")
+    try:
+        if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+            return np.from_dlpack(x)
+        a = np.asarray(x)
+    except ValueError as error:  # a ragged list, for example
+        raise ValueError(f"{func}: {arg} cannot be read as an array: {error}") from None
+    except (BufferError, RuntimeError) as error:  # DLPack: on another device, or of a dtype NumPy lacks
+        raise TypeError(f"{func}: {arg} cannot be read as an array: {error}") from None
+    if typenum(a) == cnp.NPY_OBJECT and a.ndim == 0:  # NumPy wraps what it cannot read: sparse matrices, iterators, dicts
+        raise TypeError(f"{func}: {arg} is {type(x).__name__} but an array of real numbers was expected")
+    return a
 
 
 cdef int _dtype(ndarray x, str func, str arg) except -1:
@@ -61,6 +78,25 @@ cdef tuple _shape(ndarray x):
     return tuple([x.shape[i] for i in range(x.ndim)])
 
 
+cdef object _refuse_self_overlap(ndarray a, str func, str arg):
+    """ValueError where two elements of an array that is written lie in the same memory, as in a broadcast view."""
+    if size(a) == 0:
+        return
+    axes = sorted([(abs(a.strides[i]), a.shape[i]) for i in range(a.ndim) if a.shape[i] > 1])
+    cdef int64_t extent = a.itemsize  # bytes that the axes so far span
+    nested = True  # an axis steps beyond all that the finer ones span: then no two elements meet
+    for stride, length in axes:
+        nested = nested and stride >= extent
+        extent += stride * (length - 1)
+    if nested:
+        return
+    offsets = np.zeros(1, np.int64)
+    for stride, length in axes if axes[0][0] else ():
+        offsets = np.add.outer(offsets, stride * np.arange(length)).ravel()
+    if axes[0][0] == 0 or (np.diff(np.sort(offsets)) < a.itemsize).any():
+        raise ValueError(f"{func}: elements of {arg} share memory with each other, but {arg} is written")
+
+
 cdef ndarray _output(object out, int ndim, npy_intp *shape, int dtype, str func):
     """Output gate: the array a kernel writes. That is `out` where it is contiguous, else a new array; see _deliver."""
     cdef ndarray a
@@ -76,7 +112,10 @@ cdef ndarray _output(object out, int ndim, npy_intp *shape, int dtype, str func)
         raise TypeError(f"{func}: out has dtype {a.dtype} but {'float32' if dtype == FNN_F32 else 'float64'} was expected")
     if not cnp.PyArray_ISWRITEABLE(a):
         raise ValueError(f"{func}: out is read-only")
-    return a if cnp.PyArray_ISCARRAY(a) else _new(ndim, shape, dtype)
+    if cnp.PyArray_ISCARRAY(a):
+        return a
+    _refuse_self_overlap(a, func, "out")
+    return _new(ndim, shape, dtype)
 
 
 cdef ndarray _apart(ndarray written, object out, ndarray source, bint elementwise):
@@ -159,12 +198,15 @@ cdef ndarray _as_matrix(ndarray x, int dtype):
 
 
 cdef ndarray _in_place(object x, str func, str arg):
+    """In-place gate: an array that a call updates, in any layout."""
     if not isinstance(x, ndarray):
         raise TypeError(f"{func}: {arg} is {type(x).__name__} but an ndarray was expected: it is updated in place")
-    if x.dtype not in (np.float32, np.float64):
+    if typenum(x) != NPY_FLOAT32 and typenum(x) != NPY_FLOAT64:
         raise TypeError(f"{func}: {arg} has dtype {x.dtype} but float32 or float64 was expected")
-    if not x.flags.writeable:
+    if not cnp.PyArray_ISWRITEABLE(x):
         raise ValueError(f"{func}: {arg} is read-only but is updated in place")
+    if not cnp.PyArray_ISCARRAY(x):
+        _refuse_self_overlap(x, func, arg)
     return x
 
 
@@ -174,6 +216,8 @@ cdef object _require_same_shape(str func, str a_name, ndarray a, str b_name, nda
 
 
 cdef object _integer(object x, str func, str arg, object least, object most):
+    if isinstance(x, bool):
+        raise TypeError(f"{func}: {arg} is {x!r} but an integer was expected")
     try:
         n = operator.index(x)
     except TypeError:
@@ -183,8 +227,23 @@ cdef object _integer(object x, str func, str arg, object least, object most):
     return n
 
 
+cdef double _number(object x, str func, str arg) except? -1:
+    """A real number as a double: what float() takes, but for text and for complex numbers, whose half it would drop."""
+    if type(x) is float:
+        return x
+    kind = x.dtype.kind if isinstance(x, (ndarray, np.generic)) else "f"
+    if isinstance(x, (str, bytes, bytearray)) or kind not in "biuf":
+        raise TypeError(f"{func}: {arg} is {x!r} but a number was expected")
+    try:
+        return float(x)
+    except TypeError:
+        raise TypeError(f"{func}: {arg} is {x!r} but a number was expected") from None
+    except OverflowError:
+        raise ValueError(f"{func}: {arg} is beyond the range of float64") from None
+
+
 cdef ndarray _labels(ndarray x, str func, str arg):
-    """Label gate: a contiguous int64 array."""
+    """Label gate: a contiguous int64 array; a uint64 beyond int64 becomes negative."""
     if x.dtype.kind not in "iu":
         raise TypeError(f"{func}: {arg} has dtype {x.dtype} but integers were expected")
     return cnp.PyArray_FROMANY(x, cnp.NPY_INT64, 0, 0, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST
@@ -193,3 +252,10 @@ cdef ndarray _labels(ndarray x, str func, str arg):
 
 cdef void *_data(object x) noexcept:
     return NULL if x is None else data(<ndarray>x)
+
+
+def real_array(object x, object dtype, str func, str arg):
+    """`x` as an array of `dtype`, itself where it is one; TypeError unless it holds real numbers of at most float64."""
+    cdef ndarray a = _array(x, func, arg)
+    _dtype(a, func, arg)
+    return a.astype(dtype, copy=False)

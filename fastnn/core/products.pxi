@@ -27,7 +27,7 @@ def matmul(object a, object b, object out):
     cdef int64_t k = _last(left), m = _rows(left), n = right.shape[1] if right.ndim == 2 else 1
     if right.shape[0] != k:
         raise ValueError(f"matmul: a has {k} columns but b has {right.shape[0]} rows (a {_shape(left)}, b {_shape(right)})")
-    cdef npy_intp shape[64]
+    cdef npy_intp shape[MAX_NDIM]
     cdef int ndim = _shape_like(shape, left, n) - (right.ndim == 1)
     left = _as_matrix(left, dtype)
     right = _strided_ready(right if right.ndim == 2 else right.reshape(-1, 1), dtype)
@@ -77,7 +77,9 @@ def _fma_chains(int64_t steps, int dtype=FNN_F32):
 cdef object _check_weight(ndarray x, ndarray weight, str func):
     if weight.ndim != 2:
         raise ValueError(f"{func}: weight has shape {_shape(weight)} but (out_features, in_features) was expected")
-    if x.ndim == 0 or _last(x) != weight.shape[1]:
+    if x.ndim == 0:
+        raise ValueError(f"{func}: x has shape () but (..., in_features) was expected")
+    if _last(x) != weight.shape[1]:
         raise ValueError(f"{func}: x has {_last(x)} features but weight expects {weight.shape[1]} "
                          f"(x {_shape(x)}, weight {_shape(weight)})")
 
@@ -96,7 +98,7 @@ def linear(object x, object weight, object bias, object activation, object out, 
             raise ValueError(f"linear: bias has shape {_shape(b)} but ({n},) was expected (weight {_shape(w)})")
         dtype = max(dtype, _dtype(b, "linear", "bias"))
         b = _ready(b, dtype)
-    cdef npy_intp shape[64]
+    cdef npy_intp shape[MAX_NDIM]
     y = _output(out, _shape_like(shape, source, n), shape, dtype, "linear")
     source = _as_matrix(source, dtype)
     w = _strided_ready(w, dtype)
@@ -126,7 +128,7 @@ def linear_backward(object grad, object x, object weight, object activation, obj
     cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(source, func, "x"), _dtype(w, func, "weight"))
     _check_weight(source, w, func)
     cdef int64_t batch = _rows(source), features = w.shape[1], outputs = w.shape[0]
-    cdef npy_intp shape[64]
+    cdef npy_intp shape[MAX_NDIM]
     if dy.ndim != _shape_like(shape, source, outputs) or not cnp.PyArray_CompareLists(dy.shape, shape, dy.ndim):
         raise ValueError(f"{func}: grad has shape {_shape(dy)} but {tuple([shape[i] for i in range(source.ndim)])} was expected "
                          f"(x {_shape(source)}, weight {_shape(w)})")
