@@ -1,7 +1,10 @@
 """What the gates take and refuse, argument by argument."""
 
+import alias
 import numpy as np
 import pytest
+from calls import FUNCTIONS, calls
+from support import OnlyDlpack, layouts
 
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
@@ -64,3 +67,188 @@ def test_an_output_whose_elements_share_memory_is_refused(shape, dtype):
     odd = np.lib.stride_tricks.as_strided(base, (2, 3), (3 * step, 2 * step))  # 0 2 4 and 3 5 7: interlaced, yet apart
     assert F.relu(np.ones((2, 3), dtype), out=odd) is odd
     np.testing.assert_array_equal(odd, 1)
+
+
+# ------------------------------------------------------------------------------------------- every argument of every call
+
+TABLE = calls(np.float32, np.random.default_rng(0))
+ARGUMENTS = [pytest.param(i, arg, id=f"{call.id}:{arg}") for i, call in enumerate(TABLE) for arg in call.arrays]
+OUTPUTS = [pytest.param(i, id=call.id) for i, call in enumerate(TABLE) if call.takes_out]
+
+
+def table(dtype):
+    return calls(dtype, np.random.default_rng(0))
+
+
+class OnlyArray:
+    """An array that can be read through __array__ alone."""
+
+    def __init__(self, x):
+        self._x = x
+
+    def __array__(self, dtype=None, copy=None):
+        return self._x
+
+
+def readable(a):
+    """Yield (name, given, values): what an input may be, and a contiguous array of the values that must be read from it."""
+    for name, view in layouts(a):
+        yield name, view, a
+    yield "rows reversed", a[::-1].copy()[::-1], a
+    yield "__array__", OnlyArray(a), a
+    yield "__dlpack__", OnlyDlpack(a), a
+    views = {"list": a.tolist(), "one row for all": np.broadcast_to(a[:1], a.shape),
+             "one column for all": np.broadcast_to(a[..., :1], a.shape)}  # fmt: skip
+    others = [np.int8, np.uint8, np.int32, np.uint64] if a.dtype.kind == "i" else [np.float16, np.float32, np.float64]
+    for other in others:
+        swapped = np.dtype(other).newbyteorder()
+        views |= {other.__name__: a.astype(other), f"fortran {other.__name__}": np.asfortranarray(a.astype(other)),
+                  f"byteswapped reversed {other.__name__}": a.astype(swapped)[::-1]}  # fmt: skip
+    for name, view in views.items():
+        yield name, view, np.array(view, order="C")
+
+
+def integers(a):
+    """Yield (name, given, values) of arrays of integers, for an argument of floats."""
+    for kind in (np.int8, np.uint16, np.int32, np.int64, bool):
+        small = np.rint(a * 2).astype(kind)
+        yield kind.__name__, small, small
+        yield f"fortran {kind.__name__}", np.asfortranarray(small), small
+
+
+def writable(a):
+    """Yield (name, array) equal to `a`, in every layout a call must be able to write."""
+    yield from ((name, view) for name, view in layouts(a) if name != "read-only")
+    yield "rows reversed", a[::-1].copy()[::-1]
+
+
+def assert_same(got, want, name):
+    """Bit by bit; the byte order of an array that was written in place aside."""
+    for g, w in zip(got, want, strict=True):
+        g = g.astype(g.dtype.newbyteorder("="))
+        assert g.dtype == w.dtype, name
+        assert g.shape == w.shape, name
+        assert g.tobytes() == w.tobytes(), name
+
+
+def test_the_table_calls_every_function():
+    assert {call.function for call in TABLE} == set(FUNCTIONS) - {"activations"}
+
+
+@pytest.mark.parametrize(("i", "arg"), ARGUMENTS)
+def test_every_argument_is_read_in_every_layout(i, arg, dtype):
+    call = table(dtype)[i]
+    a = call.arrays[arg]
+    if arg in call.in_place:
+        want = call.run(call.copies())
+        for name, view in writable(a):
+            assert_same(call.run({**call.copies(), arg: view}), want, name)
+        return
+    given = list(readable(a))
+    soft_targets = "target" in call.arrays and call.function.startswith("cross_entropy")  # integers would be labels
+    if a.dtype == dtype and not (arg == "target" and soft_targets):
+        given += integers(a)
+    for name, view, values in given:
+        if a.dtype == dtype:
+            values = values.astype(np.result_type(values, np.float32))
+        want = call.run({**call.copies(), arg: values})
+        assert_same(call.run({**call.copies(), arg: view}), want, name)
+
+
+@pytest.mark.parametrize("i", OUTPUTS)
+def test_every_output_is_written_in_every_layout(i, dtype):
+    call = table(dtype)[i]
+    want = call.run()
+    position = next(k for k, result in enumerate(want) if result.ndim)  # a loss comes before its gradient
+    position = 1 if "with_grad" in call.function else position
+    for name, out in writable(want[position]):
+        out[...] = 7
+        got = call.run(out=out)
+        assert got[position] is out, name
+        assert_same(got, want, name)
+    still = np.full_like(want[position], 7)
+    still.flags.writeable = False
+    refused(ValueError, f"{call.function}: out is read-only", call.run, out=still)
+    small = np.full((*still.shape, 1), 7, dtype)
+    refused(
+        ValueError, f"{call.function}: out has shape {small.shape} but {still.shape} was expected", call.run, out=small
+    )
+    other = np.full(still.shape, 7, np.float64 if dtype is np.float32 else np.float32)
+    refused(
+        TypeError, f"{call.function}: out has dtype {other.dtype} but {still.dtype} was expected", call.run, out=other
+    )
+    assert (still == 7).all()
+    assert (small == 7).all()
+    assert (other == 7).all()
+
+
+def unreadable(a):
+    """Yield (what the message must name, argument) that are no arrays of real numbers."""
+    yield "complex128", a.astype(complex)
+    yield "complex128", (a + 1j).tolist()
+    yield "<U", a.astype(str)
+    yield "<U", np.full(a.shape, "a").tolist()
+    yield "|S", a.astype(bytes)
+    yield "object", a.astype(object)
+    yield "timedelta64", np.zeros(a.shape, "m8[s]")
+    yield "generator", (row for row in a)
+    yield "map", map(float, a.ravel())
+    yield "set", set(a.ravel().tolist())
+    yield "dict", {"a": a}
+    yield "Matrix", Matrix()
+    if np.dtype(np.longdouble).itemsize > 8:
+        yield str(np.dtype(np.longdouble)), a.astype(np.longdouble)
+
+
+class Matrix:
+    """As NumPy sees a sparse matrix: an object of its own, neither array nor sequence."""
+
+    shape = (4, 3)
+
+
+@pytest.mark.parametrize(("i", "arg"), ARGUMENTS)
+def test_no_argument_takes_what_is_no_array_of_real_numbers(i, arg, dtype):
+    call = table(dtype)[i]
+    kept = call.copies()
+    out = {}
+    if call.takes_out:
+        results = call.run(call.copies())
+        out = {"out": np.full_like(results["with_grad" in call.function], 7)}
+    for what, given in unreadable(call.arrays[arg]):
+        with pytest.raises(TypeError) as caught:
+            call.run({**call.arrays, arg: given}, **out)
+        message = str(caught.value)
+        assert message.startswith(f"{call.function}: {arg} "), message
+        assert what in message or f" {type(given).__name__} " in message, message
+    if not call.optional(arg) and call.function != "activations":
+        with pytest.raises(TypeError, match=f"^{call.function}: "):
+            call.run({**call.arrays, arg: None}, **out)
+    for name, a in call.arrays.items():
+        np.testing.assert_array_equal(a, kept[name], err_msg=name)
+    assert all((a == 7).all() for a in out.values())
+
+
+def test_sparse_matrices_are_named():
+    sparse = pytest.importorskip("scipy.sparse")
+    x = sparse.csr_matrix(np.eye(3))
+    refused(TypeError, "relu: x is csr_matrix but an array of real numbers was expected", F.relu, x)
+
+
+def test_arrays_that_overlap(capsys):
+    assert alias.main(3000) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shift", [0, 1, 5])
+def test_arrays_updated_in_place_stand_apart(shift, dtype):
+    base = np.linspace(0.1, 0.9, 40, dtype=dtype)
+    call = next(call for call in table(dtype) if call.function == "adam_update")
+    for a, b in [("param", "grad"), ("param", "exp_avg"), ("grad", "exp_avg_sq"), ("exp_avg", "exp_avg_sq")]:
+        arrays = call.copies() | {a: base[:12].reshape(4, 3), b: base[shift : shift + 12].reshape(4, 3)}
+        kept = [array.copy() for array in arrays.values()]
+        message = f"adam_update: {a} and {b} share memory, but arrays that are updated in place must stand apart"
+        refused(ValueError, message, call.run, arrays)
+        for array, before in zip(arrays.values(), kept, strict=True):
+            np.testing.assert_array_equal(array, before)
+    arrays = call.copies() | {"param": base[0:24:2].reshape(4, 3), "exp_avg": base[1:25:2].reshape(4, 3)}  # interlaced
+    want = call.run({name: a.copy() for name, a in arrays.items()})
+    assert_same(call.run(arrays), want, "interlaced")

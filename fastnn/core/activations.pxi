@@ -215,6 +215,7 @@ def maxout_backward(object grad, object index, object pieces, object out):
         shape[i] = dy.shape[i]
     shape[dy.ndim] = count
     cdef ndarray dx = _apart(_output(out, dy.ndim + 1, shape, dtype, func), out, dy, False)
+    dx = _apart(dx, out, chosen, False)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     with nogil:
         kernels.maxout_backward(data(dx), data(dy), winners, n, count)

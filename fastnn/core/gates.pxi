@@ -118,26 +118,37 @@ cdef ndarray _output(object out, int ndim, npy_intp *shape, int dtype, str func)
     return _new(ndim, shape, dtype)
 
 
-cdef ndarray _apart(ndarray written, object out, ndarray source, bint elementwise):
-    """`written`, or a new array if it shares memory with an input that the kernel would still read. An elementwise kernel
-    may write exactly onto an input; `source` has passed its own gate."""
-    if written is not out:
-        return written
-    cdef char *start = cnp.PyArray_BYTES(written)
-    cdef char *end = start + cnp.PyArray_NBYTES(written)
-    cdef char *low = cnp.PyArray_BYTES(source)
-    cdef char *high = low + cnp.PyArray_ITEMSIZE(source)
+cdef void _extent(ndarray a, char **low, char **high) noexcept:
+    """The bytes from the first to behind the last that an array with elements touches."""
     cdef int i
-    if elementwise and start == low:
-        return written
-    for i in range(source.ndim):
-        if source.shape[i] == 0:
-            return written
-        if source.strides[i] > 0:
-            high += source.strides[i] * (source.shape[i] - 1)
+    low[0] = cnp.PyArray_BYTES(a)
+    high[0] = low[0] + cnp.PyArray_ITEMSIZE(a)
+    for i in range(a.ndim):
+        if a.strides[i] > 0:
+            high[0] += a.strides[i] * (a.shape[i] - 1)
         else:
-            low += source.strides[i] * (source.shape[i] - 1)
-    if end <= low or high <= start:
+            low[0] += a.strides[i] * (a.shape[i] - 1)
+
+
+cdef bint _near(ndarray a, ndarray b) noexcept:
+    """Whether the extents of two arrays meet: those of two that share memory always do."""
+    cdef char *low
+    cdef char *high
+    cdef char *other_low
+    cdef char *other_high
+    if size(a) == 0 or size(b) == 0:
+        return False
+    _extent(a, &low, &high)
+    _extent(b, &other_low, &other_high)
+    return low < other_high and other_low < high
+
+
+cdef ndarray _apart(ndarray written, object out, ndarray source, bint elementwise):
+    """`written`, or a new array if it may share memory with an input that the kernel would still read. An elementwise kernel
+    may write exactly onto an input; `source` has passed its own gate."""
+    if written is not out or not _near(written, source):
+        return written
+    if elementwise and data(written) == data(source):
         return written
     return cnp.PyArray_EMPTY(written.ndim, written.shape, typenum(written), 0)
 
@@ -208,6 +219,12 @@ cdef ndarray _in_place(object x, str func, str arg):
     if not cnp.PyArray_ISCARRAY(x):
         _refuse_self_overlap(x, func, arg)
     return x
+
+
+cdef object _refuse_overlap(ndarray a, str a_name, ndarray b, str b_name, str func):
+    """ValueError where two arguments share memory, one of which is updated in place."""
+    if _near(a, b) and np.shares_memory(a, b):
+        raise ValueError(f"{func}: {a_name} and {b_name} share memory, but arrays that are updated in place must stand apart")
 
 
 cdef object _require_same_shape(str func, str a_name, ndarray a, str b_name, ndarray b):

@@ -1,17 +1,23 @@
 # Optimizer updates, in place.
 
 cdef int _state(list arrays, str func, tuple names) except -1:
-    """In-place gate: param and its state arrays as the kernel wants them, and grad (index 1) read-only."""
+    """In-place gate: param and its state arrays as the kernel wants them, and grad read-only. No two may share memory; only
+    velocity may be None."""
     cdef ndarray param = _in_place(arrays[0], func, "param"), a
-    cdef int dtype = FNN_F32 if param.dtype == np.float32 else FNN_F64
+    cdef int dtype = _dtype(param, func, "param")
     for i, name in enumerate(names):
-        if arrays[i] is None:
+        if arrays[i] is None and name == "velocity":
             continue
         a = _array(arrays[i], func, name) if name == "grad" else _in_place(arrays[i], func, name)
         _require_same_shape(func, name, a, "param", param)
         if _dtype(a, func, name) != dtype and name != "grad":
             raise TypeError(f"{func}: {name} has dtype {a.dtype} but param has dtype {param.dtype}")
-        arrays[i] = _ready(a, dtype)
+        arrays[i] = a
+    for i, name in enumerate(names):
+        for k in range(i if arrays[i] is not None else 0):
+            _refuse_overlap(arrays[k], names[k], arrays[i], name, func)
+    for i, given in enumerate(arrays):
+        arrays[i] = None if given is None else _ready(given, dtype)
     return dtype
 
 

@@ -1,0 +1,101 @@
+"""One valid call, or a few, of every function of fastnn.functional: the table that test_arguments.py and alias.py drive."""
+
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+from support import ROWS
+
+from fastnn import functional as F
+
+FUNCTIONS = sorted(name for name, f in vars(F).items() if inspect.isfunction(f) and not name.startswith("_"))
+
+
+class Call(NamedTuple):
+    """A call with its arrays by name; those of dtype int64 hold labels, those in `in_place` are updated."""
+
+    function: str
+    arrays: dict
+    options: dict
+    in_place: tuple = ()
+
+    @property
+    def id(self):
+        return "-".join([self.function, *self.arrays, *(v for v in self.options.values() if isinstance(v, str))])
+
+    @property
+    def takes_out(self):
+        return "out" in inspect.signature(getattr(F, self.function)).parameters
+
+    def optional(self, name):
+        return inspect.signature(getattr(F, self.function)).parameters[name].default is not inspect.Parameter.empty
+
+    def run(self, arrays=None, **keywords):
+        """Return all results of the call as a list of arrays: what it returns, then what it updated."""
+        arrays = dict(arrays or self.arrays)
+        returned = getattr(F, self.function)(**arrays, **self.options, **keywords)
+        returned = returned if isinstance(returned, tuple) else (returned,)
+        return [np.asarray(r) for r in (*returned, *(arrays[name] for name in self.in_place)) if r is not None]
+
+    def copies(self):
+        return {name: a.copy() for name, a in self.arrays.items()}
+
+
+def calls(dtype, rng, rows=4, columns=3):
+    """Return the table, with arrays of random numbers in [0.1, 0.9) and `rows` x `columns` elements or the like."""
+
+    def array(*shape):
+        return rng.uniform(0.1, 0.9, shape).astype(dtype)
+
+    def labels(size, end):
+        return rng.integers(0, end, size)
+
+    table = []
+
+    def add(function, options=None, in_place=(), **arrays):
+        table.append(Call(function, arrays, options or {}, in_place))
+
+    for row in ROWS:
+        add(row.name, x=array(rows, columns) * 6 - 3)
+        for saved in ("x", "y") if row.saves == "y" else ("x",):
+            add(f"{row.name}_backward", grad=array(rows, columns), **{saved: array(rows, columns)})
+    add("prelu", x=array(rows, columns) - 0.5, weight=array(columns))
+    add("prelu_backward", grad=array(rows, columns), x=array(rows, columns) - 0.5, weight=array(columns))
+    add("maxout", x=array(rows, columns, 2))
+    add("maxout", {"return_index": True}, x=array(rows, columns, 2))
+    add("maxout_backward", {"pieces": 3}, grad=array(rows, columns), index=labels((rows, columns), 3))
+    add("dropout", {"p": 0.5, "seed": 1}, x=array(rows, columns))
+    add("matmul", a=array(rows, columns), b=array(columns, rows))
+    add("matmul", a=array(rows, columns), b=array(columns))
+    linear = {"x": array(rows, columns), "weight": array(rows, columns)}
+    add("linear", **linear)
+    add("linear", {"activation": "tanh", "return_preactivation": True}, **linear, bias=array(rows))
+    grad = array(rows, rows)
+    add("linear_backward", grad=grad, **linear)
+    add("linear_backward", {"activation": "gelu"}, grad=grad, **linear, z=array(rows, rows))
+    add("linear_backward", {"activation": "tanh"}, grad=grad, **linear, y=array(rows, rows))
+    for axis in (-1, 0):
+        for name in ("softmax", "log_softmax"):
+            add(name, {"axis": axis}, x=array(rows, columns))
+            add(f"{name}_backward", {"axis": axis}, grad=array(rows, columns), y=array(rows, columns))
+    weights = {"weight": array(columns), "sample_weight": array(rows)}
+    for name in ("cross_entropy", "cross_entropy_with_grad"):
+        for reduction in ("mean", "none"):
+            logits, options = array(rows, columns), {"reduction": reduction}
+            add(name, options, logits=logits, target=labels(rows, columns))
+            add(name, options, logits=logits, target=labels(rows, columns), **weights)
+            add(name, options, logits=logits, target=array(rows, columns), **weights)
+    for name in FUNCTIONS:
+        if name.endswith(("_loss", "_loss_with_grad")):
+            both = {"input": array(rows, columns), "target": array(rows, columns)}
+            for reduction in ("mean", "none"):
+                add(name, {"reduction": reduction}, **both)
+                add(name, {"reduction": reduction}, **both, sample_weight=array(rows))
+        if name.endswith("_update"):
+            parameters = inspect.signature(getattr(F, name)).parameters
+            names = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+            options = {"lr": 0.1, "step": 2, "momentum": 0.9, "weight_decay": 0.1}
+            arrays = {key: array(rows, columns) for key in names}
+            add(name, {key: value for key, value in options.items() if key in parameters},
+                tuple(key for key in names if key != "grad"), **arrays)  # fmt: skip
+    return table
