@@ -335,7 +335,7 @@ def softmax(x, axis=-1, *, out=None):
     ndarray
         Shape of ``x``. A row with NaN, +inf, or only -inf gives NaN, as in PyTorch.
     """
-    return _core.softmax("softmax", x, axis, out)
+    return _core.softmax(x, axis, out)
 
 
 def softmax_backward(grad, y, axis=-1, *, out=None):
@@ -353,7 +353,7 @@ def softmax_backward(grad, y, axis=-1, *, out=None):
     -------
     ndarray
     """
-    return _core.softmax_backward("softmax_backward", grad, y, axis, out)
+    return _core.softmax_backward(grad, y, axis, out)
 
 
 def log_softmax(x, axis=-1, *, out=None):
@@ -371,7 +371,7 @@ def log_softmax(x, axis=-1, *, out=None):
     ndarray
         Shape of ``x``.
     """
-    return _core.softmax("log_softmax", x, axis, out)
+    return _core.log_softmax(x, axis, out)
 
 
 def log_softmax_backward(grad, y, axis=-1, *, out=None):
@@ -389,7 +389,7 @@ def log_softmax_backward(grad, y, axis=-1, *, out=None):
     -------
     ndarray
     """
-    return _core.softmax_backward("log_softmax_backward", grad, y, axis, out)
+    return _core.log_softmax_backward(grad, y, axis, out)
 
 
 def cross_entropy(

@@ -124,7 +124,7 @@ def test_bits_of_the_forms_of_a_network(oracle, batch, out, inputs, dtype, isa):
     """Panels [batch / 16][features][16]; NumPy says where each element lies, the plain loop what it is."""
     rng = np.random.default_rng(batch + out + inputs)
     x, weight, bias = (normal(rng, *shape, dtype=dtype) for shape in [(batch, inputs), (out, inputs), (out,)])
-    padded, size = -(-batch // 16) * 16, (batch, out, inputs)
+    padded = -(-batch // 16) * 16
 
     def panels(rows, features):
         whole = np.zeros((padded, features), dtype)
@@ -132,9 +132,9 @@ def test_bits_of_the_forms_of_a_network(oracle, batch, out, inputs, dtype, isa):
         return np.ascontiguousarray(whole.reshape(-1, 16, features).swapaxes(1, 2))
 
     px = np.full((padded // 16, inputs, 16), np.nan, dtype)
-    np.testing.assert_array_equal(core._panels("to", px, x, None, *size), panels(x, inputs))
-    np.testing.assert_array_equal(core._panels("from", np.full_like(x, np.nan), px, None, *size), x)
-    transposed = core._panels("transpose", np.full((-(-inputs // 16), batch, 16), np.nan, dtype), px, None, *size)
+    np.testing.assert_array_equal(core._to_panels(px, x), panels(x, inputs))
+    np.testing.assert_array_equal(core._from_panels(np.full_like(x, np.nan), px), x)
+    transposed = core._transpose_panels(np.full((-(-inputs // 16), batch, 16), np.nan, dtype), px, batch)
     columns = np.zeros((batch, transposed.shape[0] * 16), dtype)
     columns[:, :inputs] = x
     np.testing.assert_array_equal(transposed, columns.reshape(batch, -1, 16).swapaxes(0, 1))
@@ -143,16 +143,16 @@ def test_bits_of_the_forms_of_a_network(oracle, batch, out, inputs, dtype, isa):
     for activation in (None, "relu", "leaky_relu", "tanh"):
         want = oracle(x, np.ascontiguousarray(weight.T), isa) + bias
         want = getattr(F, activation)(want) if activation else want
-        core._panels("forward", y, px, weight, *size, bias=bias, activation=activation)
+        core._forward_panels(y, px, weight, batch, bias, activation)
         np.testing.assert_array_equal(y.swapaxes(1, 2).reshape(padded, out)[:batch], want)
         np.testing.assert_array_equal(F.linear(x, weight, bias, activation=activation), want)
 
     grad = normal(rng, batch, out, dtype=dtype)
     dz = panels(grad, out)
-    dx = core._panels("dx", np.full_like(px, np.nan), dz, weight, *size)
+    dx = core._dx_panels(np.full_like(px, np.nan), dz, weight, batch)
     np.testing.assert_array_equal(dx.swapaxes(1, 2).reshape(padded, inputs)[:batch], oracle(grad, weight, isa))
     dz[-1, :, batch % 16 or 16 :] = np.nan  # what pads the batch never counts
-    dweight = core._panels("dweight", np.full_like(weight, np.nan), dz, transposed, *size)
+    dweight = core._dweight_panels(np.full_like(weight, np.nan), dz, transposed, batch)
     np.testing.assert_array_equal(dweight, oracle(np.ascontiguousarray(grad.T), x, isa))
 
 

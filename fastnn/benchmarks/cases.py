@@ -84,23 +84,23 @@ def _panels(rows):
     """Rows (batch, features) as panels [batch / 16][features][16]."""
     batch, features = rows.shape
     panels = _aligned(-(-batch // 16), features, 16)
-    return _fastnn_core._panels("to", panels, rows, None, batch, 0, features)
+    return _fastnn_core._to_panels(panels, rows)
 
 
 def _rows(panels, batch, features):
-    return _fastnn_core._panels("from", np.empty((batch, features), np.float32), panels, None, batch, 0, features)
+    return _fastnn_core._from_panels(np.empty((batch, features), np.float32), panels)
 
 
 def _panel_forms(inputs, outputs, batch):
     """The forms of a compiled network: forward, dx and dweight of a layer, beside NumPy's products on rows."""
-    sizes, work = (batch, outputs, inputs), 2 * batch * outputs * inputs
+    work = 2 * batch * outputs * inputs
 
-    def case(form, operands, ours_like, view, theirs):
+    def case(form, function, operands, ours_like, view, theirs):
         def build():
             first, second = operands()
             rows = theirs()
             out = np.empty((rows[0].shape[0], rows[1].shape[1]), np.float32)
-            ours = partial(_fastnn_core._panels, form, _aligned(*ours_like().shape), first, second, *sizes)
+            ours = partial(function, _aligned(*ours_like().shape), first, second, batch)
             return ours, partial(np.matmul, *rows, out=out)
 
         return Case("panels " + form, f"{inputs}-{outputs} batch {batch}", work, "GFLOP/s", build, 2e-5, view=view)
@@ -114,14 +114,14 @@ def _panel_forms(inputs, outputs, batch):
 
     def transposed():
         out = _aligned(-(-inputs // 16), batch, 16)
-        return _fastnn_core._panels("transpose", out, _panels(x()), None, *sizes)
+        return _fastnn_core._transpose_panels(out, _panels(x()), batch)
 
     return [
-        case("forward", lambda: (_panels(x()), weight()), lambda: _panels(dz()),
+        case("forward", _fastnn_core._forward_panels, lambda: (_panels(x()), weight()), lambda: _panels(dz()),
              lambda y: _rows(y, batch, outputs), lambda: (x(), weight().T)),
-        case("dx", lambda: (_panels(dz()), weight()), lambda: _panels(x()),
+        case("dx", _fastnn_core._dx_panels, lambda: (_panels(dz()), weight()), lambda: _panels(x()),
              lambda dx: _rows(dx, batch, inputs), lambda: (dz(), weight())),
-        case("dweight", lambda: (_panels(dz()), transposed()), weight, np.asarray, lambda: (dz().T, x())),
+        case("dweight", _fastnn_core._dweight_panels, lambda: (_panels(dz()), transposed()), weight, np.asarray, lambda: (dz().T, x())),
     ]  # fmt: skip
 
 

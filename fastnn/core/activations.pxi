@@ -1,4 +1,9 @@
 # Activations, prelu, maxout and dropout.
+#
+# Design
+# A. The table of activations.h is the only list: names, parameters and what they accept are read from it, and a function is a
+#    row's number. Nothing here knows an activation by name.
+# B. The backward call takes x or y as its caller gives it. Where y is enough, layers keep y: the next layer keeps it anyway.
 
 ActivationInfo = namedtuple("ActivationInfo", "name params saves ulp ulp_backward domain layer ulp_float64 "
                             "ulp_backward_float64 output gain")
@@ -79,22 +84,22 @@ cdef object _refusal(const double *values, const fnn_param *params, int i):
     return None
 
 
-cdef bint _knows_y(int row, const double *params) noexcept:
+cdef bint _reads_y(int row, const double *params) noexcept:
     """Whether the derivative can be had from y: the row has that form, and it holds for these parameters."""
     cdef int saved = fnn_activation_rows[row].saves
     return saved == FNN_SAVES_Y or saved == FNN_SAVES_Y_IF_NONNEGATIVE and params[0] >= 0 and params[1] >= 0
 
 
-def saves(name, dict params):
-    """"x" or "y": what the backward call of an activation with these parameters takes."""
-    cdef double values[2]
-    cdef int row = _row(name, "activation")
+def backward_reads(str name, dict params):
+    """"y" where the backward call of an activation with these parameters can take the output, else "x"."""
+    cdef double values[FNN_MAX_PARAMS]
+    cdef int row = _row(name, name)
     _params(values, row, params, name)
-    return "y" if _knows_y(row, values) else "x"
+    return "y" if _reads_y(row, values) else "x"
 
 
 def activation_forward(str name, object x, dict params, object out):
-    cdef double values[2]
+    cdef double values[FNN_MAX_PARAMS]
     cdef int row = _row(name, name)
     _params(values, row, params, name)
     cdef ndarray source = _array(x, name, "x")
@@ -115,13 +120,13 @@ cdef object _differentiate(ndarray dx, ndarray dy, ndarray saved, int row, bint 
 
 def activation_backward(str name, object grad, object x, object y, dict params, object out):
     cdef str func = name + "_backward"
-    cdef double values[2]
+    cdef double values[FNN_MAX_PARAMS]
     cdef int row = _row(name, func)
     _params(values, row, params, func)
     if (x is None) == (y is None):
         raise TypeError(f"{func}: pass {'x' if fnn_activation_rows[row].saves == FNN_SAVES_X else 'exactly one of x and y'}")
     cdef bint from_y = x is None
-    if from_y and not _knows_y(row, values):
+    if from_y and not _reads_y(row, values):
         raise ValueError(f"{func}: {name} has no derivative from y"
                          f"{' with a negative parameter' if fnn_activation_rows[row].saves == FNN_SAVES_Y_IF_NONNEGATIVE else ''}; pass x")
     cdef str arg = "y" if from_y else "x"

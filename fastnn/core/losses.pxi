@@ -11,8 +11,8 @@ cdef int _axis(object axis, ndarray x, str func) except -1:
     return a if a >= 0 else a + x.ndim
 
 
-def softmax(str func, object x, object axis, object out):
-    """softmax or log_softmax."""
+cdef object _softmax(str func, bint log, object x, object axis, object out):
+    """softmax, or its logarithm."""
     cdef ndarray source = _array(x, func, "x"), y
     cdef int dtype = _dtype(source, func, "x"), last = _axis(axis, source, func)
     cdef bint moved = last != source.ndim - 1
@@ -20,11 +20,19 @@ def softmax(str func, object x, object axis, object out):
     source = _axis_last(source, last, dtype)
     y = _new(source.ndim, source.shape, dtype) if moved else _apart(y, out, source, True)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef fnn_rows_fn kernel = kernels.softmax_forward if func == "softmax" else kernels.log_softmax_forward
+    cdef fnn_rows_fn kernel = kernels.log_softmax_forward if log else kernels.softmax_forward
     cdef int64_t batch = _rows(source), classes = _last(source)
     with nogil:
         kernel(data(y), data(source), batch, classes)
     return _deliver_moved(out, y, moved, last)
+
+
+def softmax(object x, object axis, object out):
+    return _softmax("softmax", False, x, axis, out)
+
+
+def log_softmax(object x, object axis, object out):
+    return _softmax("log_softmax", True, x, axis, out)
 
 
 cdef object _deliver_moved(object out, ndarray y, bint moved, int axis):
@@ -35,8 +43,8 @@ cdef object _deliver_moved(object out, ndarray y, bint moved, int axis):
     return _deliver(out, y)
 
 
-def softmax_backward(str func, object grad, object y, object axis, object out):
-    """softmax_backward or log_softmax_backward."""
+cdef object _softmax_backward(str func, bint log, object grad, object y, object axis, object out):
+    """The gradient of softmax from its output, or that of its logarithm."""
     cdef ndarray dy = _array(grad, func, "grad"), result = _array(y, func, "y"), dx
     _require_same_shape(func, "grad", dy, "y", result)
     cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(result, func, "y")), last = _axis(axis, dy, func)
@@ -46,12 +54,19 @@ def softmax_backward(str func, object grad, object y, object axis, object out):
     result = _axis_last(result, last, dtype)
     dx = _new(dy.ndim, dy.shape, dtype) if moved else _apart(_apart(dx, out, dy, True), out, result, True)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef fnn_rows_backward_fn kernel = kernels.softmax_backward if func == "softmax_backward" \
-        else kernels.log_softmax_backward
+    cdef fnn_rows_backward_fn kernel = kernels.log_softmax_backward if log else kernels.softmax_backward
     cdef int64_t batch = _rows(dy), classes = _last(dy)
     with nogil:
         kernel(data(dx), data(dy), data(result), batch, classes)
     return _deliver_moved(out, dx, moved, last)
+
+
+def softmax_backward(object grad, object y, object axis, object out):
+    return _softmax_backward("softmax_backward", False, grad, y, axis, out)
+
+
+def log_softmax_backward(object grad, object y, object axis, object out):
+    return _softmax_backward("log_softmax_backward", True, grad, y, axis, out)
 
 
 cdef ndarray _weights(object weight, int64_t n, int dtype, str func, str arg):

@@ -1,4 +1,17 @@
 # Matrix products: matmul, linear and its gradients, and the forms of a compiled network.
+#
+# Design
+# A. A matrix reaches the kernel with its own strides: transposed, reversed and strided views cost no copy, and the kernel writes
+#    contiguous rows. More than two dimensions are rows of one matrix.
+# B. linear_backward is one elementwise pass, dz = grad act'(z), and then products alone: dx = dz weight, dweight = dz.T x.
+# C. Whether the derivative of an activation can be had from y is asked of the row (activations.pxi), for these parameters.
+
+cdef ndarray _made(int code, ndarray out):
+    """out, unless the kernel that was to fill it found no memory."""
+    if code == FNN_NO_MEMORY:
+        raise MemoryError("fastnn: no memory for scratch space")
+    return out
+
 
 cdef object _multiply(ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k, int dtype,
                       const fnn_epilogue *epilogue):
@@ -13,8 +26,7 @@ cdef object _multiply(ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int64_t 
         epilogue = &nothing
     with nogil:
         code = fnn_matmul(dtype, data(c), n, a, b, m, n, k, epilogue)
-    if code == FNN_NO_MEMORY:
-        raise MemoryError("fastnn: no memory for scratch space")
+    _made(code, c)
 
 
 def matmul(object a, object b, object out):
@@ -36,34 +48,53 @@ def matmul(object a, object b, object out):
     return _deliver(out, c)
 
 
-def _panels(str form, ndarray out, ndarray first, ndarray second, int64_t batch, int64_t outputs, int64_t inputs,
-            ndarray bias=None, activation=None):
-    """A form of a compiled network (fastnn.h), on contiguous arrays of one dtype whose sizes are right; for tests and
-    benchmarks."""
-    cdef int dtype = _dtype(first, "_panels", "first"), code = 0
-    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef double values[2]
+# The forms of a compiled network (fastnn.h), for tests and benchmarks: contiguous arrays of one dtype whose sizes are right.
+
+cdef const fnn_kernels *_kernels_of(ndarray x) except NULL:
+    return fnn_kernels_for(_dtype(x, "panels", "x"))
+
+
+def _to_panels(ndarray panels, ndarray rows):
+    """Panels of rows (batch, features)."""
+    _kernels_of(rows).to_panels(data(panels), data(rows), rows.shape[1], rows.shape[0], rows.shape[1])
+    return panels
+
+
+def _from_panels(ndarray rows, ndarray panels):
+    """Rows (batch, features) of panels."""
+    _kernels_of(rows).from_panels(data(rows), rows.shape[1], data(panels), rows.shape[0], rows.shape[1])
+    return rows
+
+
+def _transpose_panels(ndarray transposed, ndarray panels, int64_t batch):
+    """Panels transposed: [features / 16][batch][16]."""
+    _kernels_of(panels).transpose_panels(data(transposed), data(panels), batch, panels.shape[1])
+    return turned
+
+
+def _forward_panels(ndarray y, ndarray x, ndarray weight, int64_t batch, ndarray bias=None, activation=None):
+    """y = activation(x weight.T + bias), x and y in panels."""
+    cdef double values[FNN_MAX_PARAMS]
     cdef fnn_epilogue epilogue
     epilogue.bias = _data(bias)
     epilogue.z = NULL
-    epilogue.activation = _row(activation, "_panels")
+    epilogue.activation = _row(activation, "_forward_panels")
     epilogue.params = values
-    _params(values, epilogue.activation, {}, "_panels")
-    if form == "to":
-        kernels.to_panels(data(out), data(first), inputs, batch, inputs)
-    elif form == "from":
-        kernels.from_panels(data(out), inputs, data(first), batch, inputs)
-    elif form == "transpose":
-        kernels.transpose_panels(data(out), data(first), batch, inputs)
-    elif form == "forward":
-        code = kernels.forward_panels(data(out), data(first), data(second), inputs, batch, outputs, inputs, &epilogue)
-    elif form == "dx":
-        code = kernels.dx_panels(data(out), data(first), data(second), inputs, batch, outputs, inputs)
-    else:
-        code = kernels.dweight_panels(data(out), inputs, data(first), data(second), batch, outputs, inputs)
-    if code == FNN_NO_MEMORY:
-        raise MemoryError("fastnn: no memory for scratch space")
-    return out
+    _params(values, epilogue.activation, {}, "_forward_panels")
+    cdef int64_t outputs = weight.shape[0], inputs = weight.shape[1]
+    return _made(_kernels_of(x).forward_panels(data(y), data(x), data(weight), inputs, batch, outputs, inputs, &epilogue), y)
+
+
+def _dx_panels(ndarray dx, ndarray dz, ndarray weight, int64_t batch):
+    """dx = dz weight, both in panels."""
+    cdef int64_t outputs = weight.shape[0], inputs = weight.shape[1]
+    return _made(_kernels_of(dz).dx_panels(data(dx), data(dz), data(weight), inputs, batch, outputs, inputs), dx)
+
+
+def _dweight_panels(ndarray dweight, ndarray dz, ndarray transposed, int64_t batch):
+    """dweight = dz.T x, dz in panels and x in transposed panels."""
+    cdef int64_t outputs = dweight.shape[0], inputs = dweight.shape[1]
+    return _made(_kernels_of(dz).dweight_panels(data(dweight), inputs, data(dz), data(transposed), batch, outputs, inputs), dweight)
 
 
 def _fma_chains(int64_t steps, int dtype=FNN_F32):
@@ -85,7 +116,7 @@ cdef object _check_weight(ndarray x, ndarray weight, str func):
 
 
 def linear(object x, object weight, object bias, object activation, object out, bint return_preactivation, dict params):
-    cdef double values[2]
+    cdef double values[FNN_MAX_PARAMS]
     cdef int row = _row(activation, "linear")
     _params(values, row, params, "linear")
     cdef ndarray source = _array(x, "linear", "x"), w = _array(weight, "linear", "weight"), b = None, y, z = None
@@ -121,7 +152,7 @@ def linear(object x, object weight, object bias, object activation, object out, 
 
 def linear_backward(object grad, object x, object weight, object activation, object z, object y, bint need_dx, dict params):
     cdef str func = "linear_backward"
-    cdef double values[2]
+    cdef double values[FNN_MAX_PARAMS]
     cdef int row = _row(activation, func)
     _params(values, row, params, func)
     cdef ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w = _array(weight, func, "weight"), saved
@@ -132,12 +163,12 @@ def linear_backward(object grad, object x, object weight, object activation, obj
     if dy.ndim != _shape_like(shape, source, outputs) or not cnp.PyArray_CompareLists(dy.shape, shape, dy.ndim):
         raise ValueError(f"{func}: grad has shape {_shape(dy)} but {tuple([shape[i] for i in range(source.ndim)])} was expected "
                          f"(x {_shape(source)}, weight {_shape(w)})")
-    cdef bint from_y = y is not None and _knows_y(row, values)
+    cdef bint from_y = y is not None and _reads_y(row, values)
     if row == FNN_identity:
         dy = _ready(dy, dtype)
     else:
         if not from_y and z is None:
-            raise TypeError(f"{func}: {activation} needs {'z or y' if _knows_y(row, values) else 'z'} of the forward call")
+            raise TypeError(f"{func}: {activation} needs {'z or y' if _reads_y(row, values) else 'z'} of the forward call")
         saved = _array(y if from_y else z, func, "y" if from_y else "z")
         _require_same_shape(func, "grad", dy, "y" if from_y else "z", saved)
         dtype = max(dtype, _dtype(saved, func, "y" if from_y else "z"))

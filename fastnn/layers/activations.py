@@ -35,7 +35,7 @@ class Activation(Layer):
                 raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {names or 'none'})")
         for name, default in defaults.items():
             setattr(self, name, as_number(params.get(name, default), func, name))
-        F._core.saves(self.name, self.params)  # checks the values
+        F._core.backward_reads(self.name, self.params)  # checks the values
 
     @property
     def params(self):
@@ -45,7 +45,7 @@ class Activation(Layer):
     @property
     def saves(self):
         """What the gradient is computed from: "x" or "y"."""
-        return F._core.saves(self.name, self.params)
+        return F._core.backward_reads(self.name, self.params)
 
     @property
     def _keeps_y(self):
