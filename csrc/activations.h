@@ -28,7 +28,7 @@
 #include <stddef.h>
 
 enum { FNN_MAX_PARAMS = 2 };
-enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS }; /* the last: not below the one before; no NaN */
+enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS }; /* never NaN */
 enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
 
 /* clang-format off */

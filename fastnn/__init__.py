@@ -28,3 +28,11 @@ def show_versions():
     from fastnn import cli
 
     cli.show_versions()
+
+
+def __getattr__(name):
+    if name != "reference":
+        raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+    from importlib import import_module  # on first use: who computes with the kernels never loads it
+
+    return import_module("fastnn.reference")

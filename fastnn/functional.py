@@ -6,12 +6,20 @@ the input of an elementwise call. Errors are raised before anything is written: 
 types and unknown keywords, IndexError for labels out of range. :mod:`fastnn.reference` holds the same functions in NumPy.
 """
 
+from __future__ import annotations
+
 import inspect
+from collections import abc
+
+import numpy as np
+from numpy import typing as npt
 
 from fastnn import _fastnn_core as _core
 
+_Function = abc.Callable[..., np.ndarray]
 
-def activations():
+
+def activations() -> dict[str, tuple]:
     """Describe every activation.
 
     Returns
@@ -41,7 +49,57 @@ def _signature(first, info, last):
     return inspect.Signature([*names, inspect.Parameter("out", only, default=None)])
 
 
-def _activation(name, formula, derivative):
+def _docstrings(info, formula, derivative):
+    """Return the docstrings of an activation and of its gradient."""
+    parameters = "".join(f"    {key} : float, default {value}\n" for key, value in info.params.items())
+    forward = f"""{formula}
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+{parameters}    out : ndarray, optional
+        Receives the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Shape of ``x``. Within {info.ulp:g} ulp in float32, {info.ulp_float64:g} in float64, at the default parameters.
+
+    Raises
+    ------
+    ValueError
+        For a value that a parameter does not accept, or an ``out`` of another shape than ``x``.
+    TypeError
+        For an ``x`` that is no array of real numbers, an unknown parameter, or an ``out`` of another dtype than the result.
+    """
+    backward = f"""Gradient of ``{info.name}``: grad * f', {derivative}
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient of the output.
+    x{", y : array_like, exactly one of them" if info.saves != "x" else " : array_like"}
+        Input{" or output" if info.saves != "x" else ""} of the forward call, shape of ``grad``.
+{parameters}    out : ndarray, optional
+        Receives the result; may be any of the inputs.
+
+    Returns
+    -------
+    ndarray
+        Gradient of the input. From x within {info.ulp_backward:g} ulp in float32 (grad = 1), {info.ulp_backward_float64:g} in float64.
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, or a value that a parameter does not accept{", or ``y`` where only ``x`` tells" if info.saves != "y" else ""}.
+    TypeError
+        For an argument that is no array of real numbers, an unknown parameter, or an ``out`` of another dtype than the result.
+    """
+    return forward, backward
+
+
+def _activation(name: str, formula: str, derivative: str) -> tuple[_Function, _Function]:
     """Make the two functions of a row of the table of activations."""
     info = _core.activations()[name]
     names = tuple(info.params)
@@ -73,47 +131,7 @@ def _activation(name, formula, derivative):
         function.__name__ = function.__qualname__ = name + suffix
     forward.__signature__ = _signature(["x"], info, ["out"])
     backward.__signature__ = _signature(["grad"], info, [*saved, "out"])
-    parameters = "".join(f"    {key} : float, default {value}\n" for key, value in info.params.items())
-    forward.__doc__ = f"""{formula}
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape.
-{parameters}    out : ndarray, optional
-        Receives the result; may be ``x``.
-
-    Returns
-    -------
-    ndarray
-        Shape of ``x``. Within {info.ulp:g} ulp in float32, {info.ulp_float64:g} in float64, at the default parameters.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an unknown parameter, or an ``out`` that does not fit.
-    """
-    backward.__doc__ = f"""Gradient of ``{name}``: grad * f', {derivative}
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient of the output.
-    x{", y : array_like, exactly one of them" if info.saves != "x" else " : array_like"}
-        Input{" or output" if info.saves != "x" else ""} of the forward call, shape of ``grad``.
-{parameters}    out : ndarray, optional
-        Receives the result; may be any of the inputs.
-
-    Returns
-    -------
-    ndarray
-        Gradient of the input. From x within {info.ulp_backward:g} ulp in float32 (grad = 1), {info.ulp_backward_float64:g} in float64.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an unknown parameter, shapes that differ, or an ``out`` that does not fit.
-    """
+    forward.__doc__, backward.__doc__ = _docstrings(info, formula, derivative)
     return forward, backward
 
 
@@ -145,7 +163,7 @@ hardswish, hardswish_backward = _activation("hardswish", "x min(max(x + 3, 0), 6
 # fmt: on
 
 
-def prelu(x, weight, *, out=None):
+def prelu(x: npt.ArrayLike, weight: npt.ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     """Parametric ReLU: x where x > 0, else weight * x (He et al., 2015).
 
     Parameters
@@ -160,12 +178,27 @@ def prelu(x, weight, *, out=None):
     -------
     ndarray
         Shape of ``x``.
+
+    Raises
+    ------
+    ValueError
+        For a ``weight`` of another shape, or an ``out`` of another shape than ``x``.
+    TypeError
+        For an argument that is no array of real numbers, or an ``out`` of another dtype than the result.
     """
     return _core.prelu(x, weight, out)
 
 
-def prelu_backward(grad, x, weight):
+def prelu_backward(grad: npt.ArrayLike, x: npt.ArrayLike, weight: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Gradients of ``prelu``: dx = grad (1 where x > 0, else weight); dweight sums grad x over x <= 0.
+
+    Parameters
+    ----------
+    grad : array_like, shape of ``x``
+        Gradient of the output.
+    x : array_like, shape (..., features)
+    weight : array_like, shape (1,) or (features,)
+        As in the forward call.
 
     Returns
     -------
@@ -173,11 +206,20 @@ def prelu_backward(grad, x, weight):
         Shape of ``x``.
     dweight : ndarray
         Shape of ``weight``; summed in float64.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit each other.
+    TypeError
+        For an argument that is no array of real numbers.
     """
     return _core.prelu_backward(grad, x, weight)
 
 
-def maxout(x, *, return_index=False, out=None):
+def maxout(
+    x: npt.ArrayLike, *, return_index: bool = False, out: np.ndarray | None = None
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Largest of the pieces of each unit (Goodfellow et al., 2013); the first of equals; NaN wins.
 
     Parameters
@@ -186,26 +228,39 @@ def maxout(x, *, return_index=False, out=None):
     return_index : bool
         Also return which piece won, for ``maxout_backward``.
     out : ndarray, shape (..., units), optional
+        Receives y.
 
     Returns
     -------
     y : ndarray, shape (..., units)
     index : ndarray of int64, shape (..., units)
         Only with ``return_index``.
+
+    Raises
+    ------
+    ValueError
+        For an ``x`` without pieces, or an ``out`` of another shape.
+    TypeError
+        For an ``x`` that is no array of real numbers, or an ``out`` of another dtype than the result.
     """
     return _core.maxout(x, return_index, out)
 
 
-def maxout_backward(grad, index, pieces, *, out=None):
+def maxout_backward(
+    grad: npt.ArrayLike, index: npt.ArrayLike, pieces: int, *, out: np.ndarray | None = None
+) -> np.ndarray:
     """Gradient of ``maxout``: grad at the piece that won, 0 at the others.
 
     Parameters
     ----------
     grad : array_like, shape (..., units)
+        Gradient of the output; at most 63 dimensions.
     index : array_like of int, shape (..., units)
         As returned by ``maxout``.
     pieces : int
+        At least 1.
     out : ndarray, shape (..., units, pieces), optional
+        Receives the result.
 
     Returns
     -------
@@ -214,13 +269,17 @@ def maxout_backward(grad, index, pieces, *, out=None):
     Raises
     ------
     IndexError
-        Where an index is not in [0, pieces).
+        For an index that is not in [0, pieces).
+    ValueError
+        For shapes that do not fit each other.
+    TypeError
+        For an argument that is no array of real numbers or, where integers are meant, of integers; an ``out`` of another dtype.
     """
     return _core.maxout_backward(grad, index, pieces, out)
 
 
-def dropout(x, p, *, seed, step=0, out=None):
-    """Set elements to 0 with probability p and divide the others by 1 - p.
+def dropout(x: npt.ArrayLike, p: float, *, seed: int, step: int = 0, out: np.ndarray | None = None) -> np.ndarray:
+    """Set elements to 0 with probability p and divide the others by 1 - p (Srivastava et al., 2014).
 
     Element i reads word i mod 4 of Philox4x32-10 (Salmon et al., SC 2011) with key ``seed`` and counter (i // 4, step, 0), so the
     same seed and step give the same mask, and the gradient is the same call on the gradient of the output.
@@ -228,6 +287,7 @@ def dropout(x, p, *, seed, step=0, out=None):
     Parameters
     ----------
     x : array_like
+        Any shape.
     p : float
         Probability in [0, 1].
     seed : int
@@ -241,6 +301,13 @@ def dropout(x, p, *, seed, step=0, out=None):
     -------
     ndarray
         Shape of ``x``.
+
+    Raises
+    ------
+    ValueError
+        For a ``p``, ``seed`` or ``step`` out of range, or an ``out`` of another shape than ``x``.
+    TypeError
+        For an ``x`` that is no array of real numbers, a ``p`` that is no number, a ``seed`` that is no integer, an ``out`` of another dtype.
     """
     return _core.dropout(x, p, seed, step, out)
 
@@ -248,7 +315,7 @@ def dropout(x, p, *, seed, step=0, out=None):
 # ------------------------------------------------------------------------------------------------------- matrix products
 
 
-def matmul(a, b, *, out=None):
+def matmul(a: npt.ArrayLike, b: npt.ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     """Matrix product, as ``np.matmul`` for 1-D and 2-D arrays and (..., k) @ (k, n). Transposed views cost no copy.
 
     Sums over k run in chunks of 512, each one chain of fused multiply-adds: the same bits on every CPU with FMA.
@@ -258,16 +325,33 @@ def matmul(a, b, *, out=None):
     a : array_like, shape (k,) or (..., k)
     b : array_like, shape (k,) or (k, n)
     out : ndarray, optional
-        Shape of the result; not an input.
+        Receives the result; a copy is made where it overlaps an input.
 
     Returns
     -------
     ndarray
+        Shape (..., n); without n where ``b`` is 1-D.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit each other.
+    TypeError
+        For an argument that is no array of real numbers, or an ``out`` of another dtype than the result.
     """
     return _core.matmul(a, b, out)
 
 
-def linear(x, weight, bias=None, *, activation=None, out=None, return_preactivation=False, **params):
+def linear(
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    *,
+    activation: str | None = None,
+    out: np.ndarray | None = None,
+    return_preactivation: bool = False,
+    **params: float,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """activation(x @ weight.T + bias), fused.
 
     Parameters
@@ -278,9 +362,10 @@ def linear(x, weight, bias=None, *, activation=None, out=None, return_preactivat
     activation : str, optional
         A name of ``activations()``.
     out : ndarray, shape (..., out_features), optional
+        Receives y; a copy is made where it overlaps an input.
     return_preactivation : bool
         Also return z = x @ weight.T + bias.
-    **params
+    **params : float
         Parameters of the activation.
 
     Returns
@@ -288,16 +373,34 @@ def linear(x, weight, bias=None, *, activation=None, out=None, return_preactivat
     y : ndarray, shape (..., out_features)
     z : ndarray, shape (..., out_features)
         Only with ``return_preactivation``.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit each other, an unknown activation or a value that it does not accept.
+    TypeError
+        For an argument that is no array of real numbers, an unknown parameter of the activation, an ``out`` of another dtype.
     """
     return _core.linear(x, weight, bias, activation, out, return_preactivation, params)
 
 
-def linear_backward(grad, x, weight, *, activation=None, z=None, y=None, need_dx=True, **params):
+def linear_backward(
+    grad: npt.ArrayLike,
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    *,
+    activation: str | None = None,
+    z: npt.ArrayLike | None = None,
+    y: npt.ArrayLike | None = None,
+    need_dx: bool = True,
+    **params: float,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Gradients of ``linear``: with dz = grad * activation'(z), dx = dz @ weight, dweight = dz.T @ x, dbias = sum of dz.
 
     Parameters
     ----------
     grad : array_like, shape (..., out_features)
+        Gradient of the output.
     x : array_like, shape (..., in_features)
     weight : array_like, shape (out_features, in_features)
     activation : str, optional
@@ -305,7 +408,8 @@ def linear_backward(grad, x, weight, *, activation=None, z=None, y=None, need_dx
     z, y : array_like, shape (..., out_features), optional
         Preactivation and output of the forward call.
     need_dx : bool
-    **params
+        Whether to compute dx; the first layer of a network needs none.
+    **params : float
         Parameters of the activation.
 
     Returns
@@ -313,6 +417,13 @@ def linear_backward(grad, x, weight, *, activation=None, z=None, y=None, need_dx
     dx : ndarray, shape of ``x``, or None
     dweight : ndarray, shape (out_features, in_features)
     dbias : ndarray, shape (out_features,)
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit each other, an unknown activation or a value that it does not accept.
+    TypeError
+        For an argument that is no array of real numbers, an unknown parameter of the activation, or a missing ``z`` or ``y``.
     """
     return _core.linear_backward(grad, x, weight, activation, z, y, need_dx, params)
 
@@ -320,7 +431,7 @@ def linear_backward(grad, x, weight, *, activation=None, z=None, y=None, need_dx
 # ----------------------------------------------------------------------------------------------------- softmax and losses
 
 
-def softmax(x, axis=-1, *, out=None):
+def softmax(x: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None) -> np.ndarray:
     """e^x / sum of e^x along an axis, shifted by the maximum.
 
     Parameters
@@ -334,11 +445,20 @@ def softmax(x, axis=-1, *, out=None):
     -------
     ndarray
         Shape of ``x``. A row with NaN, +inf, or only -inf gives NaN, as in PyTorch.
+
+    Raises
+    ------
+    ValueError
+        For an ``axis`` that is not one of the array, a 0-d array, or an ``out`` of another shape.
+    TypeError
+        For an argument that is no array of real numbers, an ``axis`` that is no integer, or an ``out`` of another dtype than the result.
     """
     return _core.softmax(x, axis, out)
 
 
-def softmax_backward(grad, y, axis=-1, *, out=None):
+def softmax_backward(
+    grad: npt.ArrayLike, y: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None
+) -> np.ndarray:
     """Gradient of ``softmax`` from its output: y (grad - sum of grad y).
 
     Parameters
@@ -352,11 +472,19 @@ def softmax_backward(grad, y, axis=-1, *, out=None):
     Returns
     -------
     ndarray
+        Shape of ``grad``.
+
+    Raises
+    ------
+    ValueError
+        For an ``axis`` that is not one of the array, a 0-d array, or an ``out`` of another shape.
+    TypeError
+        For an argument that is no array of real numbers, an ``axis`` that is no integer, or an ``out`` of another dtype than the result.
     """
     return _core.softmax_backward(grad, y, axis, out)
 
 
-def log_softmax(x, axis=-1, *, out=None):
+def log_softmax(x: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None) -> np.ndarray:
     """Logarithm of ``softmax``: x - max - log1p of the sum of the other terms, exact near 0.
 
     Parameters
@@ -369,12 +497,22 @@ def log_softmax(x, axis=-1, *, out=None):
     Returns
     -------
     ndarray
+        Shape of ``grad``.
         Shape of ``x``.
+
+    Raises
+    ------
+    ValueError
+        For an ``axis`` that is not one of the array, a 0-d array, or an ``out`` of another shape.
+    TypeError
+        For an argument that is no array of real numbers, an ``axis`` that is no integer, or an ``out`` of another dtype than the result.
     """
     return _core.log_softmax(x, axis, out)
 
 
-def log_softmax_backward(grad, y, axis=-1, *, out=None):
+def log_softmax_backward(
+    grad: npt.ArrayLike, y: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None
+) -> np.ndarray:
     """Gradient of ``log_softmax`` from its output: grad - e^y sum of grad.
 
     Parameters
@@ -388,6 +526,14 @@ def log_softmax_backward(grad, y, axis=-1, *, out=None):
     Returns
     -------
     ndarray
+        Shape of ``grad``.
+
+    Raises
+    ------
+    ValueError
+        For an ``axis`` that is not one of the array, a 0-d array, or an ``out`` of another shape.
+    TypeError
+        For an argument that is no array of real numbers, an ``axis`` that is no integer, or an ``out`` of another dtype than the result.
     """
     return _core.log_softmax_backward(grad, y, axis, out)
 

@@ -5,9 +5,10 @@ of NumPy would: ``out=`` preallocated, the faster of two forms. The docstrings o
 of arguments are NumPy's own.
 """
 
-import numpy as np
+from __future__ import annotations
 
-from fastnn import _fastnn_core
+import numpy as np
+from numpy import typing as npt
 
 
 def _real(*arrays):
@@ -25,14 +26,16 @@ def _copy(x, out):
     return out
 
 
-def activations():
-    return _fastnn_core.activations()
+def activations() -> dict[str, tuple]:
+    from fastnn import functional  # the one function that describes the library, not a computation
+
+    return functional.activations()
 
 
 # ------------------------------------------------------------------------------------------------------- matrix products
 
 
-def matmul(a, b, *, out=None):
+def matmul(a: npt.ArrayLike, b: npt.ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     a, b = _real(a, b)
     return np.matmul(a, b, out=out)
 
@@ -45,7 +48,16 @@ def _activation_backward(name):
     return identity_backward if name is None else globals()[f"{name}_backward"]
 
 
-def linear(x, weight, bias=None, *, activation=None, out=None, return_preactivation=False, **params):
+def linear(
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    *,
+    activation: str | None = None,
+    out: np.ndarray | None = None,
+    return_preactivation: bool = False,
+    **params: float,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     x, weight = _real(x, weight)
     z = np.matmul(x, weight.T, out=None if return_preactivation else out)
     if bias is not None:
@@ -54,10 +66,20 @@ def linear(x, weight, bias=None, *, activation=None, out=None, return_preactivat
     return (y, z) if return_preactivation else y
 
 
-def linear_backward(grad, x, weight, *, activation=None, z=None, y=None, need_dx=True, **params):
+def linear_backward(
+    grad: npt.ArrayLike,
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    *,
+    activation: str | None = None,
+    z: npt.ArrayLike | None = None,
+    y: npt.ArrayLike | None = None,
+    need_dx: bool = True,
+    **params: float,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     grad, x, weight = _real(grad, x, weight)
     if activation not in (None, "identity"):
-        saved = {"y": y} if y is not None and _fastnn_core.saves(activation, params) == "y" else {"x": z}
+        saved = {"y": y} if z is None else {"x": z}
         grad = _activation_backward(activation)(grad, **saved, **params)
     dz = grad.reshape(-1, weight.shape[0])
     dx = np.matmul(grad, weight) if need_dx else None
@@ -417,13 +439,13 @@ def hardswish_backward(grad, *, x, out=None):
     return np.multiply(grad, np.where(x <= -3, x.dtype.type(0), slope), out=out)
 
 
-def prelu(x, weight, *, out=None):
+def prelu(x: npt.ArrayLike, weight: npt.ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     x, weight = _real(x, weight)
     y = np.where(x > 0, x, x * weight)
     return y if out is None else _copy(y, out)
 
 
-def prelu_backward(grad, x, weight):
+def prelu_backward(grad: npt.ArrayLike, x: npt.ArrayLike, weight: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     grad, x, weight = _real(grad, x, weight)
     positive = x > 0
     dx = grad * np.where(positive, grad.dtype.type(1), weight)
@@ -433,7 +455,9 @@ def prelu_backward(grad, x, weight):
     return dx, np.reshape(dweight, weight.shape).astype(x.dtype)
 
 
-def maxout(x, *, return_index=False, out=None):
+def maxout(
+    x: npt.ArrayLike, *, return_index: bool = False, out: np.ndarray | None = None
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     x = _real(x)
     if not return_index:
         return x.max(-1, out=out)
@@ -442,7 +466,9 @@ def maxout(x, *, return_index=False, out=None):
     return _copy(y, out), index
 
 
-def maxout_backward(grad, index, pieces, *, out=None):
+def maxout_backward(
+    grad: npt.ArrayLike, index: npt.ArrayLike, pieces: int, *, out: np.ndarray | None = None
+) -> np.ndarray:
     grad = _real(grad)
     dx = np.empty((*grad.shape, pieces), grad.dtype) if out is None else out
     dx[...] = 0
@@ -464,7 +490,7 @@ def _philox(block, step, layer, seed):
     return word.T
 
 
-def dropout(x, p, *, seed, step=0, out=None):
+def dropout(x: npt.ArrayLike, p: float, *, seed: int, step: int = 0, out: np.ndarray | None = None) -> np.ndarray:
     x = _real(x)
     words = _philox(np.arange((x.size + 3) // 4, dtype=np.uint64), step, 0, seed).ravel()[: x.size].reshape(x.shape)
     scale = x.dtype.type(1 / (1 - p)) if p < 1 else x.dtype.type(0)
@@ -485,7 +511,7 @@ def _shifted(x, axis):
     return d, e, np.log1p(rest.sum(axis, keepdims=True))
 
 
-def softmax(x, axis=-1, *, out=None):
+def softmax(x: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None) -> np.ndarray:
     x = _real(x)
     y = np.subtract(x, x.max(axis, keepdims=True), out=out)
     np.exp(y, out=y)
@@ -493,17 +519,21 @@ def softmax(x, axis=-1, *, out=None):
     return y
 
 
-def softmax_backward(grad, y, axis=-1, *, out=None):
+def softmax_backward(
+    grad: npt.ArrayLike, y: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None
+) -> np.ndarray:
     grad, y = _real(grad, y)
     return np.multiply(y, grad - (grad * y).sum(axis, keepdims=True), out=out)
 
 
-def log_softmax(x, axis=-1, *, out=None):
+def log_softmax(x: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None) -> np.ndarray:
     d, _, log_sum = _shifted(_real(x), axis)
     return np.subtract(d, log_sum, out=out)
 
 
-def log_softmax_backward(grad, y, axis=-1, *, out=None):
+def log_softmax_backward(
+    grad: npt.ArrayLike, y: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None
+) -> np.ndarray:
     grad, y = _real(grad, y)
     return np.subtract(grad, np.exp(y) * grad.sum(axis, keepdims=True), out=out)
 

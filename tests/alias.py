@@ -17,6 +17,7 @@ import numpy as np
 from calls import calls
 
 from fastnn import _fastnn_core as core
+from fastnn import functional as F
 
 BUFFER = 1 << 14  # bytes: room for the largest array at the largest offset and step
 LARGEST = 12  # rows and columns
@@ -24,9 +25,11 @@ LARGEST = 12  # rows and columns
 
 @cache
 def table(dtype, rows, columns):
-    """Return the calls of the table that write into an array of the caller."""
+    """Return the calls of the table that write into an array of the caller: activations, which share their code, and others."""
     every = calls(dtype, np.random.default_rng(0), rows, columns)
-    return [call for call in every if call.takes_out or call.in_place]
+    every = [call for call in every if call.takes_out or call.in_place]
+    names = {f"{name}{suffix}" for name in F.activations() for suffix in ("", "_backward")}
+    return [[call for call in every if (call.function in names) == activations] for activations in (True, False)]
 
 
 class Place:
@@ -53,7 +56,7 @@ class Place:
 
 def pick(rng, dtype):
     """Return a random call, a place of each of its arrays and a buffer that holds valid values for them."""
-    candidates = table(dtype, int(rng.integers(1, LARGEST + 1)), int(rng.integers(1, LARGEST + 1)))
+    candidates = table(dtype, int(rng.integers(1, LARGEST + 1)), int(rng.integers(1, LARGEST + 1)))[rng.random() < 0.8]
     call = candidates[rng.integers(len(candidates))]
     origin = int(rng.integers(0, 8)) * 8
     places = {}
@@ -62,7 +65,9 @@ def pick(rng, dtype):
         if kind == dtype and name not in call.in_place and rng.random() < 0.1:
             kind = np.float64 if dtype is np.float32 else np.float32
         places[name] = Place(rng, a.shape, kind, origin)
-    buffer = rng.uniform(0.1, 0.9, BUFFER // np.dtype(dtype).itemsize).astype(dtype).view(np.uint8)
+    count = BUFFER // np.dtype(dtype).itemsize
+    values = rng.uniform(0.1, 0.9, count) * rng.choice([1, 1, 1, -1], count)
+    buffer = values.astype(dtype).view(np.uint8)
     for name, a in call.arrays.items():
         if a.dtype.kind == "i":  # last, so that they are labels whatever lies upon them
             np.copyto(places[name].view(buffer), a)

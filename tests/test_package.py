@@ -46,6 +46,26 @@ def test_functional_and_reference_have_one_signature_and_docstrings(name):
     assert name == "activations" or "_update" in name or "Returns" in doc
 
 
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if not re.search("loss|cross_entropy|update", name)])
+def test_docstrings_tell_parameters_results_and_errors(name):
+    doc = inspect.getdoc(getattr(F, name))
+    told = doc.split("Returns\n---")[0]
+    for parameter in inspect.signature(getattr(F, name)).parameters:
+        assert re.search(rf"^(\*\*|.*\b){parameter}\b.* : ", told, re.M), parameter
+    assert "Returns\n-------\n" in doc
+    assert name == "activations" or "Raises\n------\n" in doc
+
+
+def test_reference_needs_no_import_and_imports_numpy_alone(tmp_path):
+    code = "import fastnn, sys; print('fastnn.reference' in sys.modules, fastnn.reference.relu(-1.0))"
+    assert python(tmp_path, code).stdout.split() == ["False", "0.0"]
+    source = (ROOT / "fastnn" / "reference.py").read_text()
+    imports = set(re.findall(r"^(?:from (\S+) )?import", source, re.M))
+    assert imports <= {"", "__future__", "numpy"}
+    done = python(tmp_path, "import fastnn; fastnn.nothing")
+    assert done.stderr.endswith("AttributeError: module 'fastnn' has no attribute 'nothing'\n")
+
+
 def test_reference_has_nothing_else():
     assert sorted(FUNCTIONS) == sorted(
         name for name, f in vars(R).items() if inspect.isfunction(f) and not name.startswith("_")

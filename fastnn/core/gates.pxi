@@ -271,8 +271,8 @@ cdef void *_data(object x) noexcept:
     return NULL if x is None else data(<ndarray>x)
 
 
-def real_array(object x, object dtype, str func, str arg):
-    """`x` as an array of `dtype`, itself where it is one; TypeError unless it holds real numbers of at most float64."""
+def real_array(object x, str func, str arg):
+    """`x` as an array, of whatever dtype and layout it has; TypeError unless it holds real numbers of at most float64."""
     cdef ndarray a = _array(x, func, arg)
     _dtype(a, func, arg)
-    return a.astype(dtype, copy=False)
+    return a

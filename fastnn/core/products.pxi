@@ -69,7 +69,7 @@ def _from_panels(ndarray rows, ndarray panels):
 def _transpose_panels(ndarray transposed, ndarray panels, int64_t batch):
     """Panels transposed: [features / 16][batch][16]."""
     _kernels_of(panels).transpose_panels(data(transposed), data(panels), batch, panels.shape[1])
-    return turned
+    return transposed
 
 
 def _forward_panels(ndarray y, ndarray x, ndarray weight, int64_t batch, ndarray bias=None, activation=None):

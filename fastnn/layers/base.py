@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fastnn._fastnn_core import real_array as as_real
+
 
 def BLANK(shape, rng):
     """Stand as ``init`` for parameters that will be loaded: nothing is drawn."""
@@ -81,19 +83,6 @@ def as_probability(value, func, name):
     if not 0 <= number <= 1:
         raise ValueError(f"{func}: {name} is {value} but a probability in [0, 1] was expected")
     return number
-
-
-def as_real(value, func, name):
-    """Return value as an array of real numbers of at most float64, of whatever dtype and layout it has."""
-    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-        value = np.from_dlpack(value)
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{func}: {name} cannot be read as an array: {error}") from None
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise TypeError(f"{func}: {name} has dtype {array.dtype} but a real dtype of at most float64 was expected")
-    return array
 
 
 def _fitting(value, own, name):
