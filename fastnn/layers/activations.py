@@ -21,11 +21,9 @@ class Activation(Layer):
         names = ", ".join(defaults)
         if len(args) > len(defaults):
             taken = (
-                f"{len(defaults)} parameter{'s' if len(defaults) > 1 else ''} ({names})"
-                if defaults
-                else "no parameters"
+                f"at most {len(defaults)} parameter{'s'[: len(defaults) > 1]} ({names})" if names else "no parameters"
             )
-            raise TypeError(f"{func} takes {'at most ' if defaults else ''}{taken} but {len(args)} were given")
+            raise TypeError(f"{func} takes {taken} but {len(args)} were given")
         for name, value in zip(defaults, args, strict=False):
             if name in params:
                 raise TypeError(f"{func}: {name} given twice")

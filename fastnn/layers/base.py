@@ -49,6 +49,8 @@ def as_count(value, func, name):
     """Return a positive integer; a bool is none."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{func}: {name} is {value!r} but a positive integer was expected")
+    if value >= 2**63:
+        raise ValueError(f"{func}: {name} is {value} but no array has more than {2**63 - 1} elements")
     return int(value)
 
 

@@ -15,7 +15,11 @@ def _linear_map(func, rows, in_features, bias, init, rng, dtype):
     init = initialisers.uniform_fan_in if init is None else init
     if not callable(init):
         raise TypeError(f"{func}: init is {init!r} but a function (shape, rng) -> array was expected")
-    rng = np.random.default_rng(rng)
+    try:
+        rng = np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        wanted = "a numpy.random.Generator or an integer of at least 0"
+        raise type(error)(f"{func}: rng is {rng!r} but {wanted} was expected") from None
     weight = as_real(init(shape, rng), func, "init's weight")
     if weight.shape != shape:
         raise ValueError(f"{func}: init's weight has shape {weight.shape} but {shape} was expected")
