@@ -228,6 +228,7 @@ def test_bench(tmp_path):
         (["train", "missing.csv"], "fastnn train: data set 'missing.csv' is unknown; expected: digits"),
         (["train", "digits", "--lr", "-1"], "fastnn train: argument --lr: -1 is not positive"),
         (["train", "digits", "--lr", "x"], "fastnn train: argument --lr: invalid float value: 'x'"),
+        (["train", "digits", "--lr", "1e30"], "fastnn train: fit, epoch 1: the loss is "),
         (["train", "digits", "--hidden", "8,-1"], "fastnn train: argument --hidden: -1 is not positive"),
         (["train", "digits", "--seed", "-1"], "fastnn train: argument --seed: -1 is negative"),
         (["train", "digits", "--epochs", "1", "--out", "no/such/folder/m"], "fastnn train: no/such/folder"),
@@ -294,6 +295,8 @@ def test_the_command_line_on_closed_and_full_outputs(tmp_path, unbuffered):
     assert status("info >&-") == (0, "", "")
     assert status("info 2>&- >&-") == (0, "", "")
     assert status("train absent 2>&-") == (2, "", ""), "an error is no output"
+    code, printed, _ = status("train digits --epochs 1 --hidden 4 2>&-")
+    assert (code, printed.splitlines()[-1].split()) == (0, ["saved", "digits.safetensors"])
     assert status("train absent 2>&- >&-") == (2, "", "")
     if os.path.exists("/dev/full"):
         assert status("info > /dev/full") == (2, "", "fastnn info: standard output: No space left on device\n")
