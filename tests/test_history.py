@@ -159,6 +159,44 @@ def test_within_an_epoch_the_line_shows_the_mean_so_far(capsys, monkeypatch):
     np.testing.assert_allclose(shown, want, atol=1e-4)
 
 
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def perf_counter(self):
+        return self.now
+
+
+def test_the_rate_is_that_of_the_epoch_and_the_time_left_that_of_all_epochs(capsys, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(history, "time", clock)
+    with history.Progress(2, epochs=4, rows=100) as progress:
+        for seconds in (2.0, 1.0):
+            progress.begin_epoch()
+            clock.now += seconds
+            progress.minibatch(100, dict)
+            clock.now += 1.0  # validation, say
+            progress.end_epoch({"loss": 0.5})
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 1/4  loss 0.5000  50 rows/s  0:09 left",
+        "epoch 2/4  loss 0.5000  100 rows/s  0:05 left",
+    ]
+
+
+def test_the_line_is_renewed_ten_times_a_second(capsys, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(history, "time", clock)
+    progress = history.Progress(1, epochs=1, rows=100)
+    written = []
+    for _ in range(8):
+        clock.now += 0.0625
+        progress.minibatch(10, lambda: {"loss": 0.5})
+        written.append(bool(capsys.readouterr().err))
+    assert written == [False, True] * 4
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600, "1:00:00"), (90061, "25:01:01")]
 )

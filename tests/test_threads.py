@@ -93,7 +93,8 @@ def test_a_bound_can_be_entered_again_and_again_inside_itself_and_by_several_thr
     try:
         three, one = fnn.threads(3), fnn.threads(1)
         for _ in range(2):
-            with three:
+            with three as entered:
+                assert entered is three
                 with one, one, three:
                     assert fnn.get_num_threads() == 3
                     with one:
