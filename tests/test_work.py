@@ -46,10 +46,10 @@ def test_every_isa_has_limits():
 
 
 @pytest.mark.parametrize("bits", [32, 64])
-@pytest.mark.parametrize(("name", "kernel", "size"), LIMITS, ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("name", "kernel", "size"), [row for row in LIMITS if row[0] in core.available_isas()], ids=lambda value: str(value)
+)
 def test_instructions_per_multiply_add_and_per_element(program, name, kernel, size, bits):
-    if name not in core.available_isas():
-        pytest.skip(f"no {name} here")
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=measured"]
     run = subprocess.run([*command, program, name, str(bits), kernel, str(size)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
