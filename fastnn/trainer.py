@@ -96,6 +96,7 @@ class Trainer:
         Or a single layer. It belongs to this trainer from now on; a trainer that had one of its layers before is of no more use.
     loss : str, object or callable, optional
         ``"cross_entropy"``, ``"mse"``; an object of ``fastnn.losses``; or a callable (output, target) -> (loss, gradient by output).
+        A callable takes no weights of rows, unless it is an object with ``row_weights(target)`` called as those of ``fastnn.losses``.
         If None the model's ``task`` decides, and without one the first targets: integers mean cross_entropy, floats mse.
     optimizer : str or object
         ``"adam"``, ``"sgd"``, or a specification such as ``fastnn.SGD(lr=0.1)``: an object with ``slots``, the names of the arrays
@@ -413,6 +414,11 @@ class Trainer:
         if len(output) != len(x[:2]):
             raise ValueError(f"fit: {prefix}x has shape {x.shape}, of which the model makes no output per row")
         if y.dtype.kind in "iu" and hasattr(loss, "ignore_index"):
+            if self.loss is None and output.shape[-1] == 1:
+                raise ValueError(
+                    f"fit: {prefix}y holds integers, which mean classes, but the model has one output; give it an output per class, "
+                    "or pass loss='mse' to Trainer for regression"
+                )
             data.require_labels(y, output.shape[-1], loss.ignore_index, "fit", f"{prefix}y")
         if hasattr(loss, "row_weights"):
             loss(output, y[:2])

@@ -472,6 +472,32 @@ def test_wrong_weights_are_refused_by_step_and_evaluate():
         refused(lambda call=call: call(X, Y, sample_weight=[1, 1, -1] + [1] * 7), run, ValueError, message)
 
 
+def test_integer_targets_of_one_output_need_a_loss_that_is_said():
+    run = fnn.Trainer(fnn.MLP([4, 1], seed=0))
+    message = (
+        "fit: y holds integers, which mean classes, but the model has one output; give it an output per class, or pass loss='mse' "
+        "to Trainer for regression"
+    )
+    refused(lambda: run.fit(X, Y), run, ValueError, message)
+    fnn.Trainer(fnn.MLP([4, 1], seed=0), "mse").fit(X, Y, verbose=False)
+
+
+def test_a_loss_of_the_users_own_may_take_weights():
+    class Own:
+        def __call__(self, output, target, sample_weight=None, divisor=None):
+            return fnn.MSE()(output, target, sample_weight, divisor)
+
+        def row_weights(self, target):
+            return None
+
+    x, y = blobs()
+    weight = np.random.default_rng(1).random(60)
+    got, losses = train(x, np.eye(3)[y], Own(), sample_weight=weight)
+    want, same = train(x, np.eye(3)[y], "mse", sample_weight=weight)
+    assert losses == same
+    assert_same_state(got, want, rtol=0)
+
+
 def test_targets_of_another_shape_are_found_before_the_first_step():
     run = trainer("mse")
     with pytest.raises(ValueError, match=r"\(2, 3\)"):
