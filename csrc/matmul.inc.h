@@ -144,9 +144,26 @@ static const fnn_epilogue no_epilogue = {NULL, NULL, FNN_identity, NULL};
 /* Columns of the widest tile for m rows. */
 static int64_t wide_columns(int64_t m) { return (m > MR ? NV : wide_vectors[m - 1]) * VL; }
 
-/* Thin products: `rows` <= THIN rows of a. b is read once, in parts of few k, so that the hardware sees few streams;
- * in place by wide tiles where its rows are contiguous, else packed a wide tile at a time, which stays in L1. A chain
- * that is not the first of its sums waits in `waiting`, (rows, n), for its chunk to end. */
+/* The steps [first, last) of a thin product: where their sums start from and go. A chain that is not the first of its
+ * sums waits in `waiting`, (m, n), for its chunk to end. */
+static store_to thin_store_to(const product *g, int bias_of_rows, T *waiting, int64_t first, int64_t last)
+{
+    const int64_t chunk = first / FNN_K_CHUNK * FNN_K_CHUNK;
+    store_to to = make_store_to(g->c, g->z, g->row, 0, g->bias, bias_of_rows, g->e, chunk == 0, last == g->k);
+    if (first > chunk) {
+        to.start = chunk > 0 ? waiting : g->c;
+        to.start_row = chunk > 0 ? g->n : g->row;
+    }
+    if (chunk > 0 && last < g->k && last < chunk + FNN_K_CHUNK) {
+        to.c = waiting;
+        to.row = g->n;
+        to.add = 0;
+    }
+    return to;
+}
+
+/* Thin products: at most THIN rows of a. b is read once, in parts of few k, so that the hardware sees few streams; in
+ * place by wide tiles where its rows are contiguous, else packed a wide tile at a time, which stays in L1. */
 static void thin(const product *g, int bias_of_rows, T *waiting)
 {
     const int64_t m = g->m, n = g->n, k = g->k, wide = wide_columns(m);
@@ -155,18 +172,8 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
     int64_t part = g->b.col != 1 || apart < FAR_ROWS / 2 ? THIN_K : apart < FAR_ROWS ? THIN_K / 2 : L1_WAYS;
     while (g->b.col != 1 && part * wide > THIN_L1) part /= 2;
     for (int64_t p = 0, depth; p < k; p += depth) {
-        const int64_t chunk = p / FNN_K_CHUNK * FNN_K_CHUNK;
         depth = k - p < part ? k - p : part;
-        store_to to = make_store_to(g->c, g->z, g->row, 0, g->bias, bias_of_rows, g->e, chunk == 0, p + depth == k);
-        if (p > chunk) {
-            to.start = chunk > 0 ? waiting : g->c;
-            to.start_row = chunk > 0 ? n : g->row;
-        }
-        if (chunk > 0 && p + depth < k && p + depth < chunk + FNN_K_CHUNK) {
-            to.c = waiting;
-            to.row = n;
-            to.add = 0;
-        }
+        const store_to to = thin_store_to(g, bias_of_rows, waiting, p, p + depth);
         for (int64_t j = 0, columns; j < n; j += columns) {
             const int64_t columns_left = n - j;
             const T *b = (const T *)g->b.data + p * g->b.row + j * g->b.col;

@@ -39,6 +39,10 @@
  */
 
 enum { NR = NV * VL, PANEL = FNN_PANEL };
+/* What an ISA's table may not change without the code. */
+_Static_assert(PANEL % NR == 0, "a tile lies within a panel");
+_Static_assert(MR == 6, "tile_of() has tiles of 1 to 6 rows");
+_Static_assert(FNN_K_CHUNK % THIN_K == 0, "the parts of a thin product end where a chunk ends");
 
 /* What becomes of the sums of a block: element (i, j) of c stands at place(to, i, j). A matrix has rows `row` apart; in
  * panels, `panel` elements apart, the rows of a panel are PANEL apart. */
