@@ -11,6 +11,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from support import refused
 
 import fastnn as fnn
 from fastnn import datasets, serialization
@@ -318,6 +319,26 @@ def test_broken_files_are_refused_in_one_line(tmp_path):
         assert len(message) < 600, name
     with pytest.raises(FileNotFoundError):
         fnn.load(tmp_path / "absent")
+
+
+def test_a_header_has_the_length_it_says_and_no_more_than_the_format_allows(tmp_path, monkeypatch):
+    path = tmp_path / "m"
+    message = f"load: {path}: not a safetensors file of float32 or float64: the header's length does not fit the file"
+    fnn.save(model(), path)
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    path.write_bytes(data[: 8 + length - 1])
+    refused(lambda: fnn.load(path), ValueError, message)
+    path.write_bytes(data)
+    monkeypatch.setattr(serialization, "_MAX_HEADER", length)
+    fnn.load(path)
+    monkeypatch.setattr(serialization, "_MAX_HEADER", length - 1)
+    refused(lambda: fnn.load(path), ValueError, message)
+
+
+def test_a_long_message_is_cut():
+    assert serialization._line(ValueError("a " * 150)) == ("a " * 150).rstrip()
+    assert serialization._line(ValueError("b" * 301)) == "b" * 300 + "..."
 
 
 def test_files_with_flipped_bytes_are_loaded_or_refused(tmp_path):

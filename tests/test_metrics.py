@@ -132,3 +132,15 @@ def test_metrics_that_cannot_be(metrics, error, message):
     with pytest.raises(error) as caught:
         classifier(metrics=metrics)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("weight", [None, (1.0, 0.0, 2.0)])
+def test_evaluate_counts_no_row_that_the_loss_leaves_out_and_weights_the_others(weight):
+    y = np.arange(30) % 3
+    y[::5] = -100
+    run = classifier(loss=fnn.CrossEntropy(weight))
+    right = run.predict(X).argmax(-1) == y
+    counts = (y != -100) & (y != (1 if weight else -100))
+    assert run.evaluate(X, y)["accuracy"] == pytest.approx(right[counts].mean())
+    given = np.arange(30.0)
+    assert run.evaluate(X, y, given)["accuracy"] == pytest.approx(np.average(right[counts], weights=given[counts]))

@@ -41,9 +41,9 @@ MEMORY = 64 << 30  # bytes of addresses for a process, so that a mutant cannot t
 TESTS = {
     r"reference|functional": "activations losses matmul optimizers",
     r"optim|schedule": "optimizers trainer", r"loss|softmax": "losses trainer",
-    r"trainer|network|metrics|history|data\.py": "trainer steps",
+    r"trainer|network|metrics|history|data\.py": "trainer steps history",
     r"products|panel|tile|pack|matmul": "matmul", r"split|pool|thread|dispatch|runtime|platform": "threads package",
-    r"gates": "arguments activations matmul", r"vec_": "guard activations", r"core/|csrc/": "activations",
+    r"gates": "arguments activations matmul", r"vec_": "activations guard", r"core/|csrc/": "activations",
     r"layers|init\.py": "layers", r"serialization|datasets": "files", r"cli|benchmarks|accuracy|__": "package",
 }  # fmt: skip
 
