@@ -368,3 +368,12 @@ X, W = np.zeros((8, 3), np.float32), np.zeros((16, 4), np.float32)
 )  # fmt: skip
 def test_errors(call, error, message):
     refused(call, error, message)
+
+
+def test_chains_of_multiply_adds_count_their_operations(isa):
+    for dtype in (0, 1):
+        steps, chains, each = 10, 12, 2  # operations of a multiply-add
+        counted = core._fma_chains(steps, dtype)
+        assert counted > 0
+        assert counted % (steps * chains * each) == 0  # a multiple of the lanes of a vector
+        assert core._fma_chains(2 * steps, dtype) == 2 * counted
