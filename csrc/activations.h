@@ -25,10 +25,9 @@
 #define FNN_ACTIVATIONS_H
 
 #include <math.h>
-#include <stddef.h>
 
-enum { FNN_MAX_PARAMS = 2 };
-enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS }; /* never NaN */
+#include "params.h"
+
 enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
 
 /* clang-format off */
@@ -88,18 +87,12 @@ enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
 enum fnn_activation { FNN_ACTIVATIONS(FNN_ENUM) FNN_ACTIVATION_COUNT };
 
 typedef struct {
-    const char *name; /* NULL after the last */
-    double value;
-    int accepted; /* enum fnn_accepted */
-} fnn_param;
-
-typedef struct {
     const char *name, *layer;
     int saves; /* enum fnn_saves */
     double ulp[4], domain[2], output[2], gain;
     fnn_param params[FNN_MAX_PARAMS];
 } fnn_activation_row;
 
-extern const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT];
+extern const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT]; /* tables.c */
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * dispatch.c: which kernels run, and the activation table as data.
+ * dispatch.c: which kernels run.
  *
  * Design
  * A. ISAs are a list, best first: name, what the CPU must have, kernels per dtype. To add one: its isa_*.c and
@@ -82,6 +82,3 @@ int fnn_isa_use(const char *name)
 }
 
 const fnn_kernels *fnn_kernels_for(int dtype) { return isas[fnn_isa_active()].kernels[dtype]; }
-
-#define ROW(row, what, ...) {.name = #row, .saves = FNN_SAVES_##what, __VA_ARGS__},
-const fnn_activation_row fnn_activation_rows[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIONS(ROW)};

@@ -20,6 +20,7 @@
 
 #include "activations.h"
 #include "losses.h"
+#include "optimizers.h"
 
 enum fnn_error {
     FNN_OK = 0,
@@ -46,14 +47,13 @@ typedef struct {
     const double *params;
 } fnn_epilogue;
 
-/* Targets of a cross-entropy: labels, or one probability per class. Exactly one of labels and probabilities is set. */
+/* What a loss compares its input with, and the weights. Exactly one of labels and values is set. */
 typedef struct {
-    const int64_t *labels;     /* [batch] */
-    const void *probabilities; /* T[batch * classes] */
-    const void *class_weight;  /* T[classes], or NULL */
+    const int64_t *labels;     /* [batch], each in [0, features) or ignore_index: the caller has checked them */
+    const void *values;        /* T[batch * features]: numbers, or one probability per class */
+    const void *class_weight;  /* T[features], or NULL */
     const void *sample_weight; /* T[batch], or NULL */
-    int64_t ignore_index;      /* rows with this label count nothing and have a gradient of zero */
-    double label_smoothing;    /* in [0, 1]: q = (1 - s) * target + s / classes */
+    int64_t ignore_index;      /* rows with this label count nothing */
 } fnn_target;
 
 /* y[i] = f(x[i]) over n elements. y may be x. */
@@ -63,14 +63,23 @@ typedef void (*fnn_forward_fn)(void *y, const void *x, int64_t n, const double *
 typedef void (*fnn_backward_fn)(void *dx, const void *dy, const void *saved, int64_t n, const double *params);
 
 /*
- * A pointwise loss over batch rows of `features` elements, with weight w[i] = sample_weight[i] or 1 per row:
- *   *total = scale * sum_i w[i] * sum_j value(input, target)        (16 lanes a row, float64)
- *   values[i, j] = w[i] * value            unless values is NULL
- *   dinput[i, j] = w[i] * scale * d value  unless dinput is NULL; may be input
- * A row with a weight of 0 has values and a gradient of 0, whatever its input is.
+ * A loss of an input (batch, features), its target and the parameters of its row of the table, and the gradient by the input,
+ * in one pass. With w[i] = sample_weight[i] or 1, and l[i, j] the value of element j, or l[i] of row i for kind ROW:
+ *   *total = scale * sum_i w[i] * sum_j l[i, j]     (16 lanes a row, rows in increasing order, float64)
+ *   losses[i, j] or losses[i] = w[i] * l            unless losses is NULL; without scale
+ *   dinput[i, j] = d *total / d input[i, j]         unless dinput is NULL; may be input
+ * The caller forms scale before: 1 / N for a mean, with N from sum_of_weights, else 1. A row that counts nothing has losses
+ * and a gradient of +0 whatever its input is: one of weight 0 or, for labels, ignored or of a class without weight.
  */
-typedef void (*fnn_loss_fn)(double *total, void *values, void *dinput, const void *input, const void *target,
-                            const void *sample_weight, double scale, int64_t batch, int64_t features);
+typedef void (*fnn_loss_fn)(double *total, void *losses, void *dinput, const void *input, const fnn_target *target,
+                            double scale, const double *params, int64_t batch, int64_t features);
+
+/* What an optimizer's hyper-parameters, in the order of its row, make of the number of the step, which counts from 1; once
+ * per step. scalars[FNN_MAX_SCALARS] arrive as zeros. */
+typedef void (*fnn_scalars_fn)(double *scalars, const double *params, double step);
+
+/* One step over n parameters, in place, in each of param and the slots; a slot that the hyper-parameters do not need is NULL. */
+typedef void (*fnn_update_fn)(void *param, void *const *slots, const void *grad, int64_t n, const double *scalars);
 
 /* y from x, row by row of a (batch, features) array; and dx from dy and y. */
 typedef void (*fnn_rows_fn)(void *y, const void *x, int64_t batch, int64_t features);
@@ -143,27 +152,15 @@ typedef struct fnn_kernels {
                     int64_t n);
 
     /* The sum of the rows' weights, which a mean divides by: sample weight times, for labels, class weight; 0 where the
-     * label is ignored. Labels have been checked. */
+     * label is ignored. */
     double (*sum_of_weights)(const fnn_target *target, int64_t batch);
 
-    /* Softmax cross-entropy of each row of logits (batch, classes) and its gradient in one pass. A row's loss is
-     *   l[i] = -sample_weight[i] * sum_j q_j log softmax_j,  q_j = class_weight_j * ((1 - s) * target_j + s / classes);
-     *   *total = scale * sum_i l[i]
-     *   losses[i] = l[i]             unless losses is NULL
-     *   dlogits = gradient of *total unless dlogits is NULL; may be logits
-     * A row that is ignored or has a weight of 0 costs 0 and has a gradient of 0, whatever its logits are. Labels are
-     * in [0, classes) or ignore_index: the caller has checked them. */
-    void (*cross_entropy)(double *total, void *losses, void *dlogits, const void *logits, const fnn_target *target,
-                          double scale, int64_t batch, int64_t classes);
-
+    /* cross_entropy: l[i] = -sum_j q_j log softmax(input)_j with q_j = class_weight_j ((1 - s) target_j + s / features), s the
+     * label smoothing. The others: losses.inc.h. */
     fnn_loss_fn losses[FNN_LOSS_COUNT];
 
-    /* One optimizer step over n parameters, in place; formulas in optimizers.inc.h.
-     * velocity may be NULL when momentum is 0. step counts from 1. */
-    void (*sgd)(void *param, void *velocity, const void *grad, int64_t n, double lr, double momentum, int nesterov,
-                double weight_decay);
-    void (*adam)(void *param, void *exp_avg, void *exp_avg_sq, const void *grad, int64_t n, int64_t step, double lr,
-                 double beta1, double beta2, double eps, double weight_decay);
+    fnn_scalars_fn scalars[FNN_OPTIMIZER_COUNT];
+    fnn_update_fn updates[FNN_OPTIMIZER_COUNT];
 } fnn_kernels;
 
 /* dispatch.c. The active ISA is process-wide; the first call chooses the best one the CPU supports. */

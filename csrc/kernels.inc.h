@@ -24,9 +24,9 @@ static const fnn_forward_fn forward_loops[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIO
 
 #include "panels.inc.h"
 
-#include "softmax.inc.h"
-
 #include "losses.inc.h"
+
+#include "softmax.inc.h"
 
 #include "optimizers.inc.h"
 
@@ -35,7 +35,9 @@ static const fnn_forward_fn forward_loops[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIO
 #define BACKWARD_Y_Y(name) [FNN_##name] = FNN(name##_backward_y),
 #define BACKWARD_Y_Y_IF_NONNEGATIVE BACKWARD_Y_Y
 #define BACKWARD_Y(name, saves, ...) BACKWARD_Y_##saves(name)
-#define LOSS_ENTRY(name) [FNN_LOSS_##name] = FNN(loss_##name),
+#define LOSS(name, ...) [FNN_LOSS_##name] = FNN(loss_##name),
+#define SCALARS(name, ...) [FNN_OPTIMIZER_##name] = FNN(name##_scalars),
+#define UPDATES(name, ...) [FNN_OPTIMIZER_##name] = FNN(name##_update),
 
 const fnn_kernels FNN_KERNELS = {
     .matmul = FNN(matmul),
@@ -60,8 +62,7 @@ const fnn_kernels FNN_KERNELS = {
     .log_softmax_backward = FNN(log_softmax_backward),
     .dropout = FNN(dropout),
     .sum_of_weights = FNN(sum_of_weights),
-    .cross_entropy = FNN(cross_entropy),
-    .losses = {FNN_LOSSES(LOSS_ENTRY)},
-    .sgd = FNN(sgd),
-    .adam = FNN(adam),
+    .losses = {FNN_LOSSES(LOSS)},
+    .scalars = {FNN_OPTIMIZERS(SCALARS)},
+    .updates = {FNN_OPTIMIZERS(UPDATES)},
 };

@@ -1,27 +1,51 @@
 /*
- * losses.h: the table of pointwise losses; as activations.h. NAME is the value, NAME_dx its derivative by the input x,
- * both as functions of the input x and the target t in wide lanes.
+ * losses.h: THE TABLE of losses, one row each. The expressions stand in losses.inc.h, softmax_cross_entropy in softmax.inc.h.
+ *
+ * Design
+ * A. A row gives the enum, the kernel of every ISA and dtype, the functions NAME_loss and NAME_loss_with_grad, the class
+ *    for the trainer and the tests. To add a pointwise loss: a row and its two expressions, its twin in
+ *    fastnn/reference.py, a line of fastnn/functional.py and one of fastnn/losses.py, docs.
+ * B. All losses share one kernel signature and one contract of reduction (fnn_loss_fn in fastnn.h).
+ *
+ * Columns: the name, the kind, then designated initialisers of fnn_loss_row: a column is added to the rows that use it.
+ *    kind       FNN_POINT: value and derivative, NAME and NAME_dx, are functions of one input and its target. FNN_ROW: the loss
+ *               of a row of the batch is a function of all its inputs; such a loss has a kernel of its own.
+ *    .layer     class name, torch.nn's without `Loss`
+ *    .function  name of the function in fastnn.functional, torch.nn.functional's
+ *    .target    FNN_NUMBERS of the shape of the input, or FNN_LABELS: class numbers, or probabilities of the shape of the input
+ *    .task      of a model that gets this loss when none is named
+ *    .outputs   the activation that makes probabilities of a model's outputs
+ *    .params    name, default, which values are accepted
  */
 #ifndef FNN_LOSSES_H
 #define FNN_LOSSES_H
 
-#define FNN_LOSSES(ROW)                                                                                                \
-    /*  name  */                                                                                                       \
-    ROW(mse)
+#include "params.h"
 
-#define FNN_LOSS_ENUM(name) FNN_LOSS_##name,
+/* clang-format off */
+#define FNN_LOSSES(ROW)                                                                                                \
+    ROW(cross_entropy, FNN_ROW, .layer = "CrossEntropy", .function = "cross_entropy", .target = FNN_LABELS,            \
+        .task = "classification", .outputs = "softmax", .params = {{"label_smoothing", 0, FROM_0_TO_1}})               \
+    ROW(mse, FNN_POINT, .layer = "MSE", .function = "mse_loss", .target = FNN_NUMBERS, .task = "regression")           \
+    ROW(huber, FNN_POINT, .layer = "Huber", .function = "huber_loss", .target = FNN_NUMBERS,                           \
+        .params = {{"delta", 1, POSITIVE}})
+/* clang-format on */
+
+enum fnn_loss_kind { FNN_POINT, FNN_ROW };
+enum fnn_target_kind { FNN_NUMBERS, FNN_LABELS };
+
+#define FNN_LOSS_ENUM(name, ...) FNN_LOSS_##name,
 enum fnn_loss { FNN_LOSSES(FNN_LOSS_ENUM) FNN_LOSS_COUNT };
 
-#endif
+typedef struct {
+    const char *name;
+    int kind; /* enum fnn_loss_kind */
+    const char *layer, *function;
+    int target;                 /* enum fnn_target_kind */
+    const char *task, *outputs; /* or NULL */
+    fnn_param params[FNN_MAX_PARAMS];
+} fnn_loss_row;
 
-#ifdef LOSS /* the expressions, inside losses.inc.h */
-
-/* mse(x, t) = (x - t)^2; in wide lanes x - t is nearly exact for float32 */
-LOSS(mse)
-{
-    W d = w_sub(x, t);
-    return w_mul(d, d);
-}
-LOSS(mse_dx) { return w_mul(w_set1(2), w_sub(x, t)); }
+extern const fnn_loss_row fnn_loss_rows[FNN_LOSS_COUNT]; /* tables.c */
 
 #endif

@@ -339,44 +339,26 @@ static void finish_gradient(T *dlogits, const loss_row_state *s, int64_t n, doub
     }
 }
 
-/* The weight of row i in the mean: its sample weight and, for labels, its class weight; 0 where it is ignored. */
-static double row_weight(const fnn_target *t, int64_t i)
-{
-    const T *class_weight = t->class_weight, *sample_weight = t->sample_weight;
-    double w = sample_weight ? sample_weight[i] : 1;
-    if (!t->labels) return w;
-    if (t->labels[i] == t->ignore_index) return 0;
-    return class_weight ? w * class_weight[t->labels[i]] : w;
-}
-
-static double FNN(sum_of_weights)(const fnn_target *target, int64_t batch)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < batch; i++) sum += row_weight(target, i);
-    return sum;
-}
-
-/* Whether row i adds to the loss. A label whose class weighs 0 still does where smoothing spreads it over others. */
-static int counts(const fnn_target *t, int64_t i)
+/* Whether row i adds to the loss. A label whose class has no weight still does where smoothing spreads it over others. */
+static int row_counts(const fnn_target *t, double smoothing, int64_t i)
 {
     const T *sample_weight = t->sample_weight;
-    return t->label_smoothing != 0 && !(t->labels && t->labels[i] == t->ignore_index)
-               ? !sample_weight || sample_weight[i] != 0
-               : row_weight(t, i) != 0;
+    if (smoothing == 0 || (t->labels && t->labels[i] == t->ignore_index)) return row_weight(t, i) != 0;
+    return !sample_weight || sample_weight[i] != 0;
 }
 
 enum { LOSS_ROWS = 16 };
 
-static void FNN(cross_entropy)(double *total, void *losses_, void *dlogits_, const void *logits_,
-                               const fnn_target *target, double scale, int64_t batch, int64_t classes)
+static void FNN(loss_cross_entropy)(double *total, void *losses_, void *dlogits_, const void *logits_,
+                                    const fnn_target *target, double scale, const double *params, int64_t batch,
+                                    int64_t classes)
 {
     T *losses = losses_, *dlogits = dlogits_;
-    const T *logits = logits_, *sample_weight = target->sample_weight;
+    const T *logits = logits_, *sample_weight = target->sample_weight, *const probabilities = target->values;
     const int64_t *labels = target->labels;
+    const double smoothing = params[0];
+    soft_target t = {target->class_weight, probabilities, 1 - smoothing, smoothing / (double)classes};
     double sum = 0;
-    const T *const probabilities = target->probabilities;
-    soft_target t = {target->class_weight, probabilities, 1 - target->label_smoothing,
-                     target->label_smoothing / (double)classes};
     /* Several rows a step, as far as they stay in L1: the chains of operations of one overlap with the next one's. */
     const int64_t step = classes < SOFT_BLOCK / LOSS_ROWS ? LOSS_ROWS : classes < SOFT_BLOCK ? SOFT_BLOCK / classes : 1;
     for (int64_t first = 0, rows; first < batch; first += rows) {
@@ -384,21 +366,21 @@ static void FNN(cross_entropy)(double *total, void *losses_, void *dlogits_, con
         double rest[LOSS_ROWS] = {0}, logarithm[LOSS_ROWS];
         rows = batch - first < step ? batch - first : step;
         for (int64_t r = 0, i = first; r < rows; r++, i++) {
-            const int64_t label = labels ? labels[i] : -1;
-            if (!counts(target, i)) continue;
+            if (!row_counts(target, smoothing, i)) continue;
             if (probabilities) t.probabilities = probabilities + i * classes;
-            start_loss(row + r, dlogits ? dlogits + i * classes : NULL, logits + i * classes, classes, &t, label);
+            start_loss(row + r, dlogits ? dlogits + i * classes : NULL, logits + i * classes, classes, &t,
+                       labels ? labels[i] : -1);
             rest[r] = row[r].e.rest;
         }
         for (int64_t r = 0; r < rows; r += WL) w_store(logarithm + r, w_log1p(w_load(rest + r)));
         for (int64_t r = 0, i = first; r < rows; r++, i++) {
-            const int counted = counts(target, i);
+            const int counts = row_counts(target, smoothing, i);
             const double w = sample_weight ? sample_weight[i] : 1;
-            const double loss = counted ? w * (row[r].cost + row[r].total * logarithm[r]) : 0;
+            const double loss = counts ? w * (row[r].cost + row[r].total * logarithm[r]) : 0;
             if (losses) losses[i] = (T)loss;
             sum += loss;
-            if (dlogits && !counted) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
-            if (dlogits && counted) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
+            if (dlogits && !counts) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
+            if (dlogits && counts) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
         }
     }
     *total = sum * scale;

@@ -16,9 +16,9 @@ except ImportError as _error:
 from fastnn import datasets, functional
 from fastnn._fastnn_core import __version__, available_isas, isa
 from fastnn.layers import *
-from fastnn.losses import MSE, CrossEntropy
+from fastnn.losses import *
 from fastnn.num_threads import get_num_threads, set_num_threads, threads
-from fastnn.optim import SGD, Adam
+from fastnn.optim import *
 from fastnn.serialization import load, save
 from fastnn.trainer import History, Trainer
 

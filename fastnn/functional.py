@@ -538,17 +538,18 @@ def log_softmax_backward(
     return _core.log_softmax_backward(grad, y, axis, out)
 
 
-def cross_entropy(
-    logits, target, *, weight=None, sample_weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"
-):
-    """Softmax cross-entropy of logits, as ``torch.nn.functional.cross_entropy``.
+def _describe(function, name, positional, keywords, doc):
+    """Give a function its name, docstring and signature, from arguments to defaults."""
+    first = dict.fromkeys(positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    function.__signature__ = inspect.Signature(
+        inspect.Parameter(key, first.get(key, inspect.Parameter.KEYWORD_ONLY), default=value)
+        for key, value in (positional | keywords).items()
+    )
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
 
-    The loss of a row is -sum_j q_j log softmax_j with q_j = weight_j ((1 - s) target_j + s / classes), s the label smoothing.
 
-    Parameters
-    ----------
-    logits : array_like, shape (batch, classes) or (classes,)
-    target : array_like
+_LABEL_TARGET = """    target : array_like
         Integer labels, shape (batch,) or (batch, 1); or probabilities, shape of ``logits``.
     weight : array_like, shape (classes,), optional
         Weight of each class.
@@ -556,144 +557,143 @@ def cross_entropy(
         Weight of each row.
     ignore_index : int
         Rows with this label count nothing.
-    label_smoothing : float
-        In [0, 1].
-    reduction : {"mean", "sum", "none"}
-        The mean divides by the sum of the rows' weights: sample weight times, for labels, class weight. Where that is 0 the loss is NaN.
+"""
+_LABEL_ERROR = "    IndexError\n        For a label that is neither in [0, classes) nor ``ignore_index``.\n"
+_NUMBERS_TARGET = """    target : array_like, shape of ``input``
+        (batch,) and (batch, 1) count as one shape.
+    sample_weight : array_like, shape (batch,), optional
+        Weight of each row.
+"""
 
-    Returns
-    -------
-    float, or ndarray of shape (batch,) for "none"
-        Sums over rows run in float64.
 
-    Raises
-    ------
-    IndexError
-        For a label that is neither in [0, classes) nor ``ignore_index``.
-    """
-    return _core.cross_entropy(
-        "cross_entropy",
-        logits,
-        target,
-        weight,
-        sample_weight,
-        ignore_index,
-        label_smoothing,
-        reduction,
-        None,
-        False,
-        None,
+def _loss_docs(info, formula, derivative):
+    """Return the docstrings of the two functions of a loss."""
+    x = "logits" if info.labels else "input"
+    shape, terms = (
+        ("(batch,)", "rows: sample weight times class weight") if info.labels else ("of ``input``", "elements")
     )
-
-
-def cross_entropy_with_grad(
-    logits,
-    target,
-    *,
-    weight=None,
-    sample_weight=None,
-    ignore_index=-100,
-    label_smoothing=0.0,
-    reduction="mean",
-    out=None,
-):
-    """``cross_entropy`` and its gradient in one pass.
-
-    Parameters are those of ``cross_entropy``; ``out`` receives the gradient and may be ``logits``.
-
-    Returns
-    -------
-    loss : float, or ndarray of shape (batch,) for "none"
-    dlogits : ndarray, shape of ``logits``
-        Gradient of the loss; for "none" of the sum of the losses.
-    """
-    return _core.cross_entropy(
-        "cross_entropy_with_grad",
-        logits,
-        target,
-        weight,
-        sample_weight,
-        ignore_index,
-        label_smoothing,
-        reduction,
-        None,
-        True,
-        out,
-    )
-
-
-def mse_loss(input, target, *, sample_weight=None, reduction="mean"):
-    """Squared error (input - target)^2.
+    parameters = "".join(f"    {key} : float, default {value:g}\n" for key, value in info.params.items())
+    doc = f"""{formula}
 
     Parameters
     ----------
-    input, target : array_like
-        Of one shape; (batch,) and (batch, 1) count as one.
-    sample_weight : array_like, shape (batch,), optional
-        Weight of each row.
-    reduction : {"mean", "sum", "none"}
-        The mean divides by the sum of the weights of all elements.
+    {x} : array_like, shape {"(batch, classes) or (classes,)" if info.labels else "(batch, ...)"}
+{_LABEL_TARGET if info.labels else _NUMBERS_TARGET}{parameters}    reduction : {{"mean", "sum", "none"}}
+        The mean divides by the sum of the weights of all {terms}; NaN where that is 0.
 
     Returns
     -------
-    float, or ndarray of the shape of ``input`` for "none"
-    """
-    return _core.pointwise_loss("mse_loss", _core.MSE, input, target, sample_weight, reduction, None, False, None)
+    float, or ndarray of shape {shape} for "none"
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown parameter, shapes that do not fit and values that are not accepted.
+{_LABEL_ERROR if info.labels else ""}    """
+    doc_with_grad = f"""``{info.function}`` and its gradient by ``{x}``, {derivative}, in one pass.
 
-def mse_loss_with_grad(input, target, *, sample_weight=None, reduction="mean", out=None):
-    """``mse_loss`` and its gradient by ``input``, 2 (input - target), in one pass.
-
-    Parameters are those of ``mse_loss``; ``out`` receives the gradient and may be ``input``.
+    Parameters are those of ``{info.function}``; ``out`` receives the gradient and may be ``{x}``.
 
     Returns
     -------
-    loss : float, or ndarray of the shape of ``input`` for "none"
-    dinput : ndarray, shape of ``input``
+    loss : float, or ndarray of shape {shape} for "none"
+    d{x} : ndarray, shape and dtype of ``{x}``
+        Gradient of the loss; for "none" of the sum of the losses.
     """
-    return _core.pointwise_loss(
-        "mse_loss_with_grad", _core.MSE, input, target, sample_weight, reduction, None, True, out
-    )
+    return doc, doc_with_grad
+
+
+def _loss(name, formula, derivative):
+    """Make the two functions of a row of the table of losses."""
+    row = _core.LOSSES[name]
+    info = row.info
+    plain_name, grad_name = info.function, f"{info.function}_with_grad"
+
+    def call(function, grad, x, target, weight, sample_weight, ignore_index, params, reduction, out=None):
+        return _core.loss(
+            function, row, grad, x, target, weight, sample_weight, ignore_index, params, reduction, None, out
+        )
+
+    # fmt: off
+    if info.labels:
+        def plain(logits, target, *, weight=None, sample_weight=None, ignore_index=-100, reduction="mean", **params):
+            return call(plain_name, False, logits, target, weight, sample_weight, ignore_index, params, reduction)
+
+        def with_grad(logits, target, *, weight=None, sample_weight=None, ignore_index=-100, reduction="mean", out=None, **params):
+            return call(grad_name, True, logits, target, weight, sample_weight, ignore_index, params, reduction, out)
+    else:
+        def plain(input, target, *, sample_weight=None, reduction="mean", **params):
+            return call(plain_name, False, input, target, None, sample_weight, None, params, reduction)
+
+        def with_grad(input, target, *, sample_weight=None, reduction="mean", out=None, **params):
+            return call(grad_name, True, input, target, None, sample_weight, None, params, reduction, out)
+    # fmt: on
+
+    x = "logits" if info.labels else "input"
+    given = {x: inspect.Parameter.empty, "target": inspect.Parameter.empty}
+    options = {"weight": None, "sample_weight": None, "ignore_index": -100} if info.labels else {"sample_weight": None}
+    options |= info.params | {"reduction": "mean"}
+    doc, doc_with_grad = _loss_docs(info, formula, derivative)
+    _describe(plain, plain_name, given, options, doc)
+    _describe(with_grad, grad_name, given, options | {"out": None}, doc_with_grad)
+    return plain, with_grad
+
+
+# fmt: off
+cross_entropy, cross_entropy_with_grad = _loss("cross_entropy", "Softmax cross-entropy of logits, as ``torch.nn.functional.cross_entropy``: -sum_j q_j log softmax_j with q_j = weight_j ((1 - label_smoothing) target_j + label_smoothing / classes).", "softmax sum_j q_j - q")
+mse_loss, mse_loss_with_grad = _loss("mse", "Squared error (input - target)^2.", "2 (input - target)")
+huber_loss, huber_loss_with_grad = _loss("huber", "d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = input - target (Huber, 1964), as ``torch.nn.functional.huber_loss``.", "d clamped to +-delta")
+# fmt: on
 
 
 # ------------------------------------------------------------------------------------------------------------- optimizers
 
 
-def sgd_update(param, grad, velocity=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
-    """One step of stochastic gradient descent, as ``torch.optim.SGD``; in place.
+def _update(optimizer, title, formula):
+    """Make the function of a row of the table of optimizers."""
+    row = _core.OPTIMIZERS[optimizer]
+    info, name, required = row.info, f"{optimizer}_update", inspect.Parameter.empty
 
-    g = grad + weight_decay param; velocity = momentum velocity + g; param -= lr velocity, or lr (g + momentum velocity) with nesterov.
+    def update(param, grad, *slots, **options):
+        _core.update(name, row, param, grad, slots, options)
+
+    given = {"param": required, "grad": required}
+    given |= {slot: None if needs else required for slot, needs in info.slots.items()}
+    options = ({"step": required} if info.counts else {}) | info.params | {"lr": required}
+    slots = "".join(
+        f"    {slot} : ndarray, shape and dtype of ``param``{', optional' if needs else ''}\n"
+        f"        Updated; starts as zeros{f'; needed where {needs} is not 0' if needs else ''}.\n"
+        for slot, needs in info.slots.items()
+    )
+    kinds = {bool: "bool", tuple: "pair of float", float: "float"}
+    parameters = "".join(
+        f"    {key} : {kinds[type(value)]}{'' if key == 'lr' else f', default {value}'}\n"
+        for key, value in info.params.items()
+    )
+    step = "    step : int\n        Counts from 1.\n" if info.counts else ""
+    doc = f"""One step of {title}; in place.
+
+    {formula}
 
     Parameters
     ----------
     param : ndarray of float32 or float64
         Updated.
     grad : array_like, shape of ``param``
-    velocity : ndarray, shape and dtype of ``param``, optional
-        Updated; needed with momentum; starts as zeros.
-    lr, momentum, weight_decay : float
-    nesterov : bool
+{slots}{step}{parameters}
+    Raises
+    ------
+    ValueError
+        For shapes that differ, hyper-parameters that are not accepted, and arrays that share memory.
+    TypeError
+        For arrays that cannot be updated in place.
     """
-    _core.sgd_update(param, grad, velocity, lr, momentum, nesterov, weight_decay)
+    _describe(update, name, given, options, doc)
+    return update
 
 
-def adam_update(param, grad, exp_avg, exp_avg_sq, *, step, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
-    """One step of Adam (Kingma and Ba, 2015), as ``torch.optim.Adam``; in place.
-
-    g = grad + weight_decay param; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-    param -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps).
-
-    Parameters
-    ----------
-    param : ndarray of float32 or float64
-        Updated.
-    grad : array_like, shape of ``param``
-    exp_avg, exp_avg_sq : ndarray, shape and dtype of ``param``
-        m and v; updated; start as zeros.
-    step : int
-        Counts from 1.
-    lr, eps, weight_decay : float
-    betas : pair of float
-        In [0, 1).
-    """
-    _core.adam_update(param, grad, exp_avg, exp_avg_sq, step, lr, betas[0], betas[1], eps, weight_decay)
+# fmt: off
+sgd_update = _update("sgd", "stochastic gradient descent, as ``torch.optim.SGD``", "g = grad + weight_decay param; velocity = momentum velocity + g; param -= lr velocity, or lr (g + momentum velocity) with nesterov.")
+adam_update = _update("adam", "Adam (Kingma and Ba, 2015), as ``torch.optim.Adam``", "g = grad + weight_decay param; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; param -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps).")
+adamw_update = _update("adamw", "AdamW (Loshchilov and Hutter, 2019), as ``torch.optim.AdamW``", "param -= lr weight_decay param; then as ``adam_update`` without weight decay.")
+# fmt: on

@@ -8,8 +8,9 @@ cdef extern from "fastnn.h" nogil:
         FNN_F32, FNN_F64
         FNN_ROW_LANES, FNN_MAX_PARAMS
         FNN_ACTIVATION_COUNT, FNN_identity
-        FNN_LOSS_mse
-        NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS
+        FNN_LOSS_COUNT, FNN_POINT, FNN_ROW, FNN_LABELS
+        FNN_OPTIMIZER_COUNT, FNN_MAX_SLOTS, FNN_MAX_HYPER, FNN_MAX_SCALARS
+        NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS, FROM_0_TO_1, BELOW_1, SWITCH_OF_PREVIOUS
         FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE
 
     ctypedef struct fnn_matrix:
@@ -24,14 +25,15 @@ cdef extern from "fastnn.h" nogil:
 
     ctypedef struct fnn_target:
         const int64_t *labels
-        const void *probabilities
+        const void *values
         const void *class_weight
         const void *sample_weight
         int64_t ignore_index
-        double label_smoothing
 
-    ctypedef void (*fnn_loss_fn)(double *, void *, void *, const void *, const void *, const void *, double, int64_t,
-                                 int64_t) noexcept nogil
+    ctypedef void (*fnn_loss_fn)(double *, void *, void *, const void *, const fnn_target *, double, const double *,
+                                 int64_t, int64_t) noexcept nogil
+    ctypedef void (*fnn_scalars_fn)(double *, const double *, double) noexcept nogil
+    ctypedef void (*fnn_update_fn)(void *, void *const *, const void *, int64_t, const double *) noexcept nogil
     ctypedef void (*fnn_rows_fn)(void *, const void *, int64_t, int64_t) noexcept nogil
     ctypedef void (*fnn_rows_backward_fn)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
 
@@ -56,12 +58,9 @@ cdef extern from "fastnn.h" nogil:
         fnn_rows_backward_fn log_softmax_backward
         void (*dropout)(void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
         double (*sum_of_weights)(const fnn_target *, int64_t) noexcept nogil
-        void (*cross_entropy)(double *, void *, void *, const void *, const fnn_target *, double, int64_t,
-                              int64_t) noexcept nogil
         fnn_loss_fn *losses
-        void (*sgd)(void *, void *, const void *, int64_t, double, double, int, double) noexcept nogil
-        void (*adam)(void *, void *, void *, const void *, int64_t, int64_t, double, double, double, double,
-                     double) noexcept nogil
+        fnn_scalars_fn *scalars
+        fnn_update_fn *updates
 
     ctypedef struct fnn_param:
         const char *name
@@ -79,6 +78,31 @@ cdef extern from "fastnn.h" nogil:
         fnn_param params[2]
 
     const fnn_activation_row *fnn_activation_rows
+
+    ctypedef struct fnn_loss_row:
+        const char *name
+        int kind
+        const char *layer
+        const char *function
+        int target
+        const char *task
+        const char *outputs
+        fnn_param params[2]
+
+    const fnn_loss_row *fnn_loss_rows
+
+    ctypedef struct fnn_slot:
+        const char *name
+        const char *needs
+
+    ctypedef struct fnn_optimizer_row:
+        const char *name
+        const char *layer
+        fnn_slot slots[2]
+        fnn_param params[5]
+        int counts
+
+    const fnn_optimizer_row *fnn_optimizer_rows
 
     int fnn_isa_count()
     const char *fnn_isa_name(int i)

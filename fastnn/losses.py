@@ -1,4 +1,4 @@
-"""Losses as frozen specifications for the trainer.
+"""Losses as frozen specifications for the trainer: one class per row of the table of losses.
 
 A loss is called as ``loss(output, target, sample_weight=None, divisor=None) -> (value, gradient)``. With w_i the weight of row i and
 l_i its loss, the mean over its elements where it has several, the value is sum(w_i l_i) / divisor; the gradient is its gradient by
@@ -6,70 +6,41 @@ the output and has the output's dtype. A divisor of None means PyTorch's weighte
 """
 
 import operator
-from dataclasses import dataclass
+from dataclasses import field, make_dataclass
 
 import numpy as np
 
 from fastnn import _fastnn_core as _core
 from fastnn import functional as F
 
-
-def _class_weights(weight):
-    """Return weights of classes as a tuple of numbers, which compares, hashes and saves; None stays None."""
-    if weight is None:
-        return None
-    weight = np.asarray(weight)
-    if weight.dtype.kind not in "biuf":
-        raise TypeError(f"CrossEntropy: weight has dtype {weight.dtype} but numbers were expected")
-    if weight.ndim != 1:
-        raise ValueError(f"CrossEntropy: weight has shape {weight.shape} but one weight per class was expected")
-    if not (weight >= 0).all():
-        raise ValueError(f"CrossEntropy: weight is {weight} but weights of at least 0 were expected")
-    return tuple(weight.astype(np.float64).tolist())
+LOSSES = {}  # from name to class
 
 
-@dataclass(frozen=True)
-class CrossEntropy:
-    """Softmax cross-entropy of logits; see ``functional.cross_entropy``.
+class Loss:
+    """What all losses share; see the module."""
 
-    Parameters
-    ----------
-    weight : array_like, shape (classes,), optional
-        Weight of each class, at least 0.
-    ignore_index : int
-    label_smoothing : float
-        In [0, 1].
-    """
-
-    weight: tuple | None = None
-    ignore_index: int = -100
-    label_smoothing: float = 0.0
-    metrics = ("accuracy",)
+    metrics = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "weight", _class_weights(self.weight))
-        try:
-            object.__setattr__(self, "ignore_index", operator.index(self.ignore_index))
-        except TypeError:
-            raise TypeError(
-                f"CrossEntropy: ignore_index is {self.ignore_index!r} but an integer was expected"
-            ) from None
-        try:
-            object.__setattr__(self, "label_smoothing", float(self.label_smoothing))
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"CrossEntropy: label_smoothing is {self.label_smoothing!r} but a number was expected"
-            ) from None
-        if not 0 <= self.label_smoothing <= 1:
-            raise ValueError(
-                f"CrossEntropy: label_smoothing is {self.label_smoothing} but a value in [0, 1] was expected"
-            )
+        layer = type(self).__name__
+        info = self._row.info
+        checked = self._row.check(layer, {key: getattr(self, key) for key in info.params})
+        if info.labels:
+            checked["weight"] = _class_weights(layer, self.weight)
+            try:
+                checked["ignore_index"] = operator.index(self.ignore_index)
+            except TypeError:
+                raise TypeError(f"{layer}: ignore_index is {self.ignore_index!r} but an integer was expected") from None
+        for key, value in checked.items():
+            object.__setattr__(self, key, value)
 
     def __call__(self, output, target, sample_weight=None, divisor=None):
-        """Return the loss and its gradient by the logits."""
-        return _core.cross_entropy(
-            "cross_entropy", output, target, self.weight, sample_weight, self.ignore_index, self.label_smoothing,
-            "mean", divisor, True, None
+        """Return the loss and its gradient by the output."""
+        given = dict(vars(self))
+        weight, ignore_index = given.pop("weight", None), given.pop("ignore_index", None)
+        return _core.loss(
+            self._row.info.function, self._row, True, output, target, weight, sample_weight, ignore_index, given, "mean",
+            divisor, None,
         )  # fmt: skip
 
     def row_weights(self, target):
@@ -82,10 +53,16 @@ class CrossEntropy:
         Returns
         -------
         ndarray of float64, shape (rows,), or None
+
+        Raises
+        ------
+        IndexError
+            For a label without a class weight.
         """
+        info = self._row.info
         target = np.asarray(target)
-        if target.dtype.kind not in "iu":
-            return None  # probabilities
+        if not info.labels or target.dtype.kind not in "iu":
+            return None  # numbers or probabilities
         labels = target.reshape(-1)
         counted = labels != self.ignore_index
         if self.weight is None:
@@ -94,31 +71,53 @@ class CrossEntropy:
         if wrong.any():
             row = int(wrong.argmax())
             raise IndexError(
-                f"cross_entropy: target[{row}] is {labels[row]} but a label in [0, {len(self.weight)}) or ignore_index "
+                f"{info.function}: target[{row}] is {labels[row]} but a label in [0, {len(self.weight)}) or ignore_index "
                 f"({self.ignore_index}) was expected"
             )
         weights = np.zeros(len(labels))
         weights[counted] = np.array(self.weight)[labels[counted].astype(np.int64)]
         return weights
 
-    def probabilities(self, output):
-        """Return class probabilities from logits."""
-        return F.softmax(output)
+
+def _class_weights(layer, weight):
+    """Return weights of classes as a tuple of numbers, which compares, hashes and saves; None stays None."""
+    if weight is None:
+        return None
+    weight = np.asarray(weight)
+    if weight.dtype.kind not in "biuf":
+        raise TypeError(f"{layer}: weight has dtype {weight.dtype} but numbers were expected")
+    if weight.ndim != 1:
+        raise ValueError(f"{layer}: weight has shape {weight.shape} but one weight per class was expected")
+    if not (weight >= 0).all():
+        raise ValueError(f"{layer}: weight is {weight} but weights of at least 0 were expected")
+    return tuple(weight.astype(np.float64).tolist())
 
 
-@dataclass(frozen=True)
-class MSE:
-    """Mean squared error; see ``functional.mse_loss``."""
+def _loss(name):
+    """Make the class of a row of the table of losses."""
+    row = _core.LOSSES[name]
+    info = row.info
+    fields = [("weight", object, None), ("ignore_index", int, -100)] if info.labels else []
+    fields += [(key, float, value) for key, value in info.params.items()]
+    members = {"_row": row, "__module__": __name__}
+    members["__doc__"] = (
+        f"See ``functional.{info.function}``, whose parameters it takes; checked here, not at the first call."
+    )
+    if info.outputs:
+        outputs = getattr(F, info.outputs)
 
-    metrics = ()
+        def probabilities(self, output):
+            """Return the probabilities of a model's output."""
+            return outputs(output)
 
-    def __call__(self, output, target, sample_weight=None, divisor=None):
-        """Return the loss and its gradient by the output."""
-        return _core.pointwise_loss("mse_loss", _core.MSE, output, target, sample_weight, "mean", divisor, True, None)
-
-    def row_weights(self, target):
-        """Return None: every row has weight 1."""
-        return
+        members |= {"metrics": ("accuracy",), "probabilities": probabilities}
+    fields = [(key, of_type, field(default=value)) for key, of_type, value in fields]
+    LOSSES[name] = make_dataclass(info.layer, fields, bases=(Loss,), namespace=members, frozen=True)
+    return LOSSES[name]
 
 
-LOSSES = {"cross_entropy": CrossEntropy, "mse": MSE}
+CrossEntropy = _loss("cross_entropy")
+MSE = _loss("mse")
+Huber = _loss("huber")
+
+__all__ = [loss.__name__ for loss in LOSSES.values()]

@@ -1,102 +1,66 @@
-"""Optimizers as frozen specifications with torch.optim's keywords; their state lives in the trainer.
+"""Optimizers as frozen specifications with torch.optim's keywords: one class per row of the table of optimizers.
 
-A specification has ``slots``, the names of the arrays kept per parameter, which start as zeros, and
-``update(param, grad, slots, step, lr=None)``, which makes one step in place with a dict of those arrays; step counts from 1.
+Their state lives in the trainer. A specification has ``slots``, the names of the arrays kept per parameter, which start as zeros,
+and ``update(param, grad, slots, step, lr=None)``, which makes one step in place with a dict of those arrays; step counts from 1.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import field, make_dataclass
 
-from fastnn import functional as F
+from fastnn import _fastnn_core as _core
 
-
-def _number(spec, name, value):
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{spec}: {name} is {value!r} but a number was expected") from None
+OPTIMIZERS = {}  # from name to class
 
 
-class _Optimizer:
-    def __post_init__(self):
-        name = type(self).__name__
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "betas":
-                value = self._checked_betas(value)
-            elif field.type is bool:
-                value = bool(value)
-            else:
-                value = _number(name, field.name, value)
-                if not value >= 0:
-                    raise ValueError(f"{name}: {field.name} is {value} but a number of at least 0 was expected")
-            object.__setattr__(self, field.name, value)
-
-    def _checked_betas(self, betas):
-        name = type(self).__name__
-        try:
-            beta1, beta2 = betas
-        except (TypeError, ValueError):
-            raise TypeError(f"{name}: betas is {betas!r} but a pair of numbers was expected") from None
-        betas = _number(name, "betas[0]", beta1), _number(name, "betas[1]", beta2)
-        if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
-            raise ValueError(f"{name}: betas are {betas} but values in [0, 1) were expected")
-        return betas
-
-
-@dataclass(frozen=True, kw_only=True)
-class SGD(_Optimizer):
-    """Stochastic gradient descent; see ``functional.sgd_update``."""
-
-    lr: float = 1e-3
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
+class Optimizer:
+    """What all optimizers share; see the module."""
 
     def __post_init__(self):
-        super().__post_init__()
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("SGD: nesterov needs a momentum other than 0")
+        for key, value in self._row.check(type(self).__name__, vars(self)).items():
+            object.__setattr__(self, key, value)
 
     @property
     def slots(self):
         """Names of the arrays kept per parameter."""
-        return ("velocity",) if self.momentum else ()
+        slots = self._row.info.slots
+        return tuple(slot for slot, needs in slots.items() if needs is None or getattr(self, needs))
 
     def update(self, param, grad, slots, step, lr=None):
-        """Make one step, in place; ``lr`` replaces the specification's."""
-        F.sgd_update(
-            param,
-            grad,
-            **slots,
-            lr=self.lr if lr is None else lr,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-        )
+        """Make one step.
+
+        Parameters
+        ----------
+        param : ndarray of float32 or float64
+            Updated.
+        grad : array_like, shape of ``param``
+        slots : dict
+            From name to array, shape and dtype of ``param``; updated.
+        step : int
+            Counts from 1.
+        lr : float, optional
+            In place of the specification's.
+        """
+        info = self._row.info
+        given = {**vars(self), **slots, **({"step": step} if info.counts else {}), **({} if lr is None else {"lr": lr})}
+        _core.update(f"{info.name}_update", self._row, param, grad, (), given)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Adam(_Optimizer):
-    """Adam; see ``functional.adam_update``."""
-
-    lr: float = 1e-3
-    betas: tuple = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    slots = ("exp_avg", "exp_avg_sq")
-
-    def update(self, param, grad, slots, step, lr=None):
-        """Make one step, in place; ``lr`` replaces the specification's."""
-        F.adam_update(
-            param,
-            grad,
-            **slots,
-            step=step,
-            lr=self.lr if lr is None else lr,
-            betas=self.betas,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-        )
+def _optimizer(name):
+    """Make the class of a row of the table of optimizers."""
+    row = _core.OPTIMIZERS[name]
+    info = row.info
+    fields = [(key, type(value), field(default=value)) for key, value in info.params.items()]
+    members = {"_row": row, "__module__": __name__}
+    members["__doc__"] = (
+        f"See ``functional.{name}_update``, whose hyper-parameters it takes; checked here, not at the first step."
+    )
+    OPTIMIZERS[name] = make_dataclass(
+        info.layer, fields, bases=(Optimizer,), namespace=members, frozen=True, kw_only=True
+    )
+    return OPTIMIZERS[name]
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+SGD = _optimizer("sgd")
+Adam = _optimizer("adam")
+AdamW = _optimizer("adamw")
+
+__all__ = [optimizer.__name__ for optimizer in OPTIMIZERS.values()]

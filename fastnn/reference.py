@@ -614,6 +614,23 @@ def mse_loss_with_grad(input, target, *, sample_weight=None, reduction="mean", o
     return (losses if reduction == "none" else float(losses.sum(dtype=np.float64) * scale)), d
 
 
+def huber_loss(input, target, *, delta=1.0, sample_weight=None, reduction="mean"):
+    return huber_loss_with_grad(input, target, delta=delta, sample_weight=sample_weight, reduction=reduction)[0]
+
+
+def huber_loss_with_grad(input, target, *, delta=1.0, sample_weight=None, reduction="mean", out=None):
+    input = _real(input)
+    d = input - np.asarray(target, input.dtype).reshape(input.shape)
+    clamped = np.clip(d, -delta, delta)
+    losses = clamped * (d - clamped / 2)
+    w = np.ones(len(d), d.dtype) if sample_weight is None else np.asarray(sample_weight, d.dtype).reshape(-1)
+    w = w.reshape(-1, *[1] * (d.ndim - 1))
+    losses *= w
+    scale = float(1 / (w.sum(dtype=np.float64) * (d.size // len(d)))) if reduction == "mean" else 1.0
+    loss = losses if reduction == "none" else float(losses.sum(dtype=np.float64) * scale)
+    return loss, np.multiply(clamped, (scale * w).astype(d.dtype), out=out)
+
+
 # ------------------------------------------------------------------------------------------------------------- optimizers
 
 
@@ -638,3 +655,8 @@ def adam_update(param, grad, exp_avg, exp_avg_sq, *, step, lr, betas=(0.9, 0.999
     denominator *= (1 - beta2**step) ** -0.5
     denominator += eps
     param -= lr / (1 - beta1**step) * exp_avg / denominator
+
+
+def adamw_update(param, grad, exp_avg, exp_avg_sq, *, step, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+    param -= lr * weight_decay * param
+    adam_update(param, grad, exp_avg, exp_avg_sq, step=step, lr=lr, betas=betas, eps=eps)

@@ -452,97 +452,99 @@ static void *take_row_weights(int64_t batch)
     return weight;
 }
 
-static void cross_entropy_round(void)
+/* A target of `rows` rows cut out of one of more: those from row `first` on. */
+static fnn_target rows_of(const fnn_target *t, int64_t first, int64_t features)
+{
+    fnn_target row = *t;
+    if (t->labels) row.labels += first;
+    if (t->values) row.values = (const char *)t->values + first * features * itemsize;
+    if (t->sample_weight) row.sample_weight = (const char *)t->sample_weight + first * itemsize;
+    return row;
+}
+
+static fnn_target take_target(int labels, int64_t batch, int64_t features)
 {
     enum { IGNORED = -100 };
-    const int64_t classes = 1 + draw_classes(), batch = draw_size(classes > 100 ? 3 : 20);
-    const int soft = (int)draw(2), in_place = (int)draw(2);
-    const double scale = draw(2) ? 1 : 0.25;
-    void *x = take_numbers(batch * classes);
-    fnn_target t = {.ignore_index = IGNORED, .label_smoothing = draw(2) ? 0 : 0.125};
-    int64_t *labels = soft ? NULL : take_integers(batch, classes);
-    for (int64_t i = 0; labels && i < batch; i++)
-        if (draw(8) == 0) labels[i] = IGNORED;
-    t.labels = labels;
-    if (soft) t.probabilities = take_numbers(batch * classes);
-    if (draw(2)) t.class_weight = take_numbers(classes);
+    fnn_target t = {.ignore_index = IGNORED};
+    int64_t *label = labels && draw(2) ? take_integers(batch, features) : NULL;
+    for (int64_t i = 0; label && i < batch; i++)
+        if (draw(8) == 0) label[i] = IGNORED;
+    t.labels = label;
+    if (!label) t.values = take_numbers(batch * features);
+    if (labels && draw(2)) t.class_weight = take_numbers(features);
     if (draw(2)) t.sample_weight = take_row_weights(batch);
-    void *losses = draw(2) ? take_unwritten(batch) : NULL;
-    void *dx = in_place ? x : draw(2) ? take_unwritten(batch * classes) : NULL;
-    double *total = take_doubles(2), sum = 0, weights = 0, one;
-    snprintf(what, sizeof what, "cross_entropy batch %" PRId64 " classes %" PRId64 ", probabilities %d, smoothing %g",
-             batch, classes, soft, t.label_smoothing);
-    memcpy(copies[0], x, (size_t)(batch * classes * itemsize));
+    return t;
+}
+
+/* A loss of kind ROW against itself row by row, one of kind POINT element by element. */
+static void loss_round(void)
+{
+    const int loss = (int)draw(FNN_LOSS_COUNT), by_row = fnn_loss_rows[loss].kind == FNN_ROW;
+    const int64_t features = by_row + draw_classes(), batch = draw_size(features > 100 ? 3 : 20), n = batch * features;
+    const double scale = draw(2) ? 1 : 0.25;
+    void *x = take_numbers(n);
+    const fnn_target t = take_target(fnn_loss_rows[loss].target == FNN_LABELS, batch, features);
+    void *losses = draw(2) ? take_unwritten(by_row ? batch : n) : NULL;
+    void *dx = draw(3) == 0 ? x : draw(2) ? take_unwritten(n) : NULL;
+    double *total = take_doubles(2), sum = 0, weights = 0, one, params[FNN_MAX_PARAMS];
+    for (int j = 0; j < FNN_MAX_PARAMS; j++) params[j] = draw(2) ? fnn_loss_rows[loss].params[j].value : 0.125;
+    snprintf(what, sizeof what, "%s batch %" PRId64 " features %" PRId64 ", labels %d, parameter %g",
+             fnn_loss_rows[loss].name, batch, features, t.labels != NULL, params[0]);
+    memcpy(copies[0], x, (size_t)(n * itemsize));
     expect_nothing();
     total[1] = kernels->sum_of_weights(&t, batch);
-    kernels->cross_entropy(total, losses, dx, x, &t, scale, batch, classes);
+    kernels->losses[loss](total, losses, dx, x, &t, scale, params, batch, features);
     for (int64_t i = 0; i < batch; i++) {
-        fnn_target row = t;
-        const int64_t at = i * classes * itemsize;
-        if (labels) row.labels = labels + i;
-        if (soft) row.probabilities = (const char *)t.probabilities + at;
-        if (t.sample_weight) row.sample_weight = (const char *)t.sample_weight + i * itemsize;
-        kernels->cross_entropy(&one, NULL, dx ? (char *)want_of(dx) + at : NULL, copies[0] + at, &row, scale, 1,
-                               classes);
-        kernels->cross_entropy(&one, losses ? (char *)want_of(losses) + i * itemsize : NULL, NULL, copies[0] + at, &row,
-                               1, 1, classes);
-        sum += one;
-        weights += kernels->sum_of_weights(&row, 1);
+        const fnn_target row = rows_of(&t, i, features);
+        const double weight = kernels->sum_of_weights(&row, 1), columns = by_row ? 1 : (double)features;
+        double lane[FNN_ROW_LANES] = {0};
+        for (int64_t j = 0; j < (int64_t)columns; j++) {
+            const int64_t at = (i * features + j) * itemsize, width = by_row ? features : 1;
+            fnn_target part = row, unweighted;
+            if (!by_row) part.values = (const char *)t.values + at;
+            unweighted = part;
+            if (!by_row) unweighted.sample_weight = NULL;
+            kernels->losses[loss](&one, NULL, dx ? (char *)want_of(dx) + at : NULL, copies[0] + at, &part, scale,
+                                  params, 1, width);
+            kernels->losses[loss](&one, losses ? (char *)want_of(losses) + (by_row ? i * itemsize : at) : NULL, NULL,
+                                  copies[0] + at, &part, 1, params, 1, width);
+            kernels->losses[loss](&one, NULL, NULL, copies[0] + at, &unweighted, 1, params, 1, width);
+            lane[j % FNN_ROW_LANES] += one;
+        }
+        sum += by_row ? lane[0] : weight == 0 ? 0 : weight * fold(lane);
+        weights += weight;
     }
     ((double *)want_of(total))[0] = sum * scale;
     ((double *)want_of(total))[1] = weights;
     check();
 }
 
-static void loss_round(void)
-{
-    const int row = (int)draw(FNN_LOSS_COUNT);
-    const int64_t features = draw_classes(), batch = draw_size(features > 100 ? 3 : 20), n = batch * features;
-    void *x = take_numbers(n), *target = take_numbers(n), *weight = draw(2) ? take_row_weights(batch) : NULL;
-    void *values = draw(2) ? take_unwritten(n) : NULL, *dx = draw(3) == 0 ? x : draw(2) ? take_unwritten(n) : NULL;
-    double *total = take_doubles(1), sum = 0, one;
-    snprintf(what, sizeof what, "loss %d batch %" PRId64 " features %" PRId64 ", weights %d", row, batch, features,
-             weight != NULL);
-    memcpy(copies[0], x, (size_t)(n * itemsize));
-    expect_nothing();
-    kernels->losses[row](total, values, dx, x, target, weight, 0.25, batch, features);
-    for (int64_t i = 0; i < batch; i++) {
-        const char *w = weight ? (char *)weight + i * itemsize : NULL;
-        double lane[FNN_ROW_LANES] = {0};
-        for (int64_t j = 0; j < features; j++) {
-            const int64_t at = (i * features + j) * itemsize;
-            kernels->losses[row](&one, values ? (char *)want_of(values) + at : NULL,
-                                 dx ? (char *)want_of(dx) + at : NULL, copies[0] + at, (char *)target + at, w, 0.25, 1,
-                                 1);
-            kernels->losses[row](&one, NULL, NULL, copies[0] + at, (char *)target + at, NULL, 1, 1, 1);
-            lane[j % FNN_ROW_LANES] += one;
-        }
-        const double share = w ? get(dtype, w, 0) : 1;
-        sum += share == 0 ? 0 : share * fold(lane);
-    }
-    *(double *)want_of(total) = sum * 0.25;
-    check();
-}
-
+/* An optimizer against itself element by element; where a hyper-parameter is 0, without the slots that it needs. */
 static void optimizer_round(void)
 {
-    const int64_t n = draw_length(), way = draw(2), step = 1 + draw(1000);
-    const double decay = draw(2) ? 0 : 0.01, momentum = draw(2) ? 0 : 0.9;
-    void *p = take_numbers(n), *g = take_numbers(n), *first = way || momentum ? take_numbers(n) : NULL;
-    void *second = way ? take_numbers(n) : NULL;
-    snprintf(what, sizeof what, "%s n %" PRId64 ", momentum %g, weight decay %g", way ? "adam" : "sgd", n, momentum,
-             decay);
+    const int way = (int)draw(FNN_OPTIMIZER_COUNT);
+    const fnn_optimizer_row *row = &fnn_optimizer_rows[way];
+    const int64_t n = draw_length();
+    double hyper[FNN_MAX_HYPER], scalars[FNN_MAX_SCALARS] = {0};
+    void *p = take_numbers(n), *g = take_numbers(n), *slots[FNN_MAX_SLOTS] = {NULL}, *one[FNN_MAX_SLOTS];
+    for (int j = 0; j < FNN_MAX_HYPER; j++)
+        hyper[j] = row->params[j].accepted == SWITCH_OF_PREVIOUS ? hyper[j - 1] != 0 && draw(2)
+                   : row->params[j].value != 0 || draw(2)        ? row->params[j].value
+                                                                 : 0.125;
+    for (int j = 0; j < FNN_MAX_SLOTS && row->slots[j].name; j++) {
+        int needed = row->slots[j].needs == NULL;
+        for (int k = 0; k < FNN_MAX_HYPER && !needed && row->params[k].name; k++)
+            needed = strcmp(row->params[k].name, row->slots[j].needs) == 0 && hyper[k] != 0;
+        if (needed) slots[j] = take_numbers(n);
+    }
+    snprintf(what, sizeof what, "%s n %" PRId64 ", second and last hyper-parameter %g, %g", row->name, n, hyper[1],
+             hyper[FNN_MAX_HYPER - 1]);
+    kernels->scalars[way](scalars, hyper, (double)(1 + draw(1000)));
     expect_nothing();
-    if (way)
-        kernels->adam(p, first, second, g, n, step, 0.01, 0.9, 0.999, 1e-8, decay);
-    else
-        kernels->sgd(p, first, g, n, 0.01, momentum, momentum > 0, decay);
+    kernels->updates[way](p, slots, g, n, scalars);
     for (int64_t at = 0; at < n * itemsize; at += itemsize) {
-        char *wp = (char *)want_of(p) + at, *w1 = first ? (char *)want_of(first) + at : NULL, *wg = (char *)g + at;
-        if (way)
-            kernels->adam(wp, w1, (char *)want_of(second) + at, wg, 1, step, 0.01, 0.9, 0.999, 1e-8, decay);
-        else
-            kernels->sgd(wp, w1, wg, 1, 0.01, momentum, momentum > 0, decay);
+        for (int j = 0; j < FNN_MAX_SLOTS; j++) one[j] = slots[j] ? (char *)want_of(slots[j]) + at : NULL;
+        kernels->updates[way]((char *)want_of(p) + at, one, (char *)g + at, 1, scalars);
     }
     check();
 }
@@ -558,10 +560,9 @@ static void fma_chains_round(void)
 static const struct {
     void (*run)(void);
     int share;
-} kinds[] = {{matmul_round, 38},     {layout_round, 6},        {panels_round, 15}, {sum_rows_round, 4},
-             {activation_round, 12}, {prelu_round, 4},         {maxout_round, 3},  {dropout_round, 3},
-             {softmax_round, 4},     {cross_entropy_round, 4}, {loss_round, 3},    {optimizer_round, 3},
-             {fma_chains_round, 1}};
+} kinds[] = {{matmul_round, 38},     {layout_round, 6}, {panels_round, 15},   {sum_rows_round, 4},
+             {activation_round, 12}, {prelu_round, 4},  {maxout_round, 3},    {dropout_round, 3},
+             {softmax_round, 4},     {loss_round, 7},   {optimizer_round, 3}, {fma_chains_round, 1}};
 
 static void round_of_seed(void)
 {

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from support import DTYPES, SIZES, central_difference, layouts, refused, ulps
 
-from fastnn import MSE, CrossEntropy
+import fastnn as fnn
+from fastnn import MSE, CrossEntropy, Huber, losses
+from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn import reference as R
 
@@ -329,13 +331,51 @@ def test_a_bad_label_leaves_the_output_alone(row, isa):
 # ------------------------------------------------------------------------------------------------------- pointwise losses
 
 
+POINTWISE = [("mse_loss", {}), ("huber_loss", {}), ("huber_loss", {"delta": 2.5})]
+
+
+@pytest.mark.parametrize(("loss", "options"), POINTWISE)
+def test_pointwise_losses_against_torch(loss, options):
+    torch = pytest.importorskip("torch")
+    x, t = normal(12, 7, dtype=np.float64), normal(12, 7, dtype=np.float64, seed=1)
+    for reduction in ("mean", "sum"):
+        tensor = torch.tensor(x, requires_grad=True)
+        want = getattr(torch.nn.functional, loss)(tensor, torch.tensor(t), reduction=reduction, **options)
+        want.backward()
+        value, dx = getattr(F, f"{loss}_with_grad")(x, t, reduction=reduction, **options)
+        np.testing.assert_allclose(value, want.item(), rtol=1e-13)
+        np.testing.assert_allclose(dx, tensor.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
+def test_huber_where_the_formulas_meet_and_far_away(dtype, isa):
+    x = np.array([0.5, 2, -2, 3, -3, np.inf, -np.inf, np.nan], dtype)
+    losses, dx = F.huber_loss_with_grad(x, np.zeros_like(x), delta=2.0, reduction="none")
+    np.testing.assert_array_equal(losses, [0.125, 2, 2, 4, 4, np.inf, np.inf, np.nan])
+    np.testing.assert_array_equal(dx, [0.5, 2, -2, 2, -2, 2, -2, np.nan])
+    for delta in (0, -1, np.nan):
+        with pytest.raises(ValueError, match="^huber_loss: delta is .* was expected$"):
+            F.huber_loss(x, x, delta=delta)
+        with pytest.raises(ValueError, match="^Huber: delta is .* was expected$"):
+            Huber(delta=delta)
+    assert Huber(2.0)(x[:5], x[:5] + 1)[0] == F.huber_loss(x[:5], x[:5] + 1, delta=2.0)
+
+
+def test_every_row_of_the_table_has_its_functions_and_its_class():
+    for name, row in core.LOSSES.items():
+        assert losses.LOSSES[name] is getattr(fnn, row.info.layer)
+        for function in (row.info.function, f"{row.info.function}_with_grad"):
+            assert callable(getattr(F, function))
+            assert callable(getattr(R, function))
+    assert set(losses.LOSSES) == set(core.LOSSES)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", ["mse_loss"])
-def test_pointwise_losses(loss, weighted, reduction, dtype, isa):
+@pytest.mark.parametrize(("loss", "options"), POINTWISE)
+def test_pointwise_losses(loss, options, weighted, reduction, dtype, isa):
     for shape in ((1, 1), (4, 3), (5,), (7, 16), (3, 33), (2, 3, 4)):
         x, t = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
-        weight = {"sample_weight": np.random.default_rng(2).random(shape[0])} if weighted else {}
+        weight = {"sample_weight": np.random.default_rng(2).random(shape[0])} | options if weighted else options
         value, dx = getattr(F, f"{loss}_with_grad")(x, t, reduction=reduction, **weight)
         wide = x.astype(np.float64), t.astype(np.float64)
         want, want_dx = getattr(R, f"{loss}_with_grad")(*wide, reduction=reduction, **weight)
@@ -435,7 +475,7 @@ def test_specifications_of_losses_are_frozen(loss):
     ("arguments", "error", "message"),
     [
         ({"label_smoothing": 1.5}, ValueError, "label_smoothing is 1.5 but a value in [0, 1] was expected"),
-        ({"label_smoothing": np.nan}, ValueError, "label_smoothing is nan but a value in [0, 1] was expected"),
+        ({"label_smoothing": np.nan}, ValueError, "label_smoothing is nan but a number was expected"),
         ({"label_smoothing": "x"}, TypeError, "label_smoothing is 'x' but a number was expected"),
         ({"ignore_index": 1.0}, TypeError, "ignore_index is 1.0 but an integer was expected"),
         ({"weight": [[1.0]]}, ValueError, "weight has shape (1, 1) but one weight per class was expected"),

@@ -6,28 +6,34 @@ import numpy as np
 import pytest
 from support import SIZES, refused
 
-from fastnn import SGD, Adam
+import fastnn as fnn
+from fastnn import SGD, Adam, optim
+from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn import reference as R
 
 SGD_OPTIONS = [{"lr": 0.1}, {"lr": 0.1, "weight_decay": 0.01}, {"lr": 0.1, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9, "nesterov": True},
        {"lr": 0.05, "momentum": 0.5, "nesterov": True, "weight_decay": 0.1}]  # fmt: skip
 ADAM_OPTIONS = [{"lr": 0.1}, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6}, {"lr": 0.1, "weight_decay": 0.1}]
+ADAMW_OPTIONS = [*ADAM_OPTIONS, {"lr": 0.1, "weight_decay": 0.0}]
+CASES = [
+    (name, options)
+    for name, table in (("sgd", SGD_OPTIONS), ("adam", ADAM_OPTIONS), ("adamw", ADAMW_OPTIONS))
+    for options in table
+]
 
 
 def run(module, name, options, param, grads):
     """Return the parameters after one update per gradient."""
     param = param.copy()
-    state = [np.zeros_like(param) for _ in range({"sgd": 1, "adam": 2}[name])]
+    state = [np.zeros_like(param) for _ in range(1 if name == "sgd" else 2)]
     for step, grad in enumerate(grads, 1):
-        extra = {"step": step} if name == "adam" else {}
+        extra = {} if name == "sgd" else {"step": step}
         getattr(module, f"{name}_update")(param, grad, *state, **options, **extra)
     return param
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [("sgd", o) for o in SGD_OPTIONS] + [("adam", o) for o in ADAM_OPTIONS], ids=str
-)
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_against_the_reference_and_torch(name, options, dtype, isa):
     rng = np.random.default_rng(0)
     for n in SIZES:
@@ -37,15 +43,15 @@ def test_against_the_reference_and_torch(name, options, dtype, isa):
         np.testing.assert_allclose(got, want, rtol=40 * np.finfo(dtype).eps, atol=40 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [("sgd", o) for o in SGD_OPTIONS] + [("adam", o) for o in ADAM_OPTIONS], ids=str
-)
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_against_torch(name, options):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     param, grads = rng.standard_normal(19), rng.standard_normal((20, 19))
     tensor = torch.tensor(param, requires_grad=True)
-    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[name]([tensor], **options)
+    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
+        [tensor], **options
+    )
     for grad in grads:
         tensor.grad = torch.tensor(grad)
         optimizer.step()
@@ -95,7 +101,7 @@ READ_ONLY = np.broadcast_to(np.float32(0), (3,))
         (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=0, lr=1), ValueError,
          f"adam_update: step is 0 but an integer from 1 to {2**62} was expected"),
         (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=1, lr=1, betas=(1, 0.9)), ValueError,
-         "adam_update: betas are (1.0, 0.9) but values in [0, 1) were expected"),
+         "adam_update: betas[0] is 1 but a value in [0, 1) was expected"),
     ],
 )  # fmt: skip
 def test_errors(call, error, message):
@@ -173,17 +179,35 @@ def test_betas_may_be_zero():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: SGD(lr=-1), ValueError, "SGD: lr is -1.0 but a number of at least 0 was expected"),
-        (lambda: SGD(lr=np.nan), ValueError, "SGD: lr is nan but a number of at least 0 was expected"),
+        (lambda: SGD(lr=-1), ValueError, "SGD: lr is -1 but a number of at least 0 was expected"),
+        (lambda: SGD(lr=np.nan), ValueError, "SGD: lr is nan but a number was expected"),
         (lambda: SGD(lr="fast"), TypeError, "SGD: lr is 'fast' but a number was expected"),
         (lambda: SGD(momentum=-0.1), ValueError, "SGD: momentum is -0.1 but a number of at least 0 was expected"),
         (lambda: SGD(weight_decay=-0.1), ValueError, "SGD: weight_decay is -0.1 but a number of at least 0 was expected"),
         (lambda: SGD(nesterov=True), ValueError, "SGD: nesterov needs a momentum other than 0"),
-        (lambda: Adam(eps=-1), ValueError, "Adam: eps is -1.0 but a number of at least 0 was expected"),
-        (lambda: Adam(betas=(0.9, 1)), ValueError, "Adam: betas are (0.9, 1.0) but values in [0, 1) were expected"),
-        (lambda: Adam(betas=(np.nan, 0.9)), ValueError, "Adam: betas are (nan, 0.9) but values in [0, 1) were expected"),
+        (lambda: Adam(eps=-1), ValueError, "Adam: eps is -1 but a number of at least 0 was expected"),
+        (lambda: Adam(betas=(0.9, 1)), ValueError, "Adam: betas[1] is 1 but a value in [0, 1) was expected"),
+        (lambda: Adam(betas=(np.nan, 0.9)), ValueError, "Adam: betas[0] is nan but a number was expected"),
         (lambda: Adam(betas=0.9), TypeError, "Adam: betas is 0.9 but a pair of numbers was expected"),
     ],
 )  # fmt: skip
 def test_optimizers_check_their_arguments_at_construction(call, error, message):
     refused(call, error, message)
+
+
+def test_the_decay_of_adamw_is_rounded_once(isa):
+    # float32 holds 1 - 1e-5 to 0.3 % of the 1e-5 only.
+    param = np.ones(20, np.float32)
+    for step in range(1, 1001):
+        F.adamw_update(param, np.zeros(20), np.zeros_like(param), np.zeros_like(param), step=step, lr=1e-3)
+    np.testing.assert_allclose(1 - param.astype(float), 1 - (1 - 1e-5) ** 1000, rtol=3e-3)
+
+
+def test_every_row_of_the_table_has_its_function_and_its_class():
+    for name, row in core.OPTIMIZERS.items():
+        assert optim.OPTIMIZERS[name] is getattr(fnn, row.info.layer)
+        assert callable(getattr(F, f"{name}_update"))
+        assert callable(getattr(R, f"{name}_update"))
+        spec = optim.OPTIMIZERS[name]()
+        assert {key: getattr(spec, key) for key in row.info.params} == row.info.params
+    assert set(optim.OPTIMIZERS) == set(core.OPTIMIZERS)

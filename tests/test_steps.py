@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
+from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn.losses import LOSSES
 from fastnn.optim import OPTIMIZERS
@@ -49,6 +50,14 @@ def mse_by_hand(z, y, sample_weight):
     return (sample_weight[:, None] * difference**2).sum() / total, 2 * sample_weight[:, None] * difference / total
 
 
+def huber_by_hand(z, y, sample_weight, delta=1.0):
+    total, distance = sample_weight.sum() * z.shape[1], np.abs(z - y)
+    value = np.where(distance < delta, distance**2 / 2, delta * (distance - delta / 2))
+    return (sample_weight[:, None] * value).sum() / total, sample_weight[:, None] * np.clip(
+        z - y, -delta, delta
+    ) / total
+
+
 def sgd_by_hand(w, g, slots, step, lr=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0):
     g = g + weight_decay * w
     slots["velocity"] = momentum * slots.get("velocity", 0) + g
@@ -63,7 +72,14 @@ def adam_by_hand(w, g, slots, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weigh
     return w - lr * m / (np.sqrt(v) + eps)
 
 
-BY_HAND = {"cross_entropy": cross_entropy_by_hand, "mse": mse_by_hand, "sgd": sgd_by_hand, "adam": adam_by_hand}
+def adamw_by_hand(w, g, slots, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+    return adam_by_hand(w - lr * weight_decay * w, g, slots, step, lr, betas, eps)
+
+
+BY_HAND = {
+    "cross_entropy": cross_entropy_by_hand, "mse": mse_by_hand, "huber": huber_by_hand,
+    "sgd": sgd_by_hand, "adam": adam_by_hand, "adamw": adamw_by_hand,
+}  # fmt: skip
 
 
 def regularised_by_hand(w, gradients, l1=0.0, l2=0.0, clip_norm=None, clip_value=None):
@@ -118,7 +134,15 @@ OPTIONS = {  # name: loss, its options, optimizer, its options, the trainer's; e
     "adam second of betas": ("cross_entropy", {}, "adam", {"betas": (0.9, 0.7)}, {}),
     "adam eps": ("cross_entropy", {}, "adam", {"eps": 0.1}, {}),
     "adam weight_decay": ("cross_entropy", {}, "adam", {"weight_decay": 0.2}, {}),
+    "adamw": ("cross_entropy", {}, "adamw", {}, {}),
+    "adamw lr": ("cross_entropy", {}, "adamw", {"lr": 0.2}, {}),
+    "adamw betas": ("cross_entropy", {}, "adamw", {"betas": (0.5, 0.7)}, {}),
+    "adamw second of betas": ("cross_entropy", {}, "adamw", {"betas": (0.9, 0.7)}, {}),
+    "adamw eps": ("cross_entropy", {}, "adamw", {"eps": 0.1}, {}),
+    "adamw weight_decay": ("cross_entropy", {}, "adamw", {"weight_decay": 0.2}, {}),
     "mse": ("mse", {}, "sgd", {}, {}),
+    "huber": ("huber", {}, "sgd", {}, {}),
+    "huber delta": ("huber", {"delta": 0.3}, "sgd", {}, {}),
     "cross_entropy weight": ("cross_entropy", {"weight": (0.5, 2.0, 3.0)}, "sgd", {}, {}),
     "cross_entropy ignore_index": ("cross_entropy", {"ignore_index": 1}, "sgd", {}, {}),
     "cross_entropy label_smoothing": ("cross_entropy", {"label_smoothing": 0.3}, "sgd", {}, {}),
@@ -317,18 +341,17 @@ def test_any_object_with_slots_and_update_is_an_optimizer():
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("optimizer", [fnn.SGD(lr=0.1), fnn.Adam()], ids=["sgd", "adam"])
 def test_ctrl_c_between_two_updates_waits_for_the_rest(optimizer, monkeypatch):
-    name = f"{type(optimizer).__name__.lower()}_update"
-    update, calls = getattr(F, name), []
+    update, calls = core.update, []
 
-    def interrupted(*arguments, **keywords):
-        calls.append(name)
+    def interrupted(*arguments):
+        calls.append(arguments)
         if len(calls) == 2:
             signal.raise_signal(signal.SIGINT)
-        update(*arguments, **keywords)
+        update(*arguments)
 
     run, whole = network(optimizer=optimizer), network(optimizer=optimizer)
     whole.step(X, Y)
-    monkeypatch.setattr(F, name, interrupted)
+    monkeypatch.setattr(core, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run.step(X, Y)
     assert len(calls) == 5

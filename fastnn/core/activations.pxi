@@ -79,6 +79,10 @@ cdef object _refusal(const double *values, const fnn_param *params, int i):
         return "a number of at least 0"
     if accepted == POSITIVE and value <= 0:
         return "a positive number"
+    if accepted == FROM_0_TO_1 and not 0 <= value <= 1:
+        return "a value in [0, 1]"
+    if accepted == BELOW_1 and not 0 <= value < 1:
+        return "a value in [0, 1)"
     if accepted == AT_LEAST_PREVIOUS and value < values[i - 1]:
         return f"at least {params[i - 1].name.decode()} ({values[i - 1]:g})"
     return None

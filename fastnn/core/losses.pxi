@@ -69,6 +69,73 @@ def log_softmax_backward(object grad, object y, object axis, object out):
     return _softmax_backward("log_softmax_backward", True, grad, y, axis, out)
 
 
+LossInfo = namedtuple("LossInfo", "name layer function labels task outputs params")
+
+
+cdef object _text(const char *s):
+    return None if s == NULL else s.decode()
+
+
+cdef dict _defaults(const fnn_param *params, int most):
+    """From name to default."""
+    cdef int i
+    found = {}
+    for i in range(most):
+        if params[i].name == NULL:
+            break
+        found[params[i].name.decode()] = params[i].value
+    return found
+
+
+cdef class Loss:
+    """A row of the table of losses. ``labels`` says whether targets are labels, or probabilities."""
+    cdef const fnn_loss_row *row
+    cdef int index
+    cdef list names  # of the parameters
+    cdef readonly object info
+
+    def __cinit__(self, int index):
+        cdef const fnn_loss_row *row = &fnn_loss_rows[index]
+        self.row = row
+        self.index = index
+        params = _defaults(&row.params[0], FNN_MAX_PARAMS)
+        self.names = list(params)
+        self.info = LossInfo(row.name.decode(), row.layer.decode(), row.function.decode(), row.target == FNN_LABELS,
+                             _text(row.task), _text(row.outputs), params)
+
+    cdef int params(self, double *numbers, dict given, str func) except -1:
+        """Fills numbers with the row's defaults and what is given, checked."""
+        cdef int i
+        for i in range(FNN_MAX_PARAMS):
+            numbers[i] = self.row.params[i].value
+        if not given:
+            return 0
+        for name, value in given.items():
+            if name not in self.names:
+                raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {', '.join(self.names) or 'none'})")
+            numbers[self.names.index(name)] = _number(value, func, name)
+        return _check_numbers(numbers, &self.row.params[0], len(self.names), func)
+
+    def check(self, str func, dict given):
+        """The parameters as plain numbers, checked; func makes the messages."""
+        cdef double numbers[FNN_MAX_PARAMS]
+        self.params(numbers, given, func)
+        return {name: numbers[i] for i, name in enumerate(self.names)}
+
+
+LOSSES = {loss.info.name: loss for loss in [Loss(i) for i in range(FNN_LOSS_COUNT)]}
+
+
+cdef int _check_numbers(const double *numbers, const fnn_param *params, int n, str func) except -1:
+    """ValueError where a number is not what its parameter accepts."""
+    cdef int i
+    for i in range(n):
+        wanted = _refusal(numbers, params, i)
+        if wanted is not None:
+            raise ValueError(f"{func}: {params[i].name.decode()} is {numbers[i]:g} but {wanted} was expected")
+    return 0
+
+
 cdef ndarray _weights(object weight, int64_t n, int dtype, str func, str arg):
     """A weight per class or per sample."""
     cdef ndarray w = _array(weight, func, arg)
@@ -78,34 +145,6 @@ cdef ndarray _weights(object weight, int64_t n, int dtype, str func, str arg):
         raise ValueError(f"{func}: {arg} has shape {_shape(w)} but ({n},) was expected")
     _dtype(w, func, arg)
     return _ready(w, dtype)
-
-
-cdef int _reduction(object reduction, str func) except -1:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{func}: reduction is {reduction!r} but 'mean', 'sum' or 'none' was expected")
-    return ("mean", "sum", "none").index(reduction)
-
-
-cdef double _scale(int reduction, object divisor, int dtype, const fnn_target *target, int64_t batch, int64_t features):
-    """1 / N: what a mean multiplies the sum of the losses by, infinite where nothing counts. N is the number of losses a row
-    has times the sum of the rows' weights, or times the divisor that a caller sets in its place."""
-    cdef double n = 1
-    if divisor is not None:
-        n = float(divisor) * features
-    elif reduction == 0:
-        n = fnn_kernels_for(dtype).sum_of_weights(target, batch) * features
-    return 1 / n if n != 0 else INFINITY
-
-
-cdef fnn_target _no_target() noexcept:
-    cdef fnn_target t
-    t.labels = NULL
-    t.probabilities = NULL
-    t.class_weight = NULL
-    t.sample_weight = NULL
-    t.ignore_index = 0
-    t.label_smoothing = 0
-    return t
 
 
 cdef ndarray _class_labels(ndarray given, str func, int64_t classes, int64_t ignore_index):
@@ -121,95 +160,88 @@ cdef ndarray _class_labels(ndarray given, str func, int64_t classes, int64_t ign
     return labels
 
 
-def cross_entropy(str func, object logits, object target, object weight, object sample_weight, object ignore_index,
-                  object label_smoothing, object reduction, object divisor, bint with_grad, object out):
-    """cross_entropy or cross_entropy_with_grad; divisor, unless None, stands in for the sum of the weights."""
-    cdef ndarray x = _array(logits, func, "logits"), t = _array(target, func, "target"), dlogits = None, losses = None
-    cdef ndarray class_weights = None, sample_weights = None
-    cdef int dtype = _dtype(x, func, "logits"), kind = _reduction(reduction, func)
+cdef ndarray _label_target(fnn_target *spec, ndarray x, ndarray t, object ignore_index, int dtype, str func):
+    """The target of a loss of classes: labels, or probabilities in the dtype of the logits."""
     if not 1 <= x.ndim <= 2:
         raise ValueError(f"{func}: logits have shape {_shape(x)} but (batch, classes) or (classes,) was expected")
-    cdef int64_t batch = _rows(x), classes = _last(x)
-    cdef fnn_target spec = _no_target()
-    spec.ignore_index = _integer(ignore_index, func, "ignore_index", -2**63, 2**63 - 1)
-    spec.label_smoothing = label_smoothing
-    if not 0 <= spec.label_smoothing <= 1:
-        raise ValueError(f"{func}: label_smoothing is {label_smoothing} but a value in [0, 1] was expected")
+    spec.ignore_index = _integer(ignore_index, func, "ignore_index", -2 ** 63, 2 ** 63 - 1)
     if cnp.PyArray_SAMESHAPE(t, x) and t.dtype.kind not in "iu":
-        _dtype(t, func, "target")
-        t = _ready(t, dtype)
-        spec.probabilities = data(t)
-    elif size(t) == batch and (t.ndim == x.ndim - 1 or t.ndim == x.ndim and _last(t) == 1):
-        t = _class_labels(t, func, classes, spec.ignore_index)
+        return _numbers_target(spec, t, dtype, func)
+    if size(t) == _rows(x) and (t.ndim == x.ndim - 1 or t.ndim == x.ndim and _last(t) == 1):
+        t = _class_labels(t, func, _last(x), spec.ignore_index)
         spec.labels = <const int64_t *>data(t)
-    elif cnp.PyArray_SAMESHAPE(t, x):
+        return t
+    if cnp.PyArray_SAMESHAPE(t, x):
         raise TypeError(f"{func}: target has dtype {t.dtype} and the shape of logits {_shape(x)}; probabilities must be floats")
-    else:
-        raise ValueError(f"{func}: target has shape {_shape(t)} but labels {_shape(x)[:-1]} or probabilities {_shape(x)} "
-                         "were expected")
+    raise ValueError(f"{func}: target has shape {_shape(t)} but labels {_shape(x)[:-1]} or probabilities {_shape(x)} were expected")
+
+
+cdef ndarray _numbers_target(fnn_target *spec, ndarray t, int dtype, str func):
+    _dtype(t, func, "target")
+    t = _ready(t, dtype)
+    spec.values = data(t)
+    return t
+
+
+cdef ndarray _same_shape_target(fnn_target *spec, ndarray x, ndarray t, int dtype, str func):
+    """A target with the shape of the input, where (batch,) and (batch, 1) count as one."""
+    if not cnp.PyArray_SAMESHAPE(x, t):
+        if _shape(x) != _shape(t) + (1,) and _shape(t) != _shape(x) + (1,):
+            raise ValueError(f"{func}: input has shape {_shape(x)} but target has shape {_shape(t)}; equal shapes were expected")
+        t = t.reshape(_shape(x))
+    return _numbers_target(spec, t, dtype, func)
+
+
+cdef double _scale(object reduction, object divisor, int dtype, const fnn_target *target, int64_t batch, int64_t terms):
+    """1 / N: what a mean multiplies the sum of the losses by, infinite where nothing counts. N is the sum of the rows' weights,
+    or the divisor that a caller sets in its place, times the terms of a row."""
+    cdef double n = 1
+    if divisor is not None:
+        n = float(divisor) * terms
+    elif reduction == "mean":
+        n = fnn_kernels_for(dtype).sum_of_weights(target, batch) * terms
+    return 1 / n if n != 0 else INFINITY
+
+
+def loss(str func, Loss row, bint with_grad, object input, object target, object weight, object sample_weight,
+         object ignore_index, dict given, object reduction, object divisor, object out):
+    """A loss of the table, or (loss, gradient). All is computed in the dtype of the input, whose gradient is wanted. divisor,
+    unless None, stands in for the sum of the rows' weights in a mean."""
+    cdef bint labels = row.row.target == FNN_LABELS, by_row = row.row.kind == FNN_ROW
+    cdef str name = "logits" if labels else "input"
+    cdef ndarray x = _array(input, func, name), t = _array(target, func, "target")
+    cdef ndarray class_weights = None, sample_weights = None, dx = None, each = None
+    cdef int dtype = _dtype(x, func, name)
+    if reduction != "mean" and reduction != "sum" and reduction != "none":
+        raise ValueError(f"{func}: reduction is {reduction!r} but 'mean', 'sum' or 'none' was expected")
+    cdef double params[FNN_MAX_PARAMS]
+    row.params(params, given, func)
+    cdef fnn_target spec
+    memset(&spec, 0, sizeof(spec))
+    t = _label_target(&spec, x, t, ignore_index, dtype, func) if labels else _same_shape_target(&spec, x, t, dtype, func)
+    cdef int64_t batch = _rows(x) if by_row else x.shape[0] if x.ndim else 1
+    cdef int64_t features = _last(x) if by_row else size(x) // batch if batch else 0
     if weight is not None:
-        class_weights = _weights(weight, classes, dtype, func, "weight")
+        class_weights = _weights(weight, features, dtype, func, "weight")
         spec.class_weight = data(class_weights)
     if sample_weight is not None:
         sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
         spec.sample_weight = data(sample_weights)
-    cdef double scale = _scale(kind, divisor, dtype, &spec, batch, 1), total = 0
-    if with_grad:
-        dlogits = _output(out, x.ndim, x.shape, dtype, func)
-    x = _ready(x, dtype)
-    if with_grad:
-        dlogits = _apart(dlogits, out, x, True)
-        for used in (t, class_weights, sample_weights):
-            if used is not None:
-                dlogits = _apart(dlogits, out, used, False)
-    if kind == 2:
-        losses = _new(x.ndim - 1, x.shape, dtype)
-    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef void *to = _data(dlogits)
-    cdef void *each = _data(losses)
-    with nogil:
-        kernels.cross_entropy(&total, each, to, data(x), &spec, scale, batch, classes)
-    loss = total if losses is None else losses
-    return (loss, _deliver(out, dlogits)) if with_grad else loss
-
-
-def pointwise_loss(str func, int row, object input, object target, object sample_weight, object reduction, object divisor,
-                   bint with_grad, object out):
-    """NAME_loss or NAME_loss_with_grad of a row of the table of losses; divisor, unless None, stands in for the sum of the
-    weights. All is computed in the dtype of the input, whose gradient is wanted."""
-    cdef ndarray x = _array(input, func, "input"), t = _array(target, func, "target"), dx = None, losses = None
-    cdef ndarray sample_weights = None
-    cdef int dtype = _dtype(x, func, "input"), kind = _reduction(reduction, func)
-    _dtype(t, func, "target")
-    if not cnp.PyArray_SAMESHAPE(x, t):
-        if _shape(x) == _shape(t) + (1,) or _shape(t) == _shape(x) + (1,):
-            t = t.reshape(_shape(x))
-        else:
-            raise ValueError(f"{func}: input has shape {_shape(x)} but target has shape {_shape(t)}; equal shapes were expected")
-    cdef int64_t batch = x.shape[0] if x.ndim else 1
-    cdef int64_t features = size(x) // batch if batch else 0
-    cdef fnn_target spec = _no_target()
-    if sample_weight is not None:
-        sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
-        spec.sample_weight = data(sample_weights)
-    cdef double scale = _scale(kind, divisor, dtype, &spec, batch, features), total = 0
+    cdef double scale = _scale(reduction, divisor, dtype, &spec, batch, 1 if by_row else features), total = 0
     if with_grad:
         dx = _output(out, x.ndim, x.shape, dtype, func)
     x = _ready(x, dtype)
-    t = _ready(t, dtype)
     if with_grad:
-        dx = _apart(_apart(dx, out, x, True), out, t, True)
-        if sample_weights is not None:
-            dx = _apart(dx, out, sample_weights, False)
-    if kind == 2:
-        losses = _new(x.ndim, x.shape, dtype)
-    cdef fnn_loss_fn kernel = fnn_kernels_for(dtype).losses[row]
+        dx = _apart(_apart(dx, out, x, True), out, t, not by_row)
+        for weights in (class_weights, sample_weights):
+            if weights is not None:
+                dx = _apart(dx, out, weights, False)
+    if reduction == "none":
+        each = _new(x.ndim - 1 if by_row else x.ndim, x.shape, dtype)
+    cdef fnn_loss_fn kernel = fnn_kernels_for(dtype).losses[row.index]
     cdef void *to = _data(dx)
-    cdef void *each = _data(losses)
+    cdef void *each_to = _data(each)
     with nogil:
-        kernel(&total, each, to, data(x), data(t), spec.sample_weight, scale, batch, features)
-    loss = total if losses is None else losses
-    return (loss, _deliver(out, dx)) if with_grad else loss
-
-
-MSE = FNN_LOSS_mse
+        kernel(&total, each_to, to, data(x), &spec, scale, params, batch, features)
+    result = total if each is None else each
+    return (result, _deliver(out, dx)) if with_grad else result

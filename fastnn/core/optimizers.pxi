@@ -1,64 +1,158 @@
 # Optimizer updates, in place.
 
-cdef int _state(list arrays, str func, tuple names) except -1:
-    """In-place gate: param and its state arrays as the kernel wants them, and grad read-only. No two may share memory; only
-    velocity may be None."""
-    cdef ndarray param = _in_place(arrays[0], func, "param"), a
-    cdef int dtype = _dtype(param, func, "param")
-    for i, name in enumerate(names):
-        if arrays[i] is None and name == "velocity":
-            continue
-        a = _array(arrays[i], func, name) if name == "grad" else _in_place(arrays[i], func, name)
+OptimizerInfo = namedtuple("OptimizerInfo", "name layer slots params counts")
+
+
+cdef object _argument(str name):
+    """The argument that holds a hyper-parameter, "betas" for "betas[0]", and where in it."""
+    argument, _, index = name.partition("[")
+    return argument, int(index[:-1]) if index else None
+
+
+cdef class Optimizer:
+    """A row of the table of optimizers. ``info.slots`` maps the arrays kept per parameter to the hyper-parameter without which
+    they are not kept, or None; ``info.params`` maps arguments to defaults: a bool for a switch, a tuple for a pair."""
+    cdef const fnn_optimizer_row *row
+    cdef int index
+    cdef list names  # of the hyper-parameters, "betas[0]" among them
+    cdef dict places  # from argument to the numbers of its hyper-parameters
+    cdef list slots, needs
+    cdef readonly object info
+
+    def __cinit__(self, int index):
+        cdef const fnn_optimizer_row *row = &fnn_optimizer_rows[index]
+        self.row = row
+        self.index = index
+        self.names = list(_defaults(&row.params[0], FNN_MAX_HYPER))
+        self.places = {}
+        for i, name in enumerate(self.names):
+            argument, at = _argument(name)
+            self.places[argument] = i if at is None else (*self.places.get(argument, ()), i)
+        slots = {row.slots[j].name.decode(): _text(row.slots[j].needs) for j in range(FNN_MAX_SLOTS) if row.slots[j].name != NULL}
+        self.slots, self.needs = list(slots), [needs and self.places[needs] for needs in slots.values()]
+        self.info = OptimizerInfo(row.name.decode(), row.layer.decode(), slots, self.check(row.name.decode(), {}), bool(row.counts))
+
+    cdef bint is_switch(self, int i):
+        return self.row.params[i].accepted == SWITCH_OF_PREVIOUS
+
+    cdef int set(self, double *numbers, str argument, object value, str func) except -1:
+        """Sets the hyper-parameters that an argument holds."""
+        place = self.places[argument]
+        if type(place) is tuple:
+            try:
+                first, second = value
+            except (TypeError, ValueError):
+                raise TypeError(f"{func}: {argument} is {value!r} but a pair of numbers was expected") from None
+            for i, one in zip(place, (first, second)):
+                numbers[i] = _number(one, func, self.names[i])
+        else:
+            numbers[place] = bool(value) if self.is_switch(place) else _number(value, func, argument)
+        return 0
+
+    cdef int check_set(self, const double *numbers, str func) except -1:
+        cdef int i
+        for i in range(len(self.names)):
+            if self.is_switch(i) and numbers[i] and not numbers[i - 1]:
+                raise ValueError(f"{func}: {self.names[i]} needs a {self.names[i - 1]} other than 0")
+        return _check_numbers(numbers, &self.row.params[0], len(self.names), func)
+
+    cdef void defaults(self, double *numbers):
+        cdef int i
+        for i in range(FNN_MAX_HYPER):
+            numbers[i] = self.row.params[i].value
+
+    def check(self, str func, dict given):
+        """The hyper-parameters as plain numbers, checked; func makes the messages."""
+        cdef double numbers[FNN_MAX_HYPER]
+        self.defaults(numbers)
+        for argument, value in given.items():
+            self.set(numbers, argument, value, func)
+        self.check_set(numbers, func)
+        found = {}
+        for argument, place in self.places.items():
+            if type(place) is tuple:
+                found[argument] = tuple([numbers[i] for i in place])
+            else:
+                found[argument] = bool(numbers[place]) if self.is_switch(place) else numbers[place]
+        return found
+
+
+OPTIMIZERS = {optimizer.info.name: optimizer for optimizer in [Optimizer(i) for i in range(FNN_OPTIMIZER_COUNT)]}
+
+
+cdef ndarray _updated(object x, str func, str name, ndarray param):
+    """In-place gate of param and of the arrays kept for it."""
+    cdef ndarray a = _in_place(x, func, name)
+    if a is not param:
         _require_same_shape(func, name, a, "param", param)
-        if _dtype(a, func, name) != dtype and name != "grad":
+        if typenum(a) != typenum(param):
             raise TypeError(f"{func}: {name} has dtype {a.dtype} but param has dtype {param.dtype}")
-        arrays[i] = a
-    for i, name in enumerate(names):
-        for k in range(i if arrays[i] is not None else 0):
-            _refuse_overlap(arrays[k], names[k], arrays[i], name, func)
-    for i, given in enumerate(arrays):
-        arrays[i] = None if given is None else _ready(given, dtype)
-    return dtype
+    return a
 
 
-cdef object _write_back(tuple given, list worked):
-    for to, done in zip(given, worked):
-        if to is not None and to is not done:
-            np.copyto(to, done)
+cdef object _arguments(double *hyper, Optimizer row, tuple slots, dict given, str func):
+    """Fills hyper from the arguments of an update, checked; returns its slots, a list with None where one is not given, and
+    the number of the step."""
+    if len(slots) > len(row.slots):
+        raise TypeError(f"{func}: {len(slots)} slots were given but it takes {len(row.slots)} ({', '.join(row.slots)})")
+    arrays, step = list(slots) + [None] * (len(row.slots) - len(slots)), None
+    row.defaults(hyper)
+    for name, value in given.items():
+        if name in row.places:
+            row.set(hyper, name, value, func)
+        elif name == "step" and row.row.counts:
+            step = _integer(value, func, "step", 1, 2 ** 62)
+        elif name in row.slots and arrays[row.slots.index(name)] is None:
+            arrays[row.slots.index(name)] = value
+        elif name in row.slots:
+            raise TypeError(f"{func}: {name} given twice")
+        else:
+            raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {', '.join(row.places)})")
+    if "lr" not in given or row.row.counts and step is None:
+        raise TypeError(f"{func}: {'step' if 'lr' in given else 'lr'} is missing")
+    row.check_set(hyper, func)
+    return arrays, step
 
 
-def sgd_update(object param, object grad, object velocity, double lr, double momentum, bint nesterov, double weight_decay):
-    cdef str func = "sgd_update"
-    if velocity is None and momentum != 0:
-        raise ValueError(f"{func}: momentum is {momentum} but velocity is None; an array shaped like param was expected")
-    if nesterov and momentum == 0:
-        raise ValueError(f"{func}: nesterov needs a momentum other than 0")
-    cdef list arrays = [param, grad, velocity if momentum != 0 else None]
-    cdef int dtype = _state(arrays, func, ("param", "grad", "velocity"))
+def update(str func, Optimizer row, object param, object grad, tuple slots, dict given):
+    """One step of an optimizer of the table; slots by position or, with the hyper-parameters, in given."""
+    cdef double hyper[FNN_MAX_HYPER]
+    cdef double scalars[FNN_MAX_SCALARS]
+    cdef void *kept[FNN_MAX_SLOTS]
+    cdef int j
+    arrays, step = _arguments(hyper, row, slots, given, func)
+    cdef ndarray p = _in_place(param, func, "param"), g = _array(grad, func, "grad")
+    cdef int dtype = FNN_F32 if typenum(p) == NPY_FLOAT32 else FNN_F64
+    names, written, worked = ["param"], [p], [_ready(p, dtype)]
+    memset(scalars, 0, sizeof(scalars))
+    memset(kept, 0, sizeof(kept))
+    for j in range(len(row.slots)):
+        needs = row.needs[j]
+        if needs is not None and hyper[<int>needs] == 0:
+            continue
+        name = row.slots[j]
+        if arrays[j] is None and needs is not None:
+            raise ValueError(f"{func}: {row.names[needs]} is {hyper[<int>needs]:g} but {name} is None; an array shaped like "
+                             "param was expected")
+        names.append(name)
+        written.append(_updated(arrays[j], func, name, p))
+        worked.append(_ready(written[len(written) - 1], dtype))
+        kept[j] = _data(worked[len(worked) - 1])
+    _require_same_shape(func, "grad", g, "param", p)
+    _dtype(g, func, "grad")
+    arrays = [p, g, *written[1:]]
+    names.insert(1, "grad")
+    for i in range(len(arrays)):
+        for k in range(i):
+            _refuse_overlap(arrays[k], names[k], arrays[i], names[i], func)
+    g = _ready(g, dtype)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef void *p = _data(arrays[0])
-    cdef const void *g = _data(arrays[1])
-    cdef void *v = _data(arrays[2])
-    cdef int64_t n = size(arrays[0])
+    cdef void *to = _data(worked[0])
+    cdef int64_t n = size(p)
+    cdef double number = step or 0
     with nogil:
-        kernels.sgd(p, v, g, n, lr, momentum, nesterov, weight_decay)
-    _write_back((param, None, velocity), arrays[:2] + [arrays[2] if momentum != 0 else velocity])
-
-
-def adam_update(object param, object grad, object exp_avg, object exp_avg_sq, object step, double lr, double beta1,
-                double beta2, double eps, double weight_decay):
-    cdef str func = "adam_update"
-    cdef int64_t t = _integer(step, func, "step", 1, 2 ** 62)
-    if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-        raise ValueError(f"{func}: betas are {(beta1, beta2)} but values in [0, 1) were expected")
-    cdef list arrays = [param, grad, exp_avg, exp_avg_sq]
-    cdef int dtype = _state(arrays, func, ("param", "grad", "exp_avg", "exp_avg_sq"))
-    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef void *p = _data(arrays[0])
-    cdef const void *g = _data(arrays[1])
-    cdef void *m = _data(arrays[2])
-    cdef void *v = _data(arrays[3])
-    cdef int64_t n = size(arrays[0])
-    with nogil:
-        kernels.adam(p, m, v, g, n, t, lr, beta1, beta2, eps, weight_decay)
-    _write_back((param, None, exp_avg, exp_avg_sq), arrays)
+        kernels.scalars[row.index](scalars, hyper, number)
+        kernels.updates[row.index](to, kept, data(g), n, scalars)
+    for array, done in zip(written, worked):
+        if array is not done:
+            np.copyto(array, done)
