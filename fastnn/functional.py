@@ -26,11 +26,11 @@ def activations() -> dict[str, tuple]:
     -------
     dict
         From name to ``ActivationInfo(name, params, saves, ulp, ulp_backward, domain, ...)``: parameters with their defaults;
-        ``saves`` is ``"x"`` where the backward call takes the input, ``"y"`` where it may take the output instead,
-        ``"y_if_nonnegative"`` where it may as long as no parameter is negative; the largest errors in units in the last place,
-        float32 and (``ulp_float64``, ``ulp_backward_float64``) float64; the ``layer`` class's name; with default parameters
-        the ``output`` interval and the ``gain`` for initialisation (``torch.nn.init.calculate_gain`` where PyTorch has one,
-        else 1).
+        ``saves`` is ``"x"`` where the backward call takes the input, ``"y"`` where it may take the output instead (of
+        ``leaky_relu`` and ``elu`` only while no parameter is negative: y does not tell the sign of x then); the largest
+        errors in units in the last place, float32 and (``ulp_float64``, ``ulp_backward_float64``) float64; the ``layer``
+        class's name; with default parameters the ``output`` interval and the ``gain`` for initialisation
+        (``torch.nn.init.calculate_gain`` where PyTorch has one, else 1).
     """
     return _core.activations()
 
@@ -44,7 +44,7 @@ def _signature(first, info, last):
     kind = given if first == ["x"] else only
     names = [inspect.Parameter(name, given) for name in first]
     names += [inspect.Parameter(name, only) for name in last[:-1] if info.saves == "x"]
-    names += [inspect.Parameter(name, only, default=None) for name in last[:-1] if info.saves != "x"]
+    names += [inspect.Parameter(name, only, default=None) for name in last[:-1] if info.saves == "y"]
     names += [inspect.Parameter(name, kind, default=value) for name, value in info.params.items()]
     return inspect.Signature([*names, inspect.Parameter("out", only, default=None)])
 
@@ -79,8 +79,8 @@ def _docstrings(info, formula, derivative):
     ----------
     grad : array_like
         Gradient of the output.
-    x{", y : array_like, exactly one of them" if info.saves != "x" else " : array_like"}
-        Input{" or output" if info.saves != "x" else ""} of the forward call, shape of ``grad``.
+    x{", y : array_like, exactly one of them" if info.saves == "y" else " : array_like"}
+        Input{" or output" if info.saves == "y" else ""} of the forward call, shape of ``grad``.
 {parameters}    out : ndarray, optional
         Receives the result; may be any of the inputs.
 
@@ -92,7 +92,7 @@ def _docstrings(info, formula, derivative):
     Raises
     ------
     ValueError
-        For shapes that differ, or a value that a parameter does not accept{", or ``y`` where only ``x`` tells" if info.saves != "y" else ""}.
+        For shapes that differ, a value that a parameter does not accept, or ``y`` where only ``x`` tells.
     TypeError
         For an argument that is no array of real numbers, an unknown parameter, or an ``out`` of another dtype than the result.
     """
@@ -126,7 +126,7 @@ def _activation(name: str, formula: str, derivative: str) -> tuple[_Function, _F
     def backward(grad, *, x=None, y=None, out=None, **params):
         return _core.activation_backward(name, grad, x, y, params, out)
 
-    saved = ["x", "y"] if info.saves != "x" else ["x"]
+    saved = ["x", "y"] if info.saves == "y" else ["x"]
     for function, suffix in ((forward, ""), (backward, "_backward")):
         function.__name__ = function.__qualname__ = name + suffix
     forward.__signature__ = _signature(["x"], info, ["out"])

@@ -33,13 +33,14 @@ class Loss:
                 raise TypeError(f"{layer}: ignore_index is {self.ignore_index!r} but an integer was expected") from None
         for key, value in checked.items():
             object.__setattr__(self, key, value)
+        object.__setattr__(self, "_params", {key: checked[key] for key in info.params})
 
     def __call__(self, output, target, sample_weight=None, divisor=None):
         """Return the loss and its gradient by the output."""
-        given = dict(vars(self))
-        weight, ignore_index = given.pop("weight", None), given.pop("ignore_index", None)
+        info = self._row.info
+        weight, ignore_index = (self.weight, self.ignore_index) if info.labels else (None, None)
         return _core.loss(
-            self._row.info.function, self._row, True, output, target, weight, sample_weight, ignore_index, given, "mean",
+            info.function, self._row, True, output, target, weight, sample_weight, ignore_index, self._params, "mean",
             divisor, None,
         )  # fmt: skip
 

@@ -50,6 +50,8 @@ class Layered:
 
     Attributes
     ----------
+    parameters : dict
+        From name to array, the model's own.
     state : dict
         From the name of a parameter to a dict from slot to array.
     output : ndarray or None
@@ -60,9 +62,11 @@ class Layered:
     def __init__(self, model, optimizer, *, l1, l2, clip_norm, clip_value):
         self.model, self.optimizer = model, optimizer
         self.l1, self.l2, self.clip_norm, self.clip_value = l1, l2, clip_norm, clip_value
+        self._checked = not model.is_native or any((l1, l2, clip_norm is not None, clip_value is not None))
         self.output, self.steps_done = None, 0
+        self.parameters = dict(model.named_parameters())  # load_state_dict copies into these arrays: they stay
         self.state = {
-            name: {slot: np.zeros_like(value) for slot in optimizer.slots} for name, value in model.named_parameters()
+            name: {slot: np.zeros_like(value) for slot in optimizer.slots} for name, value in self.parameters.items()
         }
 
     def predict(self, x, out=None):
@@ -104,14 +108,13 @@ class Layered:
     def step(self, x, loss):
         """Make one step, as ``gradients`` has its parameters, and return the loss before it. What ``loss`` raises changes nothing."""
         value, gradients = self.gradients(x, loss)
-        params = dict(self.model.named_parameters())
-        self._apply(params, self._regularised(params, gradients))
+        self._apply(self._regularised(gradients) if self._checked else gradients)
         return value
 
-    def _regularised(self, params, gradients):
+    def _regularised(self, gradients):
         """Return new gradients with penalties and clipping, in the shape and dtype of their parameters."""
         result = {}
-        for name, param in params.items():
+        for name, param in self.parameters.items():
             g = np.ascontiguousarray(gradients[name], param.dtype)
             if g.shape != param.shape:
                 raise ValueError(f"{name} has shape {param.shape} but its gradient has shape {g.shape}")
@@ -126,15 +129,15 @@ class Layered:
                 return {name: g * float(self.clip_norm / norm) for name, g in result.items()}
         return result
 
-    def _apply(self, params, gradients):
+    def _apply(self, gradients):
         """Update every parameter, or none."""
         arrays = []
         if getattr(self.optimizer.update, "__module__", None) != "fastnn.optim":
-            arrays = [*params.values(), *(slot for slots in self.state.values() for slot in slots.values())]
+            arrays = [*self.parameters.values(), *(slot for slots in self.state.values() for slot in slots.values())]
         with _CtrlCWaits():
             before = [array.copy() for array in arrays]
             try:
-                for name, param in params.items():
+                for name, param in self.parameters.items():
                     self.optimizer.update(param, gradients[name], self.state[name], self.steps_done + 1)
             except BaseException:
                 for array, value in zip(arrays, before, strict=True):

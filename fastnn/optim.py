@@ -15,8 +15,10 @@ class Optimizer:
     """What all optimizers share; see the module."""
 
     def __post_init__(self):
-        for key, value in self._row.check(type(self).__name__, vars(self)).items():
+        checked = self._row.check(type(self).__name__, vars(self))
+        for key, value in checked.items():
             object.__setattr__(self, key, value)
+        object.__setattr__(self, "_packed", self._row.pack(checked))
 
     @property
     def slots(self):
@@ -39,9 +41,7 @@ class Optimizer:
         lr : float, optional
             In place of the specification's.
         """
-        info = self._row.info
-        given = {**vars(self), **slots, **({"step": step} if info.counts else {}), **({} if lr is None else {"lr": lr})}
-        _core.update(f"{info.name}_update", self._row, param, grad, (), given)
+        self._row.step(self._packed, lr, step, param, grad, slots)
 
 
 def _optimizer(name):

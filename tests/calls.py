@@ -57,7 +57,7 @@ def calls(dtype, rng, rows=4, columns=3):
 
     for row in ROWS:
         add(row.name, x=array(rows, columns) * 6 - 3)
-        for saved in ("x", "y") if row.saves != "x" else ("x",):
+        for saved in ("x", "y") if row.saves == "y" else ("x",):
             add(f"{row.name}_backward", grad=array(rows, columns), **{saved: array(rows, columns)})
     add("prelu", x=array(rows, columns) - 0.5, weight=array(columns))
     add("prelu_backward", grad=array(rows, columns), x=array(rows, columns) - 0.5, weight=array(columns))

@@ -244,6 +244,17 @@ def test_sparse_matrices_are_named():
     refused(lambda: F.relu(x), TypeError, "relu: x is csr_matrix but an array of real numbers was expected")
 
 
+def test_linear_onto_its_own_bias(dtype, isa):
+    """The one row of the result lies on the bias, apart from x and weight; the sums must not be added to themselves."""
+    rng = np.random.default_rng(0)
+    for outputs in (1, 5, 16, 40):
+        x, weight, bias = (rng.standard_normal(shape).astype(dtype) for shape in [(1, 7), (outputs, 7), outputs])
+        want = F.linear(x, weight, bias, activation="tanh")
+        got = F.linear(x, weight, bias, activation="tanh", out=bias.reshape(1, outputs))
+        np.testing.assert_array_equal(got, want)
+        np.testing.assert_array_equal(bias, want[0])
+
+
 def test_arrays_that_overlap(capsys):
     assert alias.main(8000) == 0, capsys.readouterr().out
 

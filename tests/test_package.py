@@ -76,10 +76,10 @@ def test_activations_describe_themselves():
     infos = F.activations()
     assert infos["leaky_relu"].params == {"negative_slope": 0.01}
     assert infos["softplus"].params == {"beta": 1.0, "threshold": 20.0}
-    assert (infos["gelu"].saves, infos["sigmoid"].saves, infos["leaky_relu"].saves) == ("x", "y", "y_if_nonnegative")
+    assert (infos["gelu"].saves, infos["sigmoid"].saves, infos["leaky_relu"].saves) == ("x", "y", "y")
     for name, info in infos.items():
         assert info.name == name
-        assert getattr(fnn, info.layer)().saves == info.saves[0]  # of default parameters none is negative
+        assert getattr(fnn, info.layer)().saves == info.saves
         assert 0 <= info.ulp <= 1
         assert 0 <= info.ulp_backward <= 1
         assert info.domain == (-np.inf, np.inf)

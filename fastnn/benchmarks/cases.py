@@ -149,7 +149,7 @@ def _backward(info, n):
 
     def build():
         (grad, saved), (ours, theirs) = operands(), np.empty((2, n), np.float32)
-        name, saved = f"{info.name}_backward", {info.saves[0]: saved}  # "x", or "y" with the default parameters
+        name, saved = f"{info.name}_backward", {info.saves: saved}
         return partial(getattr(F, name), grad, **saved, out=ours), partial(getattr(R, name), grad, **saved, out=theirs)
 
     def build_torch():

@@ -8,9 +8,6 @@
 ActivationInfo = namedtuple("ActivationInfo", "name params saves ulp ulp_backward domain layer ulp_float64 "
                             "ulp_backward_float64 output gain")
 
-cdef dict _names_of_saves = {FNN_SAVES_X: "x", FNN_SAVES_Y: "y", FNN_SAVES_Y_IF_NONNEGATIVE: "y_if_nonnegative"}
-
-
 cdef dict _describe_activations():
     infos = {}
     for i in range(FNN_ACTIVATION_COUNT):
@@ -21,7 +18,7 @@ cdef dict _describe_activations():
                 break
             params[row.params[j].name.decode()] = row.params[j].value
         name = row.name.decode()
-        infos[name] = ActivationInfo(name, params, _names_of_saves[row.saves], row.ulp[0], row.ulp[1],
+        infos[name] = ActivationInfo(name, params, "x" if row.saves == FNN_SAVES_X else "y", row.ulp[0], row.ulp[1],
                                      (row.domain[0], row.domain[1]), row.layer.decode(), row.ulp[2], row.ulp[3],
                                      (row.output[0], row.output[1]), row.gain)
     return infos

@@ -221,12 +221,6 @@ cdef ndarray _in_place(object x, str func, str arg):
     return x
 
 
-cdef object _refuse_overlap(ndarray a, str a_name, ndarray b, str b_name, str func):
-    """ValueError where two arguments share memory, one of which is updated in place."""
-    if _near(a, b) and np.shares_memory(a, b):
-        raise ValueError(f"{func}: {a_name} and {b_name} share memory, but arrays that are updated in place must stand apart")
-
-
 cdef object _require_same_shape(str func, str a_name, ndarray a, str b_name, ndarray b):
     if not cnp.PyArray_SAMESHAPE(a, b):
         raise ValueError(f"{func}: {a_name} has shape {_shape(a)} but {b_name} has shape {_shape(b)}; equal shapes were expected")

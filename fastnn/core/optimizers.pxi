@@ -1,6 +1,6 @@
 # Optimizer updates, in place.
 
-OptimizerInfo = namedtuple("OptimizerInfo", "name layer slots params counts")
+OptimizerInfo = namedtuple("OptimizerInfo", "name function layer slots params counts")
 
 
 cdef object _argument(str name):
@@ -30,7 +30,7 @@ cdef class Optimizer:
             self.places[argument] = i if at is None else (*self.places.get(argument, ()), i)
         slots = {row.slots[j].name.decode(): _text(row.slots[j].needs) for j in range(FNN_MAX_SLOTS) if row.slots[j].name != NULL}
         self.slots, self.needs = list(slots), [needs and self.places[needs] for needs in slots.values()]
-        self.info = OptimizerInfo(row.name.decode(), row.layer.decode(), slots, self.check(row.name.decode(), {}), bool(row.counts))
+        self.info = OptimizerInfo(row.name.decode(), row.name.decode() + "_update", row.layer.decode(), slots, self.check(row.name.decode(), {}), bool(row.counts))
 
     cdef bint is_switch(self, int i):
         return self.row.params[i].accepted == SWITCH_OF_PREVIOUS
@@ -60,6 +60,27 @@ cdef class Optimizer:
         cdef int i
         for i in range(FNN_MAX_HYPER):
             numbers[i] = self.row.params[i].value
+
+    def pack(self, dict given):
+        """Checked hyper-parameters as a kernel takes them, for ``step``."""
+        cdef double numbers[FNN_MAX_HYPER]
+        self.defaults(numbers)
+        for argument, value in given.items():
+            self.set(numbers, argument, value, self.info.name)
+        return (<char *>numbers)[:sizeof(numbers)]
+
+    def step(self, bytes packed, object lr, object number, object param, object grad, dict slots):
+        """Step ``number`` of a specification, whose hyper-parameters ``pack`` has brought into form; lr, unless None, in place
+        of its own."""
+        cdef double hyper[FNN_MAX_HYPER]
+        cdef str func = self.info.function
+        memcpy(hyper, <const char *>packed, sizeof(hyper))
+        if lr is not None:
+            self.set(hyper, "lr", lr, func)
+            self.check_set(hyper, func)
+        if self.row.counts:
+            number = _integer(number, func, "step", 1, 2 ** 62)
+        _update(func, self, hyper, number, param, grad, [slots.get(name) for name in self.slots])
 
     def check(self, str func, dict given):
         """The hyper-parameters as plain numbers, checked; func makes the messages."""
@@ -117,42 +138,59 @@ cdef object _arguments(double *hyper, Optimizer row, tuple slots, dict given, st
 def update(str func, Optimizer row, object param, object grad, tuple slots, dict given):
     """One step of an optimizer of the table; slots by position or, with the hyper-parameters, in given."""
     cdef double hyper[FNN_MAX_HYPER]
+    arrays, step = _arguments(hyper, row, slots, given, func)
+    _update(func, row, hyper, step, param, grad, arrays)
+
+
+cdef object _update(str func, Optimizer row, const double *hyper, object step, object param, object grad, list slots):
+    """One step with checked hyper-parameters; slots holds None where an array is not given."""
     cdef double scalars[FNN_MAX_SCALARS]
     cdef void *kept[FNN_MAX_SLOTS]
     cdef int j
-    arrays, step = _arguments(hyper, row, slots, given, func)
-    cdef ndarray p = _in_place(param, func, "param"), g = _array(grad, func, "grad")
+    cdef ndarray p = _in_place(param, func, "param"), g = _array(grad, func, "grad"), slot, ready
     cdef int dtype = FNN_F32 if typenum(p) == NPY_FLOAT32 else FNN_F64
-    names, written, worked = ["param"], [p], [_ready(p, dtype)]
+    cdef list names = ["param", "grad"], arrays = [p, g], copies = []
+    _require_same_shape(func, "grad", g, "param", p)
+    _dtype(g, func, "grad")
     memset(scalars, 0, sizeof(scalars))
     memset(kept, 0, sizeof(kept))
     for j in range(len(row.slots)):
-        needs = row.needs[j]
+        needs, name = row.needs[j], row.slots[j]
         if needs is not None and hyper[<int>needs] == 0:
             continue
-        name = row.slots[j]
-        if arrays[j] is None and needs is not None:
+        if slots[j] is None and needs is not None:
             raise ValueError(f"{func}: {row.names[needs]} is {hyper[<int>needs]:g} but {name} is None; an array shaped like "
                              "param was expected")
+        slot = _updated(slots[j], func, name, p)
         names.append(name)
-        written.append(_updated(arrays[j], func, name, p))
-        worked.append(_ready(written[len(written) - 1], dtype))
-        kept[j] = _data(worked[len(worked) - 1])
-    _require_same_shape(func, "grad", g, "param", p)
-    _dtype(g, func, "grad")
-    arrays = [p, g, *written[1:]]
-    names.insert(1, "grad")
-    for i in range(len(arrays)):
-        for k in range(i):
-            _refuse_overlap(arrays[k], names[k], arrays[i], names[i], func)
+        arrays.append(slot)
+        ready = _ready(slot, dtype)
+        if ready is not slot:
+            copies.append((slot, ready))
+        kept[j] = data(ready)
+    _require_apart(arrays, names, func)
+    ready = _ready(p, dtype)
+    if ready is not p:
+        copies.append((p, ready))
     g = _ready(g, dtype)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef void *to = _data(worked[0])
     cdef int64_t n = size(p)
     cdef double number = step or 0
     with nogil:
         kernels.scalars[row.index](scalars, hyper, number)
-        kernels.updates[row.index](to, kept, data(g), n, scalars)
-    for array, done in zip(written, worked):
-        if array is not done:
-            np.copyto(array, done)
+        kernels.updates[row.index](data(ready), kept, data(g), n, scalars)
+    for array, done in copies:
+        np.copyto(array, done)
+
+
+cdef object _require_apart(list arrays, list names, str func):
+    """ValueError where two of the arrays, all of which but the gradient are updated in place, share memory."""
+    cdef char *low[FNN_MAX_SLOTS + 2]
+    cdef char *high[FNN_MAX_SLOTS + 2]
+    cdef int i, k
+    for i in range(len(arrays)):
+        _extent(<ndarray>arrays[i], &low[i], &high[i])
+        for k in range(i):
+            if low[k] < high[i] and low[i] < high[k] and np.shares_memory(arrays[k], arrays[i]):
+                raise ValueError(f"{func}: {names[k]} and {names[i]} share memory, but arrays that are updated in place must "
+                                 "stand apart")

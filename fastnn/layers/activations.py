@@ -58,7 +58,7 @@ class Activation(Layer):
     def _vjp(self, x, step, train):
         params = self.params
         y = F._core.activation_forward(self.name, x, params, None)
-        saved = (None, y) if self.saves == "y" else (x, None)
+        saved = (None, y) if F._core.backward_reads(self.name, params) == "y" else (x, None)
         return y, self._backward(
             lambda dy, need_dx, grads: F._core.activation_backward(self.name, dy, *saved, params, None)
         )

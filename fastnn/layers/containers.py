@@ -62,6 +62,14 @@ class _Chain(Layer):
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
     @property
+    def is_native(self):
+        """Whether all layers are fastnn's own: what their gradients look like is known then."""
+        return all(
+            layer.is_native if isinstance(layer, _Chain) else type(layer).__module__.startswith(f"{__package__}.")
+            for layer in self.layers
+        )
+
+    @property
     def dtype(self):
         """The dtype of the parameters; float32 where there are none."""
         return next((p.dtype for _, p in self.named_parameters()), np.dtype(np.float32))
@@ -104,8 +112,9 @@ class _Chain(Layer):
     def _input(self, x):
         """Return x in the dtype of the parameters; where there are none, in that of functions of x."""
         x = as_real(x, type(self).__name__, "x")
-        dtype = self.dtype if next(self.named_parameters(), None) else np.result_type(x.dtype, np.float32)
-        return x.astype(dtype, copy=False)
+        first = next(self.named_parameters(), None)
+        dtype = np.result_type(x.dtype, np.float32) if first is None else first[1].dtype
+        return x if x.dtype == dtype else x.astype(dtype)
 
     def _run(self, x, out=None):
         """Return the output of the chain for an input of its dtype."""
@@ -136,7 +145,8 @@ class _Chain(Layer):
             for i, (layer, back) in reversed(list(enumerate(chain))):
                 dy = back(dy) if need_dx or i or not _own(layer) else back(dy, need_dx=False)
             for i, (layer, back) in enumerate(chain):
-                for name, value in getattr(back, "grads", getattr(layer, "grads", {})).items():
+                own = back.grads if hasattr(back, "grads") else getattr(layer, "grads", {})
+                for name, value in own.items():
                     grads[f"{i}.{name}"] = value
             return dy
 

@@ -62,10 +62,11 @@ class Linear(Layer):
         return super().config | {"bias": self._parameters["bias"] is not None}
 
     def _affine(self, x, out=None):
-        return F.linear(x, self._parameters["weight"], self._parameters["bias"], out=out)
+        return F._core.linear(x, self._parameters["weight"], self._parameters["bias"], None, out, False, {})
 
     def _affine_backward(self, dz, x, need_dx, grads):
-        dx, grads["weight"], dbias = F.linear_backward(dz, x, self._parameters["weight"], need_dx=need_dx)
+        weight = self._parameters["weight"]
+        dx, grads["weight"], dbias = F._core.linear_backward(dz, x, weight, None, None, None, need_dx, {})
         if self._parameters["bias"] is not None:
             grads["bias"] = dbias
         return dx
