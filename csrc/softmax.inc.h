@@ -364,9 +364,11 @@ static void FNN(loss_cross_entropy)(double *total, void *losses_, void *dlogits_
     for (int64_t first = 0, rows; first < batch; first += rows) {
         loss_row_state row[LOSS_ROWS];
         double rest[LOSS_ROWS] = {0}, logarithm[LOSS_ROWS];
+        int counts[LOSS_ROWS];
         rows = batch - first < step ? batch - first : step;
         for (int64_t r = 0, i = first; r < rows; r++, i++) {
-            if (!row_counts(target, smoothing, i)) continue;
+            counts[r] = row_counts(target, smoothing, i);
+            if (!counts[r]) continue;
             if (probabilities) t.probabilities = probabilities + i * classes;
             start_loss(row + r, dlogits ? dlogits + i * classes : NULL, logits + i * classes, classes, &t,
                        labels ? labels[i] : -1);
@@ -374,13 +376,12 @@ static void FNN(loss_cross_entropy)(double *total, void *losses_, void *dlogits_
         }
         for (int64_t r = 0; r < rows; r += WL) w_store(logarithm + r, w_log1p(w_load(rest + r)));
         for (int64_t r = 0, i = first; r < rows; r++, i++) {
-            const int counts = row_counts(target, smoothing, i);
             const double w = sample_weight ? sample_weight[i] : 1;
-            const double loss = counts ? w * (row[r].cost + row[r].total * logarithm[r]) : 0;
+            const double loss = counts[r] ? w * (row[r].cost + row[r].total * logarithm[r]) : 0;
             if (losses) losses[i] = (T)loss;
             sum += loss;
-            if (dlogits && !counts) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
-            if (dlogits && counts) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
+            if (dlogits && !counts[r]) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
+            if (dlogits && counts[r]) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
         }
     }
     *total = sum * scale;

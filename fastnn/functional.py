@@ -609,24 +609,19 @@ def _loss(name, formula, derivative):
     info = row.info
     plain_name, grad_name = info.function, f"{info.function}_with_grad"
 
-    def call(function, grad, x, target, weight, sample_weight, ignore_index, params, reduction, out=None):
-        return _core.loss(
-            function, row, grad, x, target, weight, sample_weight, ignore_index, params, reduction, None, out
-        )
-
     # fmt: off
     if info.labels:
         def plain(logits, target, *, weight=None, sample_weight=None, ignore_index=-100, reduction="mean", **params):
-            return call(plain_name, False, logits, target, weight, sample_weight, ignore_index, params, reduction)
+            return _core.loss(plain_name, row, False, logits, target, weight, sample_weight, ignore_index, params, reduction, None, None)
 
         def with_grad(logits, target, *, weight=None, sample_weight=None, ignore_index=-100, reduction="mean", out=None, **params):
-            return call(grad_name, True, logits, target, weight, sample_weight, ignore_index, params, reduction, out)
+            return _core.loss(grad_name, row, True, logits, target, weight, sample_weight, ignore_index, params, reduction, None, out)
     else:
         def plain(input, target, *, sample_weight=None, reduction="mean", **params):
-            return call(plain_name, False, input, target, None, sample_weight, None, params, reduction)
+            return _core.loss(plain_name, row, False, input, target, None, sample_weight, None, params, reduction, None, None)
 
         def with_grad(input, target, *, sample_weight=None, reduction="mean", out=None, **params):
-            return call(grad_name, True, input, target, None, sample_weight, None, params, reduction, out)
+            return _core.loss(grad_name, row, True, input, target, None, sample_weight, None, params, reduction, None, out)
     # fmt: on
 
     x = "logits" if info.labels else "input"

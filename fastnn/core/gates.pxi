@@ -227,12 +227,14 @@ cdef object _require_same_shape(str func, str a_name, ndarray a, str b_name, nda
 
 
 cdef object _integer(object x, str func, str arg, object least, object most):
-    if isinstance(x, bool):
-        raise TypeError(f"{func}: {arg} is {x!r} but an integer was expected")
-    try:
-        n = operator.index(x)
-    except TypeError:
-        raise TypeError(f"{func}: {arg} is {x!r} but an integer was expected") from None
+    n = x
+    if type(x) is not int:
+        if isinstance(x, bool):
+            raise TypeError(f"{func}: {arg} is {x!r} but an integer was expected")
+        try:
+            n = operator.index(x)
+        except TypeError:
+            raise TypeError(f"{func}: {arg} is {x!r} but an integer was expected") from None
     if not least <= n <= most:
         raise ValueError(f"{func}: {arg} is {n} but an integer from {least} to {most} was expected")
     return n
