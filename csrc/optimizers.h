@@ -20,7 +20,7 @@
 #include "params.h"
 
 /* clang-format off */
-enum { FNN_MAX_SLOTS = 2, FNN_MAX_HYPER = 5, FNN_MAX_SCALARS = 8 };
+enum { FNN_MAX_SLOTS = 2, FNN_MAX_HYPER = 5, FNN_MAX_SCALARS = 12 };
 
 #define SLOT(name) {name, NULL}
 #define SLOT_IF(name, param) {name, param}

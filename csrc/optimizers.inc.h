@@ -23,6 +23,7 @@ enum {
     NESTEROV,   /* a switch */
     SCALAR_COUNT
 };
+_Static_assert(SCALAR_COUNT <= FNN_MAX_SCALARS, "callers keep FNN_MAX_SCALARS of them");
 
 typedef struct {
     double d[SCALAR_COUNT];

@@ -525,7 +525,7 @@ static void optimizer_round(void)
     const int way = (int)draw(FNN_OPTIMIZER_COUNT);
     const fnn_optimizer_row *row = &fnn_optimizer_rows[way];
     const int64_t n = draw_length();
-    double hyper[FNN_MAX_HYPER], scalars[FNN_MAX_SCALARS] = {0};
+    double *hyper = take_doubles(FNN_MAX_HYPER), *scalars = take_doubles(FNN_MAX_SCALARS);
     void *p = take_numbers(n), *g = take_numbers(n), *slots[FNN_MAX_SLOTS] = {NULL}, *one[FNN_MAX_SLOTS];
     for (int j = 0; j < FNN_MAX_HYPER; j++)
         hyper[j] = row->params[j].accepted == SWITCH_OF_PREVIOUS ? hyper[j - 1] != 0 && draw(2)
@@ -539,6 +539,7 @@ static void optimizer_round(void)
     }
     snprintf(what, sizeof what, "%s n %" PRId64 ", second and last hyper-parameter %g, %g", row->name, n, hyper[1],
              hyper[FNN_MAX_HYPER - 1]);
+    memset(scalars, 0, FNN_MAX_SCALARS * sizeof *scalars);
     kernels->scalars[way](scalars, hyper, (double)(1 + draw(1000)));
     expect_nothing();
     kernels->updates[way](p, slots, g, n, scalars);
