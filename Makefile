@@ -48,14 +48,14 @@ alias: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) tests/alias.py $(ROUNDS) $(SEED)
 
 # Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
-# design), and the pool under ThreadSanitizer.
+# design), and the pool under ThreadSanitizer. The report of a fault goes past pytest, which would swallow it.
 SANITIZED = $(wildcard $(addprefix tests/test_,activations.py arguments.py files.py layers.py losses.py matmul.py optimizers.py))
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize:
 	rm -rf build/sanitize
 	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(PYTHON) setup.py -q build --build-lib build/sanitize --build-temp build/sanitize/temp
 	cd build/sanitize && LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. $(PYTHON) -m pytest -q -p no:cacheprovider -c ../../pyproject.toml --rootdir ../.. \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. $(PYTHON) -m pytest -q --capture=sys -p no:cacheprovider -c ../../pyproject.toml --rootdir ../.. \
 		$(addprefix ../../,$(SANITIZED))
 	$${CC:-gcc} -std=c11 -O1 -g -fsanitize=thread -Icsrc tests/race.c csrc/pool.c -o build/race -lpthread
 	build/race

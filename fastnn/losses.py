@@ -121,4 +121,6 @@ CrossEntropy = _loss("cross_entropy")
 MSE = _loss("mse")
 Huber = _loss("huber")
 
+TASKS = {loss._row.info.task: name for name, loss in LOSSES.items() if loss._row.info.task}  # from task to loss
+
 __all__ = [loss.__name__ for loss in LOSSES.values()]

@@ -590,10 +590,32 @@ def cross_entropy_with_grad(
         dlogits *= q.sum(-1, keepdims=True)
         dlogits -= q
     losses *= w
-    scale = 1 / divisor.sum(dtype=np.float64) if reduction == "mean" else 1.0
+    scale, loss = _reduce(losses.reshape(logits.shape[:-1]), divisor.sum(dtype=np.float64), reduction)
     dlogits *= (w * scale).astype(x.dtype)[:, None]
-    loss = losses.reshape(logits.shape[:-1]) if reduction == "none" else float(losses.sum(dtype=np.float64) * scale)
     return loss, _copy(dlogits.reshape(logits.shape), out)
+
+
+def _reduce(losses, divisor, reduction):
+    """Return what a reduction multiplies the gradient by, and the loss: of a mean over nothing 0 and NaN."""
+    if reduction == "none":
+        return 1.0, losses
+    total = float(losses.sum(dtype=np.float64))
+    if reduction == "sum":
+        return 1.0, total
+    return (1 / divisor, total / divisor) if divisor else (0.0, np.nan)
+
+
+def _pointwise(losses, slopes, sample_weight, reduction, out):
+    """Return the loss and its gradient, given the loss of each element and its derivative."""
+    rows = losses.shape[:1]
+    w = np.ones(rows, losses.dtype) if sample_weight is None else np.asarray(sample_weight, losses.dtype).reshape(rows)
+    w = w.reshape(*rows, *[1] * (losses.ndim - 1))
+    if sample_weight is not None:
+        losses = losses * w
+    divisor = w.sum(dtype=np.float64) * np.prod(losses.shape[1:], dtype=int)
+    scale, loss = _reduce(losses, divisor, reduction)
+    factor = slopes.dtype.type(scale) if sample_weight is None else (scale * w).astype(slopes.dtype)
+    return loss, np.multiply(slopes, factor, out=slopes if out is None else out)
 
 
 def mse_loss(input, target, *, sample_weight=None, reduction="mean"):
@@ -604,14 +626,8 @@ def mse_loss_with_grad(input, target, *, sample_weight=None, reduction="mean", o
     input, target = _real(input, target)
     d = np.subtract(input, target.reshape(input.shape), out=out)
     losses = np.square(d)
-    w = np.ones(len(d), d.dtype) if sample_weight is None else np.asarray(sample_weight, d.dtype).reshape(-1)
-    w = w.reshape(-1, *[1] * (d.ndim - 1))
-    if sample_weight is not None:
-        losses *= w
-    features = d.size // len(d)
-    scale = float(1 / (w.sum(dtype=np.float64) * features)) if reduction == "mean" else 1.0
-    d *= 2 * scale if sample_weight is None else (2 * scale * w).astype(d.dtype)
-    return (losses if reduction == "none" else float(losses.sum(dtype=np.float64) * scale)), d
+    d *= 2
+    return _pointwise(losses, d, sample_weight, reduction, out)
 
 
 def huber_loss(input, target, *, delta=1.0, sample_weight=None, reduction="mean"):
@@ -622,13 +638,7 @@ def huber_loss_with_grad(input, target, *, delta=1.0, sample_weight=None, reduct
     input = _real(input)
     d = input - np.asarray(target, input.dtype).reshape(input.shape)
     clamped = np.clip(d, -delta, delta)
-    losses = clamped * (d - clamped / 2)
-    w = np.ones(len(d), d.dtype) if sample_weight is None else np.asarray(sample_weight, d.dtype).reshape(-1)
-    w = w.reshape(-1, *[1] * (d.ndim - 1))
-    losses *= w
-    scale = float(1 / (w.sum(dtype=np.float64) * (d.size // len(d)))) if reduction == "mean" else 1.0
-    loss = losses if reduction == "none" else float(losses.sum(dtype=np.float64) * scale)
-    return loss, np.multiply(clamped, (scale * w).astype(d.dtype), out=out)
+    return _pointwise(clamped * (d - clamped / 2), clamped, sample_weight, reduction, out)
 
 
 # ------------------------------------------------------------------------------------------------------------- optimizers

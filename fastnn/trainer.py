@@ -11,7 +11,7 @@ from fastnn.history import History, Progress
 from fastnn.init import draw_seed
 from fastnn.layers import Layer, Sequential, Softmax
 from fastnn.layers.base import as_count, as_integer, as_number
-from fastnn.losses import LOSSES
+from fastnn.losses import LOSSES, TASKS
 from fastnn.metrics import METRICS
 from fastnn.network import Layered
 from fastnn.optim import OPTIMIZERS
@@ -139,7 +139,7 @@ class Trainer:
     ):
         self.model = _as_model(model, loss)
         if loss is None and self.model.task is not None:
-            loss = {"classification": "cross_entropy", "regression": "mse"}[self.model.task]
+            loss = TASKS[self.model.task]
         self.loss = None if loss is None else self._as_loss(loss)
         self.optimizer = _as_optimizer(optimizer)
         self.metrics = _as_metrics(metrics)

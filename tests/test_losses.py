@@ -583,3 +583,18 @@ def test_softmax_of_a_scalar_is_refused_by_name():
                 ValueError, match=f"^{f.__name__}: x is a 0-d array but at least one dimension was expected$"
             ):
                 f(np.float32(2), axis)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "mse_loss", "huber_loss"])
+@pytest.mark.parametrize("module", [F, R], ids=["functional", "reference"])
+def test_a_mean_over_nothing_is_nan_and_its_gradient_0(module, name, dtype):
+    loss = getattr(module, f"{name}_with_grad")
+    for rows in (0, 4):
+        x = np.random.default_rng(0).standard_normal((rows, 3)).astype(dtype)
+        target = np.zeros(rows, int) if name == "cross_entropy" else np.zeros_like(x)
+        weight = np.zeros(rows)
+        value, gradient = loss(x, target, sample_weight=weight)
+        assert np.isnan(value)
+        np.testing.assert_array_equal(gradient, np.zeros_like(x))
+        assert loss(x, target, sample_weight=weight, reduction="sum")[0] == 0
+        assert np.isnan(loss(x[:0], target[:0])[0])
