@@ -23,7 +23,7 @@ enum {
     NESTEROV,   /* a switch */
     SCALAR_COUNT
 };
-_Static_assert(SCALAR_COUNT <= FNN_MAX_SCALARS, "callers keep FNN_MAX_SCALARS of them");
+_Static_assert((int)SCALAR_COUNT <= (int)FNN_MAX_SCALARS, "callers keep FNN_MAX_SCALARS of them");
 
 typedef struct {
     double d[SCALAR_COUNT];

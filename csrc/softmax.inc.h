@@ -2,12 +2,12 @@
  * softmax.inc.h: softmax, log_softmax and the fused softmax cross-entropy, row by row.
  *
  * Design
- * A. Sums over a row: struct lanes (kernels.inc.h), in float64; before that four numbers at most in lanes of T.
+ * A. Sums over a row: struct lanes (base.inc.h), in float64, after at most four numbers have been summed in lanes of T.
  * B. log sum_j e^(x_j) = m + log1p(rest): m is the row's maximum, whose own term is exactly 1, and rest the sum of the
  *    other terms. A loss near 0 keeps its digits that way.
  * C. Labels, label smoothing, class weights and probabilities are one formula: the loss of a row is sum_j q_j (m -
  *    x_j) + Q log1p(rest), with q_j = class_weight_j ((1 - s) target_j + s / classes) and Q = sum_j q_j. A label is a
- *    spike in q, added by itself; where nothing else is in q no vector of it is formed.
+ *    one-hot target: its one term is added apart, so that a plain label never forms the vector q.
  * D. A row is read twice: for its exponentials, block by block, and to scale them. Blocks of 8 KiB stay in L1 from the search
  *    for their maximum on; one that comes before the row's maximum is shifted by a smaller one, and scaled accordingly.
  * E. A row without a finite maximum, or with NaN, gives NaN, as in PyTorch.
@@ -44,9 +44,9 @@ static FNN_INLINE double scalar_log1p(double x) { return w_first(w_log1p(w_set1(
 
 /* The exponentials of a row, while they are being summed and when they are. */
 typedef struct {
-    double max;            /* so far */
-    double rest;           /* sum_j e^(x_j - max) without those that largest counts; in the end without one maximum */
-    double largest;        /* of those that equal max, how many rest leaves out */
+    double max;  /* so far */
+    double rest; /* the sum of e^(x_j - max) over all but count_of_max elements; at the end over all but one of them */
+    double count_of_max;   /* elements equal to max that the sum leaves out */
     int64_t block;         /* length of a block */
     T maxima[SOFT_BLOCKS]; /* that the blocks were shifted by */
 } exponentials;
@@ -55,9 +55,9 @@ enum { ROW_VECTORS = FNN_ROW_LANES / VL, PLAIN = 0, WITH_MAX = 1, HUGE_ROW = 2 }
 
 /* One number for each lane, of which `left` exist: e^(x_j - m) 2^EXP_SCALE, rounded to T, is added to part and goes to e
  * unless that is NULL. The difference is exact, as e^d would magnify its rounding error |d| times. WITH_MAX counts those
- * that equal m in largest and leaves them out of part. It suffices to clamp x, except in a HUGE_ROW, where m + V_EXP_IS_ZERO is
+ * that equal m in `equal` and leaves them out of part. It suffices to clamp x, except in a HUGE_ROW, where m + V_EXP_IS_ZERO is
  * too coarse. */
-static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int kind, V *part, V *largest)
+static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int kind, V *part, V *equal)
 {
     FNN_UNROLL(16)
     for (int v = 0; v < ROW_VECTORS; v++, left -= VL) {
@@ -66,7 +66,7 @@ static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int 
         VM is_max = v_eq(d.hi, v_set1(0));
         if (kind & HUGE_ROW) d = p_max(V_EXP_IS_ZERO, d);
         V value = v_exp_scaled_rounded(d);
-        if (kind & WITH_MAX) largest[v] = v_add(largest[v], v_select(is_max, v_set1(1), v_set1(0)));
+        if (kind & WITH_MAX) equal[v] = v_add(equal[v], v_select(is_max, v_set1(1), v_set1(0)));
         part[v] = v_add(part[v], kind & WITH_MAX ? v_select(is_max, v_set1(0), value) : value);
         if (e) v_store_upto(e + v * VL, value, left);
     }
@@ -75,21 +75,21 @@ static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int 
 /* At most SUMMED numbers. */
 static FNN_INLINE void exp_part(exponentials *s, lanes *sum, T *e, const T *x, int64_t n, T m, const int kind)
 {
-    V part[ROW_VECTORS], largest[ROW_VECTORS];
+    V part[ROW_VECTORS], equal[ROW_VECTORS];
     int64_t i = 0;
-    for (int v = 0; v < ROW_VECTORS; v++) part[v] = largest[v] = v_set1(0);
+    for (int v = 0; v < ROW_VECTORS; v++) part[v] = equal[v] = v_set1(0);
     for (; i + FNN_ROW_LANES <= n; i += FNN_ROW_LANES)
-        exp_lanes(e ? e + i : NULL, x + i, FNN_ROW_LANES, m, kind, part, largest);
-    if (i < n) exp_lanes(e ? e + i : NULL, x + i, n - i, m, kind, part, largest);
+        exp_lanes(e ? e + i : NULL, x + i, FNN_ROW_LANES, m, kind, part, equal);
+    if (i < n) exp_lanes(e ? e + i : NULL, x + i, n - i, m, kind, part, equal);
     for (int v = 0; v < ROW_VECTORS; v++)
         for (int h = 0; h < V_PARTS; h++) lanes_add(sum, v * VL, h, v_widen(part[v], h));
     if (kind & WITH_MAX) {
         T count[VL];
-        for (int v = 1; v < ROW_VECTORS; v++) largest[0] = v_add(largest[0], largest[v]);
-        v_store(count, largest[0]);
+        for (int v = 1; v < ROW_VECTORS; v++) equal[0] = v_add(equal[0], equal[v]);
+        v_store(count, equal[0]);
         for (int half = VL / 2; half > 0; half /= 2)
             for (int l = 0; l < half; l++) count[l] += count[l + half];
-        s->largest = count[0];
+        s->count_of_max = count[0];
     }
 }
 
@@ -121,7 +121,7 @@ static FNN_INLINE void exp_block(exponentials *s, T *e, const T *x, int64_t n, T
 static void exp_row(exponentials *s, T *e, const T *x, int64_t n)
 {
     s->max = -INFINITY;
-    s->rest = s->largest = 0;
+    s->rest = s->count_of_max = 0;
     s->block = SOFT_BLOCK;
     while (s->block * SOFT_BLOCKS < n) s->block *= 2;
     for (int64_t i = 0; i < n; i += s->block) {
@@ -129,9 +129,9 @@ static void exp_row(exponentials *s, T *e, const T *x, int64_t n)
         const T m = row_max(x + i, length);
         const int first = m > s->max;
         if (first) {
-            if (i > 0) s->rest = (s->rest + s->largest) * exp_of_difference(s->max, m);
+            if (i > 0) s->rest = (s->rest + s->count_of_max) * exp_of_difference(s->max, m);
             s->max = m;
-            s->largest = 0;
+            s->count_of_max = 0;
         }
         s->maxima[i / s->block] = (T)s->max;
         const T shift = s->max == -INFINITY ? 0 : (T)s->max;
@@ -140,7 +140,7 @@ static void exp_row(exponentials *s, T *e, const T *x, int64_t n)
         else
             exp_block(s, e ? e + i : NULL, x + i, length, shift, first, HUGE_ROW);
     }
-    s->rest = s->max == -INFINITY ? NAN : s->rest + (s->largest - 1);
+    s->rest = s->max == -INFINITY ? NAN : s->rest + (s->count_of_max - 1);
 }
 
 /* Times 2^-EXP_SCALE it makes e^(x_j - max) of the exponentials in block b. */
@@ -240,7 +240,7 @@ static void FNN(log_softmax_backward)(void *dx_, const void *dy_, const void *y_
     }
 }
 
-/* The smooth part of q (Design C): class_weight_j ((1 - s) probability_j + s / classes); a label's spike comes on top.
+/* The smooth part of q (Design C): class_weight_j ((1 - s) probability_j + s / classes); a label's own term comes on top.
  */
 typedef struct {
     const T *class_weight, *probabilities; /* of this row; or NULL */
@@ -280,7 +280,7 @@ static double soft_cost(const soft_target *t, const T *x, int64_t n, double m)
     return lanes_total(&cost);
 }
 
-/* dlogits_j = scale (Q e_j / S - q_j) over a row, from the exponentials in dlogits, without the spike. */
+/* dlogits_j = scale (Q e_j / S - q_j) over a row, from the exponentials in dlogits, without the label's own term. */
 static void soft_gradient(T *dlogits, const soft_target *t, int64_t n, double softmax_scale, double scale,
                           const exponentials *s)
 {
@@ -301,8 +301,8 @@ static void soft_gradient(T *dlogits, const soft_target *t, int64_t n, double so
 /* A row on its way to loss and gradient: the loss is cost + total log1p(e.rest). */
 typedef struct {
     soft_target target;
-    int64_t label;                /* < 0 where there is no spike */
-    double spike, q_label, total; /* its share of q at the label, all of q there, sum_j q_j */
+    int64_t label;                  /* < 0 where the target is none */
+    double one_hot, q_label, total; /* the label's own term of q, all of q at the label, sum_j q_j */
     double cost;
     exponentials e;
 } loss_row_state;
@@ -317,12 +317,12 @@ static void start_loss(loss_row_state *s, T *dlogits, const T *x, int64_t n, con
                  x_label = label < 0 ? 0 : x[label];
     s->target = *t;
     s->label = label;
-    s->spike = weight * t->keep;
-    s->q_label = s->spike + weight * t->floor;
-    s->total = s->spike + (smooth ? soft_total(t, n) : 0);
+    s->one_hot = weight * t->keep;
+    s->q_label = s->one_hot + weight * t->floor;
+    s->total = s->one_hot + (smooth ? soft_total(t, n) : 0);
     s->cost = smooth ? soft_cost(t, x, n, row_max(x, n)) : 0;
     exp_row(&s->e, dlogits, x, n);
-    if (s->spike != 0) s->cost += s->spike * (s->e.max - x_label);
+    if (s->one_hot != 0) s->cost += s->one_hot * (s->e.max - x_label);
 }
 
 /* scale times the gradient, from the exponentials in dlogits */
