@@ -13,8 +13,9 @@ from numpy import typing as npt
 
 def _real(*arrays):
     """Return the arrays in their common dtype, at least float32."""
+    arrays = tuple(np.asarray(a) for a in arrays)
     dtype = np.result_type(np.float32, *arrays)
-    arrays = tuple(np.asarray(a, dtype) for a in arrays)
+    arrays = tuple(a.astype(dtype, copy=False) for a in arrays)
     return arrays if len(arrays) > 1 else arrays[0]
 
 

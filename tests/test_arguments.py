@@ -10,6 +10,7 @@ from support import OnlyDlpack, layouts, refused
 
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
+from fastnn import reference as R
 
 
 def test_real_array_reads_whatever_the_functions_read(dtype):
@@ -242,6 +243,14 @@ def test_sparse_matrices_are_named():
     sparse = pytest.importorskip("scipy.sparse")
     x = sparse.csr_matrix(np.eye(3))
     refused(lambda: F.relu(x), TypeError, "relu: x is csr_matrix but an array of real numbers was expected")
+
+
+def test_lists_and_numbers_have_one_dtype_in_functional_and_reference():
+    for x in ([1.0, -2.0], [1, -2], 3, -3.0, np.float16([1, -2]), np.float32(-4)):
+        got, want = F.leaky_relu(x), R.leaky_relu(x)
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+        assert got.dtype == want.dtype, x
+    np.testing.assert_array_equal(R.matmul([[1, 2]], [[3], [4]]), F.matmul([[1, 2]], [[3], [4]]))
 
 
 def test_linear_onto_its_own_bias(dtype, isa):
