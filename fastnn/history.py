@@ -1,7 +1,6 @@
 """What training leaves behind: numbers per epoch, and a line on the terminal while it runs."""
 
 import os
-import shutil
 import sys
 import time
 
@@ -35,6 +34,8 @@ def _columns():
     try:
         return int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (AttributeError, ValueError, OSError):
+        import shutil  # here: it would take a tenth of the package's import
+
         return shutil.get_terminal_size().columns
 
 

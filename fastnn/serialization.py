@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import json
 import os
-import secrets
 import stat
 
 import numpy as np
@@ -294,7 +293,7 @@ def _write(path, tensors, metadata):
     target = os.path.realpath(os.fsdecode(path))  # a symbolic link stays and points to the new file
     mode = _mode_of_a_file(path, target)
     header = _header(tensors, metadata)
-    temporary = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
     try:
         with open(
             os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb"
