@@ -217,6 +217,29 @@ def raises(error):
     return f
 
 
+class Misshapen(fnn.Sequential):
+    """A container of the user's own, of fastnn's layers, whose last gradient has a wrong shape."""
+
+    def vjp(self, x, step=0, train=True):
+        y, backward = super().vjp(x, step, train)
+
+        def wrong(dy, need_dx=True):
+            dx = backward(dy, need_dx)
+            last = list(backward.grads)[-1]
+            wrong.grads = backward.grads | {last: backward.grads[last][:-1]}
+            return dx
+
+        return y, wrong
+
+
+def test_a_container_of_ones_own_is_checked_before_the_first_update():
+    run = fnn.Trainer(Misshapen(fnn.Linear(4, 5, rng=0), fnn.ReLU(), fnn.Linear(5, 3, rng=1)), "cross_entropy")
+    before = state_of(run)
+    with pytest.raises(ValueError, match=r"2\.bias has shape"):
+        run.step(X, Y)
+    assert state_of(run) == before
+
+
 class FailsAtTheSecond:
     """An optimizer of the user's own that updates one parameter and then raises."""
 

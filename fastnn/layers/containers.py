@@ -63,8 +63,8 @@ class _Chain(Layer):
 
     @property
     def is_native(self):
-        """Whether all layers are fastnn's own: what their gradients look like is known then."""
-        return all(
+        """Whether the chain and all its layers are fastnn's own: what their gradients look like is known then."""
+        return type(self).__module__ == __name__ and all(
             layer.is_native if isinstance(layer, _Chain) else type(layer).__module__.startswith(f"{__package__}.")
             for layer in self.layers
         )
