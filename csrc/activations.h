@@ -3,7 +3,7 @@
  *
  * Design
  * A. A row gives the enum, the loops on every ISA and dtype, the fused forms, the layer class, the tests and the
- *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference.py, a line of fastnn/functional.py
+ *    benchmarks. To add one: a row, its expressions, its twin in fastnn/reference/, a line of fastnn/functional/
  *    and of fastnn/layers/activations.py, docs.
  *
  * Columns

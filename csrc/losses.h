@@ -4,7 +4,7 @@
  * Design
  * A. A row gives the enum, the kernel of every ISA and dtype, the functions NAME_loss and NAME_loss_with_grad, the class
  *    for the trainer and the tests. To add a pointwise loss: a row and its two expressions, its twin in
- *    fastnn/reference.py, a line of fastnn/functional.py and one of fastnn/losses.py, docs.
+ *    fastnn/reference/, a line of fastnn/functional/ and one of fastnn/losses.py, docs.
  * B. All losses share one kernel signature and one contract of reduction (fnn_loss_fn in fastnn.h).
  *
  * Columns: the name, the kind, then designated initialisers of fnn_loss_row: a column is added to the rows that use it.

@@ -3,7 +3,7 @@
  *
  * Design
  * A. A row gives the enum, the update of every ISA and dtype, the function NAME_update, the class for the trainer and the
- *    tests. To add one: a row, its scalars and its step, its twin in fastnn/reference.py, a line of fastnn/functional.py
+ *    tests. To add one: a row, its scalars and its step, its twin in fastnn/reference/, a line of fastnn/functional/
  *    and one of fastnn/optim.py, docs.
  *
  * Columns: the name, then designated initialisers of fnn_optimizer_row.

@@ -2,7 +2,7 @@
 #
 # Design
 # A. One gate per kind of array (input, matrix, output, in-place, labels) checks or converts it; a function is then: gates,
-#    one nogil call, delivery of the output. Names, signatures and docstrings stand in functional.py.
+#    one nogil call, delivery of the output. Names, signatures and docstrings stand in functional/.
 # B. cimport numpy instead of typed memoryviews: a memoryview costs 0.1 to 0.5 us an argument.
 # C. Errors are one line: function, argument, what came, what was expected. Nothing is written before all gates are passed.
 # D. dtype is FNN_F32 or FNN_F64, the larger of what np.result_type(argument, float32) gives for the arguments.

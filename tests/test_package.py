@@ -5,11 +5,13 @@ import errno
 import inspect
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from fastnn import reference as R
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = [name for name, f in vars(F).items() if callable(f) and not name.startswith("_")]
+ROOMS = ["activations", "losses", "optimizers", "products"]
 
 
 def run(folder, *command, **environment):
@@ -59,9 +62,10 @@ def test_docstrings_tell_parameters_results_and_errors(name):
 def test_reference_needs_no_import_and_imports_numpy_alone(tmp_path):
     code = "import fastnn, sys; print('fastnn.reference' in sys.modules, fastnn.reference.relu(-1.0))"
     assert python(tmp_path, code).stdout.split() == ["False", "0.0"]
-    source = (ROOT / "fastnn" / "reference.py").read_text()
-    imports = set(re.findall(r"^(?:from (\S+) )?import", source, re.M))
-    assert imports <= {"", "__future__", "numpy"}
+    sources = [path.read_text() for path in (ROOT / "fastnn" / "reference").glob("*.py")]
+    imports = {words for source in sources for words in re.findall(r"^(?:from|import) (\S+)", source, re.M)}
+    assert {name.partition(".")[0] for name in imports} == {"__future__", "numpy", "fastnn"}
+    assert all(name.startswith("fastnn.reference.") for name in imports if name.startswith("fastnn"))
     done = python(tmp_path, "import fastnn; fastnn.nothing")
     assert done.stderr.endswith("AttributeError: module 'fastnn' has no attribute 'nothing'\n")
 
@@ -70,6 +74,56 @@ def test_reference_has_nothing_else():
     assert sorted(FUNCTIONS) == sorted(
         name for name, f in vars(R).items() if inspect.isfunction(f) and not name.startswith("_")
     )
+
+
+@pytest.mark.parametrize("module", [F, R], ids=["functional", "reference"])
+def test_functions_stand_in_rooms_and_are_found_in_the_package(module):
+    rooms = [sys.modules[f"{module.__name__}.{room}"] for room in ROOMS]
+    assert sorted(module.__all__) == sorted(name for room in rooms for name in room.__all__) == sorted(FUNCTIONS)
+    for room in rooms:
+        for name in room.__all__:
+            function = getattr(module, name)
+            assert function is getattr(room, name)
+            assert (function.__module__, function.__name__, function.__qualname__) == (module.__name__, name, name)
+            assert pickle.loads(pickle.dumps(function)) is function
+
+
+@pytest.mark.parametrize("module", [F, R], ids=["functional", "reference"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_is_annotated(module, name):
+    function = getattr(module, name)
+    signature, hints = inspect.signature(function), typing.get_type_hints(function)
+    assert list(hints) == [*signature.parameters, "return"]
+    assert signature.return_annotation == function.__annotations__["return"]
+    for key, parameter in signature.parameters.items():
+        assert parameter.annotation == function.__annotations__[key]
+        if parameter.default is None:
+            assert type(None) in typing.get_args(hints[key]), key
+        elif parameter.default is not parameter.empty:
+            assert type(parameter.default) is (typing.get_origin(hints[key]) or hints[key]), key
+
+
+def test_annotations_of_made_functions():
+    def of(name):
+        return {key: str(value) for key, value in getattr(F, name).__annotations__.items()}
+
+    array, maybe, out = "npt.ArrayLike", "npt.ArrayLike | None", "np.ndarray | None"
+    assert of("elu") == {"x": array, "alpha": "float", "out": out, "return": "np.ndarray"}
+    assert of("elu_backward") == {"grad": array, "x": maybe, "y": maybe, "alpha": "float", "out": out, "return": "np.ndarray"}  # fmt: skip
+    assert of("gelu_backward") == {"grad": array, "x": array, "out": out, "return": "np.ndarray"}
+    assert of("mse_loss") == {"input": array, "target": array, "sample_weight": maybe, "reduction": "str", "return": "float | np.ndarray"}  # fmt: skip
+    assert of("cross_entropy_with_grad") == {
+        "logits": array, "target": array, "weight": maybe, "sample_weight": maybe, "ignore_index": "int",
+        "label_smoothing": "float", "reduction": "str", "out": out, "return": "tuple[float | np.ndarray, np.ndarray]",
+    }  # fmt: skip
+    assert of("sgd_update") == {
+        "param": "np.ndarray", "grad": array, "velocity": out, "lr": "float", "momentum": "float", "nesterov": "bool",
+        "weight_decay": "float", "return": "None",
+    }  # fmt: skip
+    assert of("adam_update") == {
+        "param": "np.ndarray", "grad": array, "exp_avg": "np.ndarray", "exp_avg_sq": "np.ndarray", "step": "int",
+        "lr": "float", "betas": "tuple[float, float]", "eps": "float", "weight_decay": "float", "return": "None",
+    }  # fmt: skip
 
 
 def test_activations_describe_themselves():

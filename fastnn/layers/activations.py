@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 
+from fastnn import _fastnn_core as _core
 from fastnn import functional as F
 from fastnn import init as initialisers
 from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_integer, as_number, as_probability, blank
@@ -33,7 +34,7 @@ class Activation(Layer):
                 raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {names or 'none'})")
         for name, default in defaults.items():
             setattr(self, name, as_number(params.get(name, default), func, name))
-        F._core.backward_reads(self.name, self.params)  # checks the values
+        _core.backward_reads(self.name, self.params)  # checks the values
 
     @property
     def params(self):
@@ -43,7 +44,7 @@ class Activation(Layer):
     @property
     def saves(self):
         """What the gradient is computed from: "x" or "y"."""
-        return F._core.backward_reads(self.name, self.params)
+        return _core.backward_reads(self.name, self.params)
 
     @property
     def _keeps_y(self):
@@ -53,14 +54,14 @@ class Activation(Layer):
         return (Op(self.name, tuple(shape), numbers=self.params),)
 
     def __call__(self, x, out=None):
-        return F._core.activation_forward(self.name, x, self.params, out)
+        return _core.activation_forward(self.name, x, self.params, out)
 
     def _vjp(self, x, step, train):
         params = self.params
-        y = F._core.activation_forward(self.name, x, params, None)
-        saved = (None, y) if F._core.backward_reads(self.name, params) == "y" else (x, None)
+        y = _core.activation_forward(self.name, x, params, None)
+        saved = (None, y) if _core.backward_reads(self.name, params) == "y" else (x, None)
         return y, self._backward(
-            lambda dy, need_dx, grads: F._core.activation_backward(self.name, dy, *saved, params, None)
+            lambda dy, need_dx, grads: _core.activation_backward(self.name, dy, *saved, params, None)
         )
 
 
@@ -203,6 +204,6 @@ class Dropout(Layer):
         p, seed, layer = self.p, self.seed, self.layer
 
         def apply(a, *_):  # linear in its input, so its own gradient
-            return F._core.dropout(a, p, seed, step, None, layer) if train else F.identity(a)
+            return _core.dropout(a, p, seed, step, None, layer) if train else F.identity(a)
 
         return apply(x), self._backward(apply)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastnn import _fastnn_core as _core
 from fastnn import functional as F
 from fastnn import init as initialisers
 from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_flag, as_real, blank
@@ -62,11 +63,11 @@ class Linear(Layer):
         return super().config | {"bias": self._parameters["bias"] is not None}
 
     def _affine(self, x, out=None):
-        return F._core.linear(x, self._parameters["weight"], self._parameters["bias"], None, out, False, {})
+        return _core.linear(x, self._parameters["weight"], self._parameters["bias"], None, out, False, {})
 
     def _affine_backward(self, dz, x, need_dx, grads):
         weight = self._parameters["weight"]
-        dx, grads["weight"], dbias = F._core.linear_backward(dz, x, weight, None, None, None, need_dx, {})
+        dx, grads["weight"], dbias = _core.linear_backward(dz, x, weight, None, None, None, need_dx, {})
         if self._parameters["bias"] is not None:
             grads["bias"] = dbias
         return dx
