@@ -16,7 +16,11 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 # name: (macro of the compiler's target that the ISA needs, or None; flags)
-ISAS = {"portable": (None, []), "avx2": ("__x86_64__", ["-mavx2", "-mfma"])}
+ISAS = {
+    "portable": (None, []),
+    "avx2": ("__x86_64__", ["-mavx2", "-mfma"]),
+    "avx512": ("__x86_64__", ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"]),
+}
 
 EXTENSION_FLAGS = ["-O2", "-g0", "-fvisibility=hidden", "-pthread"]
 KERNEL_FLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]

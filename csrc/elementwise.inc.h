@@ -221,7 +221,7 @@ static void FNN(maxout_backward)(void *dx_, const void *dy_, const int64_t *inde
         for (int64_t p = 0; p < pieces; p++) dx[p] = p == index[u] ? dy[u] : 0;
 }
 
-enum { PHILOX_BLOCKS = 16, PHILOX_WORDS = 4 * PHILOX_BLOCKS };
+enum { PHILOX_BLOCKS = 2 * (UL > 8 ? UL : 8), PHILOX_WORDS = 4 * PHILOX_BLOCKS };
 
 /* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) for PHILOX_BLOCKS consecutive
  * counters {block, block >> 32, step, layer}: word w of block b goes to out[4 b + w]. The vectors of a round are

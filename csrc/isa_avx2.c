@@ -6,7 +6,7 @@
  * 128 to 1024 x 1024 x 1024, one row against 256 x 256 to 4096 x 4096, and functions of 65,536 elements. A tile of 6 x
  * 2 vectors has 12 accumulators, which hide the latency of 2 fma units, and takes 15 of 16 registers. */
 enum {
-    MR = 6,                          /* rows of a tile */
+    MR = 6,                          /* rows of a tile, at most 8 */
     NV = 2,                          /* vectors of b in a tile */
     MOST_VECTORS = 12,               /* vectors of a tile of fewer rows: 12 chains too */
     NC = 512 / sizeof(T),            /* columns of b in a block: with 512 k they take 256 KiB of L2 */
@@ -31,5 +31,9 @@ enum {
     EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
     ALIGNED = 4096                   /* fewer elements do not pay for aligning the stores */
 };
+
+/* Vectors of b in a tile of 1 to MR rows, where there are no more: 12 chains for fewer rows than 6. A single row waits
+ * for packing anyway where it is not a product of its own. */
+static const int wide_vectors[8] = {4, 6, 4, 3, NV, NV};
 
 #include "kernels.inc.h"

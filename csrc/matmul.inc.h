@@ -69,12 +69,14 @@ static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop 
 {
     for (int64_t j = first; j < last; j += NR) {
         T *const panel = b->data + j / PANEL * b->stride + j % PANEL;
-        const int in_place = i == 0 && b->in_place && j / PANEL * PANEL + PANEL <= columns;
+        const int in_place = i == 0 && b->in_place && j / GROUP * GROUP + GROUP <= columns;
+        const int copying = in_place && first_of_several;
         s.b = in_place ? b->in_place + j : panel;
         s.b_row = in_place ? b->in_place_row : PANEL;
-        s.copy = in_place && first_of_several ? panel : NULL;
+        s.panel = in_place && !copying ? PANEL : b->stride;
+        s.copy = panel;
         if (columns - j >= NR)
-            tile_of(rows, to, i, j, &s);
+            (copying ? copying_tile_of : tile_of)(rows, to, i, j, &s);
         else
             edge_tile(rows, columns - j, to, i, j, &s);
     }
@@ -98,7 +100,7 @@ static void multiply_block(const store_to *to, const operand_a *a, const operand
             for (int64_t i = 0, height; i < block_rows; i += height) {
                 const int64_t last = columns - j < NC ? columns : j + NC;
                 height = tile_rows(block_rows - i);
-                k_loop s = {from.data + i * from.row, NULL, from.row, from.col, 0, depth, NULL};
+                k_loop s = {from.data + i * from.row, NULL, from.row, from.col, 0, 0, depth, NULL};
                 if (packing) {
                     s.a = micro_panels + micro_panel_place(i, depth);
                     s.a_row = 1;
@@ -177,7 +179,7 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
         for (int64_t j = 0, columns; j < n; j += columns) {
             const int64_t columns_left = n - j;
             const T *b = (const T *)g->b.data + p * g->b.row + j * g->b.col;
-            k_loop s = {NULL, b, g->a.row, g->a.col, g->b.row, depth, NULL};
+            k_loop s = {NULL, b, g->a.row, g->a.col, g->b.row, PANEL, depth, NULL};
             columns = columns_left >= wide ? wide : columns_left >= NR ? NR : columns_left;
             if (g->b.col != 1 || columns_left < NR) {
                 s.b_row = columns_left >= wide ? wide : NR;
@@ -378,7 +380,7 @@ static int along_n(const product *g)
             const store_to to = make_store_to(part.c, part.z, g->row, 0, part.bias, 0, g->e, p == 0, p + depth == g->k);
             if (g->b.col == 1 && !by_first_tiles) pack_rows(panels, packed.stride, b, g->b.row, part.n, depth);
             for (int64_t q = 0; q < part.n; q += PANEL)
-                if (g->b.col != 1 || part.n - q < PANEL)
+                if (g->b.col != 1 || part.n - q < PANEL || (by_first_tiles && q >= part.n / GROUP * GROUP))
                     pack(PANEL, panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, part.n - q, depth);
             multiply_block(&to, &a, &packed, g->m, part.n, depth, packing_pays(&a, g->m, part.n, depth), micro_panels);
             p += depth;

@@ -31,18 +31,26 @@
  *        then rows 16 ... 31                          then features 16 ... 31
  *
  * Design
- * A. A tile is `rows` broadcast elements of a against `vectors` vectors of b. 6 x 2 has 12 chains, which hide the
- *    latency of two fma units, and takes 15 of 16 registers. The register loops carry an unroll pragma; without it gcc
- *    keeps the sums in memory (a third of the speed).
+ * A. A tile is `rows` broadcast elements of a against `vectors` vectors of b, which may lie in several panels. Its
+ *    size is the ISA's: as many sums as there are registers beside the operands. The register loops carry an unroll
+ *    pragma; without it gcc keeps the sums in memory (a third of the speed).
  * B. Bias, relu and leaky_relu are applied in registers, every other activation by its ordinary loop on the finished
  *    rows while they are in L1: fused and unfused have the same bits.
  */
 
-enum { NR = NV * VL, PANEL = FNN_PANEL };
+enum { NR = NV * VL, PANEL = FNN_PANEL, TALLEST = 8, WIDEST = 4 };
+/* Columns that whole tiles and whole panels share. */
+enum { GROUP = NR > PANEL ? NR : PANEL };
 /* What an ISA's table may not change without the code. */
-_Static_assert(PANEL % NR == 0, "a tile lies within a panel");
-_Static_assert(MR == 6, "tile_of() has tiles of 1 to 6 rows");
+_Static_assert(PANEL % NR == 0 || NR % PANEL == 0, "a tile lies within a panel or consists of panels");
+_Static_assert(PANEL % VL == 0, "a vector lies within a panel");
+_Static_assert((int)MR <= (int)TALLEST, "HEIGHTS() has tiles of 1 to TALLEST rows");
+_Static_assert((int)NV <= (int)WIDEST, "last_tile_of() has tiles of 1 to WIDEST vectors");
+_Static_assert(NC % GROUP == 0 && NC_MOST % GROUP == 0, "a block of columns consists of whole tiles");
 _Static_assert(FNN_K_CHUNK % THIN_K == 0, "the parts of a thin product end where a chunk ends");
+
+/* Where vector v of a row stands whose panels are `panel` apart. In a matrix they are PANEL apart. */
+static FNN_INLINE int64_t across(int v, int64_t panel) { return v * VL / PANEL * panel + v * VL % PANEL; }
 
 /* What becomes of the sums of a block: element (i, j) of c stands at place(to, i, j). A matrix has rows `row` apart; in
  * panels, `panel` elements apart, the rows of a panel are PANEL apart. */
@@ -65,16 +73,19 @@ static FNN_INLINE int64_t place(const store_to *to, int64_t i, int64_t j)
     return to->panel ? i * PANEL + j / PANEL * to->panel + j % PANEL : i * to->row + j;
 }
 
-/* The steps of a tile: element (i, p) of a is broadcast from a + i * a_row + p * a_col, vector v of b at step p stands
- * at b + p * b_row + v * VL. */
+/* The steps of a tile: element (i, p) of a is broadcast from a + i * a_row + p * a_col, the vectors of b at step p stand
+ * from b + p * b_row on, in panels `panel` apart. */
 typedef struct {
     const T *a, *b;
-    int64_t a_row, a_col, b_row, depth;
-    T *copy; /* receives the vectors of b in rows of PANEL */
+    int64_t a_row, a_col, b_row, panel, depth;
+    T *copy; /* receives the vectors of b, then rows of a matrix, in panels `panel` apart */
 } k_loop;
 
+/* Whether b is read from panels, or from rows of a matrix and perhaps copied into panels. */
+enum source { IN_PANELS, IN_ROWS, COPYING };
+
 /* rows x vectors sums, from element (i, j) of the block on. */
-static FNN_INLINE void tile(const int rows, const int vectors, const int copying, const store_to *to, int64_t i,
+static FNN_INLINE void tile(const int rows, const int vectors, const enum source source, const store_to *to, int64_t i,
                             int64_t j, const k_loop *s)
 {
     V sum[MR][MOST_VECTORS];
@@ -86,21 +97,24 @@ static FNN_INLINE void tile(const int rows, const int vectors, const int copying
     }
     EACH(sum[r][v] = v_set1(0))
     if (to->start) EACH(sum[r][v] = v_load(to->start + (i + r) * to->start_row + j + v * VL))
-    T *const prefetched = to->c + place(to, i, j);
-    FNN_UNROLL(8)
-    for (int r = 0; r < rows; r++) FNN_PREFETCH(prefetched + r * to->row);
+    const int64_t row = to->row, at = place(to, i, j), c_panel = to->panel ? to->panel : PANEL;
+    T *const c = to->c + at;
+    EACH(if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(c + r * row + across(v, c_panel)))
 
-    const int64_t a_row = s->a_row, a_col = s->a_col, b_row = s->b_row;
+    const int64_t a_row = s->a_row, a_col = s->a_col, b_row = s->b_row,
+                  b_panel = source == IN_PANELS ? s->panel : PANEL;
     const T *a = s->a, *b = s->b;
     T *copy = s->copy;
     for (int64_t steps_left = s->depth; steps_left > 0; steps_left--, a += a_col, b += b_row) {
         V bv[MOST_VECTORS];
         FNN_UNROLL(16)
-        for (int v = 0; v < vectors; v++) bv[v] = v_load(b + v * VL);
-        if (copying) {
-            FNN_PREFETCH(b + COPY_AHEAD * b_row);
+        for (int v = 0; v < vectors; v++) bv[v] = v_load(b + across(v, b_panel));
+        if (source == COPYING) {
             FNN_UNROLL(16)
-            for (int v = 0; v < vectors; v++) v_store(copy + v * VL, bv[v]);
+            for (int v = 0; v < vectors; v++) {
+                if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(b + COPY_AHEAD * b_row + v * VL);
+                v_store(copy + across(v, s->panel), bv[v]);
+            }
             copy += PANEL;
         }
         FNN_UNROLL(8)
@@ -111,12 +125,10 @@ static FNN_INLINE void tile(const int rows, const int vectors, const int copying
         }
     }
 
-    const int64_t row = to->row, at = place(to, i, j);
-    T *const c = to->c + at;
-    if (to->add) EACH(sum[r][v] = v_add(v_load(c + r * row + v * VL), sum[r][v]))
+    if (to->add) EACH(sum[r][v] = v_add(v_load(c + r * row + across(v, c_panel)), sum[r][v]))
     if (to->bias && to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_set1(to->bias[i + r])))
     if (to->bias && !to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_load(to->bias + j + v * VL)))
-    if (to->z) EACH(v_store(to->z + at + r * row + v * VL, sum[r][v]))
+    if (to->z) EACH(v_store(to->z + at + r * row + across(v, c_panel), sum[r][v]))
     if (to->activation != FNN_identity) {
         const row_params p = load_params(to->params);
         if (to->activation == FNN_relu)
@@ -124,38 +136,55 @@ static FNN_INLINE void tile(const int rows, const int vectors, const int copying
         else
             EACH(sum[r][v] = leaky_relu_v(sum[r][v], p))
     }
-    EACH(v_store(c + r * row + v * VL, sum[r][v]))
+    EACH(v_store(c + r * row + across(v, c_panel), sum[r][v]))
 #undef EACH
 }
 
-/* One compiled tile per tile_rows; those that copy b are the first of several micro-panels, to which tile_rows() gives
- * 4 rows or more. */
+/* clang-format off */
+/* One compiled tile for each number of rows, as a switch over `rows`: those of `least` to MR rows. */
+#define HEIGHT(r, least, vectors, source)                                                                              \
+    case r:                                                                                                            \
+        if (least <= r && r <= MR) tile(r, vectors, source, to, i, j, s);                                              \
+        break;
+#define HEIGHTS(...)                                                                                                   \
+    switch (rows) {                                                                                                    \
+        HEIGHT(1, __VA_ARGS__) HEIGHT(2, __VA_ARGS__) HEIGHT(3, __VA_ARGS__) HEIGHT(4, __VA_ARGS__)                    \
+        HEIGHT(5, __VA_ARGS__) HEIGHT(6, __VA_ARGS__) HEIGHT(7, __VA_ARGS__) HEIGHT(8, __VA_ARGS__)                    \
+    }
+/* clang-format on */
+
 static void tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j, const k_loop *s)
 {
-    switch (rows + (s->copy ? MR : 0)) {
-    case 1: tile(1, NV, 0, to, i, j, s); break;
-    case 2: tile(2, NV, 0, to, i, j, s); break;
-    case 3: tile(3, NV, 0, to, i, j, s); break;
-    case 4: tile(4, NV, 0, to, i, j, s); break;
-    case 5: tile(5, NV, 0, to, i, j, s); break;
-    case 6: tile(6, NV, 0, to, i, j, s); break;
-    case MR + 4: tile(4, NV, 1, to, i, j, s); break;
-    case MR + 5: tile(5, NV, 1, to, i, j, s); break;
-    default: tile(6, NV, 1, to, i, j, s); break;
-    }
+    HEIGHTS(1, NV, IN_PANELS)
 }
 
-/* Tiles with 12 chains for fewer rows than 6; a single row waits for packing anyway, where one_row() does not apply. */
-static const int wide_vectors[MR] = {4, 6, 4, 3, NV, NV};
+/* Those that copy b are the first of several micro-panels, to which tile_rows() gives more than half of MR. */
+static void copying_tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j, const k_loop *s)
+{
+    HEIGHTS(MR / 2 + 1, NV, COPYING)
+}
+
+/* The tile of the last columns of a block: NV vectors or fewer. */
+static void last_tile_of(int64_t rows, int64_t vectors, const store_to *to, int64_t i, int64_t j, const k_loop *s)
+{
+    if (vectors == NV)
+        tile_of(rows, to, i, j, s);
+    else if (vectors == 1)
+        HEIGHTS(1, 1, IN_PANELS)
+    else if (NV > 2 && vectors == 2)
+        HEIGHTS(1, 2, IN_PANELS)
+    else if (NV > 3)
+        HEIGHTS(1, 3, IN_PANELS)
+}
+
+/* The tile of a product of so few rows, whose columns are rows of a matrix. */
 static void wide_tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j, const k_loop *s)
 {
+#define WIDE(r) HEIGHT(r, 1, wide_vectors[r - 1], IN_ROWS)
     switch (rows) {
-    case 1: tile(1, 4, 0, to, i, j, s); break;
-    case 2: tile(2, 6, 0, to, i, j, s); break;
-    case 3: tile(3, 4, 0, to, i, j, s); break;
-    case 4: tile(4, 3, 0, to, i, j, s); break;
-    default: tile_of(rows, to, i, j, s); break;
+        WIDE(1) WIDE(2) WIDE(3) WIDE(4) WIDE(5) WIDE(6) WIDE(7) WIDE(8)
     }
+#undef WIDE
 }
 
 /* to[i, j] = from[i, j] */
@@ -164,14 +193,20 @@ static void copy_rows(T *to, int64_t to_row, const T *from, int64_t from_row, in
     for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)columns * sizeof(T));
 }
 
-/* A tile of which only `columns` exist: it works in a buffer, b is already padded. */
+/* A tile of which only `columns` exist, at most NR: it works in a buffer, unless they make whole vectors. b is already
+ * padded. */
 static void edge_tile(int64_t rows, int64_t columns, const store_to *to, int64_t i, int64_t j, const k_loop *s)
 {
     T c[MR * NR], z[MR * NR], start[MR * NR] = {0}, bias[MR + NR] = {0};
-    const int64_t at = place(to, i, j);
+    const int64_t at = place(to, i, j), vectors = (columns + VL - 1) / VL;
     store_to edge = *to;
+    if (columns == vectors * VL) {
+        last_tile_of(rows, vectors, to, i, j, s);
+        return;
+    }
     edge.c = c;
     edge.row = NR;
+    edge.panel = 0;
     if (to->add) copy_rows(c, NR, to->c + at, to->row, rows, columns);
     if (to->z) edge.z = z;
     if (to->start) {
@@ -183,7 +218,7 @@ static void edge_tile(int64_t rows, int64_t columns, const store_to *to, int64_t
         memcpy(bias, to->bias + (to->bias_of_rows ? i : j), (size_t)(to->bias_of_rows ? rows : columns) * sizeof(T));
         edge.bias = bias;
     }
-    tile_of(rows, &edge, 0, 0, s);
+    last_tile_of(rows, vectors, &edge, 0, 0, s);
     copy_rows(to->c + at, to->row, c, NR, rows, columns);
     if (to->z) copy_rows(to->z + at, to->row, z, NR, rows, columns);
 }

@@ -41,8 +41,11 @@ def program():
     return ROOT / "build" / "count"
 
 
+UNCOUNTED = {"avx512"}  # valgrind knows no such instructions
+
+
 def test_every_isa_has_limits():
-    assert {isa for isa, _, _ in LIMITS} >= set(core.available_isas())
+    assert {isa for isa, _, _ in LIMITS} | UNCOUNTED >= set(core.available_isas())
 
 
 @pytest.mark.parametrize("bits", [32, 64])

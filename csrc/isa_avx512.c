@@ -1,0 +1,37 @@
+/* isa_avx512.c: the kernels for x86-64 with AVX-512 F, DQ, BW and VL. */
+#define FNN_ISA avx512
+#include "vec_avx512.h"
+
+/* Tuning: each number with its unit. Measured on Zen 4 (32 KiB L1, 1 MiB L2, 32 MiB L3). A tile of 8 x 3 vectors has 24
+ * accumulators and takes 28 of 32 registers; in float64, where three vectors are no whole panels, it is 6 x 4. */
+enum {
+    MR = FNN_DTYPE == 32 ? 8 : 6,    /* rows of a tile, at most 8 */
+    NV = FNN_DTYPE == 32 ? 3 : 4,    /* vectors of b in a tile */
+    MOST_VECTORS = 8,                /* vectors of a tile of fewer rows */
+    NC = 768 / sizeof(T),            /* columns of b in a block: with 512 k they take 384 KiB of L2 */
+    NC_PAYS_ROWS = 2048 / sizeof(T), /* rows from which on NC_MOST columns are packed at once */
+    NC_MOST = 1920,                  /* columns of b packed at a time: 4 MiB of L3 */
+    MC = 384 / sizeof(T),            /* rows of a in a block, packed: 192 KiB of L2 */
+    MC_IN_PLACE = 192 / sizeof(T),   /* rows of a in a block, read where they lie: 96 KiB */
+    TRANSPOSED = 512,                /* rows of a transposed block, which waits in scratch */
+    PACK_K = 128,                    /* steps of k from which on packing a pays, if there are also */
+    PACK_N_STRIDED = 256,            /* as many columns, where the k of a is strided, */
+    PACK_N = 1024,                   /* or as many, where it is contiguous */
+    THIN = 12,                       /* rows or columns of a thin product, at most */
+    THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
+    THIN_L1 = 4096,                  /* elements of b that a thin product packs: 16 KiB of L1, or 32 */
+    CHAINS = 2,                      /* blocks of columns that one row meets side by side */
+    L1_WAYS = 8,                     /* rows of b, or of packed micro-panels, read together: the ways of L1 */
+    COPY_AHEAD = 24,                 /* rows of b by which its copy is prefetched */
+    FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
+    ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
+    ALIASED_PANELS = 1 << 15,        /* bytes: panels a multiple of it apart drive one another out of L2 */
+    TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
+    EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
+    ALIGNED = 4096                   /* fewer elements do not pay for aligning the stores */
+};
+
+/* Vectors of b in a tile of 1 to MR rows, where there are no more. */
+static const int wide_vectors[8] = {8, 6, 6, 6, 4, 4, NV, NV};
+
+#include "kernels.inc.h"
