@@ -1,9 +1,7 @@
 """Data sets: the digits that come with the package, and readers for MNIST's file format."""
 
-import gzip
 import math
 import os
-import zlib
 
 import numpy as np
 
@@ -45,6 +43,9 @@ def load_idx(path):
     OSError
         For a file that cannot be read.
     """
+    import gzip  # on first use, with zlib
+    import zlib
+
     with open(path, "rb") as raw:
         zipped = raw.peek(2)[:2] == b"\x1f\x8b"
         try:

@@ -1,7 +1,6 @@
 """How many threads: the environment, the machine, and the user's bound on them."""
 
 import os
-from pathlib import Path
 from threading import local
 
 from fastnn import _fastnn_core
@@ -37,7 +36,8 @@ class threads(local):
 def _read(path):
     """Return the text of a file, "" where it cannot be read. Names in it are bytes of any encoding."""
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().strip()
     except (OSError, ValueError):  # ValueError: a path with a zero byte
         return ""
 
@@ -49,9 +49,9 @@ def _natural(text):
 
 def _quota_of(folder):
     """Processors that one control group may use: a number, or infinity. Version 2 has cpu.max, version 1 two files."""
-    limit, _, period = _read(folder / "cpu.max").partition(" ")  # "max 100000" without a limit
+    limit, _, period = _read(f"{folder}/cpu.max").partition(" ")  # "max 100000" without a limit
     if not limit:
-        limit, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")  # -1 without a limit
+        limit, period = _read(f"{folder}/cpu.cfs_quota_us"), _read(f"{folder}/cpu.cfs_period_us")  # -1 without a limit
     limit, period = _natural(limit), _natural(period)
     return limit / period if limit and period else float("inf")
 
@@ -72,14 +72,15 @@ def cgroup_quota(root="/"):
     float
         In processors; infinity without a quota.
     """
-    mounted, quota = Path(root) / "sys/fs/cgroup", float("inf")
-    for line in _read(Path(root) / "proc/self/cgroup").split("\n"):
+    mounted, quota = f"{root}/sys/fs/cgroup", float("inf")
+    for line in _read(f"{root}/proc/self/cgroup").split("\n"):
         _, controllers, own = line.split(":", 2) if line.count(":") > 1 else ("", "?", "")
         if controllers and "cpu" not in controllers.split(","):  # "4:cpu,cpuacct:/group"; in version 2 "0::/group"
             continue
-        own = Path(own.strip("/"))
-        for mount in (mounted / controllers, mounted / "cpu") if controllers else (mounted,):
-            quota = min(quota, *(_quota_of(mount / group) for group in (own, *own.parents)))
+        names = own.strip("/").split("/")
+        groups = ["/".join(names[:depth]) for depth in range(len(names) + 1)]
+        for mount in (f"{mounted}/{controllers}", f"{mounted}/cpu") if controllers else (mounted,):
+            quota = min(quota, *(_quota_of(f"{mount}/{group}") for group in groups))
     return quota
 
 
@@ -97,7 +98,7 @@ def physical_cores(cpus, root="/"):
     int
     """
     siblings = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-    return len({_read(Path(root) / siblings.format(cpu)) or cpu for cpu in cpus})
+    return len({_read(f"{root}/{siblings.format(cpu)}") or cpu for cpu in cpus})
 
 
 def default_num_threads(environment=os.environ, root="/"):
