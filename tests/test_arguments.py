@@ -282,3 +282,54 @@ def test_arrays_updated_in_place_stand_apart(shift, dtype):
     arrays = call.copies() | {"param": base[0:24:2].reshape(4, 3), "exp_avg": base[1:25:2].reshape(4, 3)}  # interlaced
     want = call.run({name: a.copy() for name, a in arrays.items()})
     assert_same(call.run(arrays), want, "interlaced")
+
+
+def unwritable(a):
+    """Yield (given, error, what is wrong) of what is no array of floats that a call could update in place."""
+    yield a.tolist(), TypeError, "is list but an ndarray was expected: it is updated in place"
+    yield a.astype(np.int64), TypeError, "has dtype int64 but float32 or float64 was expected"
+    yield a.astype(np.float16), TypeError, "has dtype float16 but float32 or float64 was expected"
+    still = a.copy()
+    still.flags.writeable = False
+    yield still, ValueError, "is read-only but is updated in place"
+    item = a.itemsize
+    for strides in ((item, item), (0, item), (item * a.shape[1] // 2, item), (item * a.shape[1], item // 2)):
+        shared = np.lib.stride_tricks.as_strided(np.ones(a.size + 8, a.dtype), a.shape, strides)
+        yield shared, ValueError, "share memory with each other, but {} is written"
+
+
+@pytest.mark.parametrize(("i", "arg"), [(i, arg) for i, call in enumerate(TABLE) for arg in call.in_place])
+def test_what_cannot_be_updated_in_place_is_refused(i, arg, dtype):
+    call = table(dtype)[i]
+    for given, error, what in unwritable(call.arrays[arg]):
+        arrays = {**call.copies(), arg: given}
+        before = np.array(given)
+        message = (
+            f"{call.function}: elements of {arg} {what.format(arg)}"
+            if "{}" in what
+            else f"{call.function}: {arg} {what}"
+        )
+        refused(partial(call.run, arrays), error, message)
+        np.testing.assert_array_equal(given, before)
+        for name, a in call.arrays.items():
+            if name != arg:
+                np.testing.assert_array_equal(arrays[name], a, err_msg=name)
+
+
+def test_arrays_whose_elements_interlace_are_updated_in_place(dtype):
+    """Strides may be smaller than what the finer axis spans while no two elements meet; one element may lie anywhere."""
+    item = np.dtype(dtype).itemsize
+    for shape, strides in (((3, 2), (2, 3)), ((1, 2), (0, 1)), ((2, 1), (1, 0)), ((0, 3), (0, 0))):
+        base = np.linspace(0.1, 0.9, 16, dtype=dtype)
+        param = np.lib.stride_tricks.as_strided(base, shape, [s * item for s in strides])
+        want = param - dtype(0.5)
+        F.sgd_update(param, np.ones(shape, dtype), lr=0.5)
+        np.testing.assert_array_equal(param, want)
+
+
+def test_a_number_is_an_array_of_one_feature(dtype, isa):
+    x, weight = np.array(-2, dtype), np.array([0.5], dtype)
+    assert F.prelu(x, weight) == -1
+    dx, dweight = F.prelu_backward(np.array(3, dtype), x, weight)
+    assert (dx, dweight.tolist()) == (1.5, [-6.0])
+    assert F.mse_loss(dtype(3), dtype(1)) == 4
