@@ -187,8 +187,6 @@ static void FNN(prelu_backward)(void *dx_, void *dweight_, double *sums, const v
     T *dx = dx_, *dweight = dweight_;
     const T *dy = dy_, *x = x_;
     int64_t n = batch * features, row = shared ? FNN_ROW_LANES : features;
-    int64_t padded = (row + FNN_ROW_LANES - 1) / FNN_ROW_LANES * FNN_ROW_LANES;
-    for (int64_t j = 0; j < padded; j++) sums[j] = 0;
     for (int64_t i = 0; i < n; i += row)
         prelu_backward_row(dx + i, sums, dy + i, x + i, weight, n - i < row ? n - i : row, shared);
     if (shared) {

@@ -39,6 +39,11 @@ typedef struct {
     int64_t row, col;
 } fnn_matrix;
 
+/* A part of a matrix: rows [row, row + rows) and columns [column, column + columns). */
+typedef struct {
+    int64_t row, column, rows, columns;
+} fnn_rectangle;
+
 /* What happens to a finished sum s of a matrix product, in this order: z = s + bias; y = activation(z). */
 typedef struct {
     const void *bias; /* T[n], or NULL */
@@ -65,13 +70,14 @@ typedef void (*fnn_backward_fn)(void *dx, const void *dy, const void *saved, int
 /*
  * A loss of an input (batch, features), its target and the parameters of its row of the table, and the gradient by the input,
  * in one pass. With w[i] = sample_weight[i] or 1, and l[i, j] the value of element j, or l[i] of row i for kind ROW:
- *   *total = scale * sum_i w[i] * sum_j l[i, j]     (16 lanes a row, rows in increasing order, float64)
- *   losses[i, j] or losses[i] = w[i] * l            unless losses is NULL; without scale
- *   dinput[i, j] = d *total / d input[i, j]         unless dinput is NULL; may be input
- * The caller forms scale before: 1 / N for a mean, with N from sum_of_weights, else 1. A row that counts nothing has losses
- * and a gradient of +0 whatever its input is: one of weight 0 or, for labels, ignored or of a class without weight.
+ *   *sum += sum_i w[i] * sum_j l[i, j]              (16 lanes a row, rows in increasing order, float64)
+ *   losses[i, j] or losses[i] = w[i] * l            unless losses is NULL
+ *   dinput[i, j] = scale * d *sum / d input[i, j]   unless dinput is NULL; may be input
+ * The caller forms scale before: 1 / N for a mean, with N from sum_of_weights, else 1; the loss is scale times *sum, which
+ * starts as 0 and goes on from call to call where the rows come in pieces. A row that counts nothing has losses and a
+ * gradient of +0 whatever its input is: one of weight 0 or, for labels, ignored or of a class without weight.
  */
-typedef void (*fnn_loss_fn)(double *total, void *losses, void *dinput, const void *input, const fnn_target *target,
+typedef void (*fnn_loss_fn)(double *sum, void *losses, void *dinput, const void *input, const fnn_target *target,
                             double scale, const double *params, int64_t batch, int64_t features);
 
 /* What an optimizer's hyper-parameters, in the order of its row, make of the number of the step, which counts from 1; once
@@ -91,8 +97,8 @@ typedef struct fnn_kernels {
     int (*matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
                   const fnn_epilogue *epilogue);
 
-    /* y[j] = sum_i x[i, j] over batch rows, in the order of matmul's sums over k. */
-    fnn_rows_fn sum_rows;
+    /* y[j] = sum_i x[i, j] over batch rows with row stride `row`, in the order of matmul's sums over k. */
+    void (*sum_rows)(void *y, const void *x, int64_t row, int64_t batch, int64_t features);
 
     /* The forms of a compiled network. Activations of a layer lie in panels [batch / 16][features][16], the batch
      * padded to whole panels: element (i, j) at panels[(i / 16 * features + j) * 16 + i % 16]. Transposed, they lie in
@@ -128,8 +134,9 @@ typedef struct fnn_kernels {
     /* y = x > 0 ? x : weight * x. weight is T[features], or T[1] with `shared` set. */
     void (*prelu_forward)(void *y, const void *x, const void *weight, int64_t batch, int64_t features, int shared);
 
-    /* dx = dy * (x > 0 ? 1 : weight); dweight = sum over rows, in float64, of x > 0 ? 0 : dy * x. sums is scratch:
-     * double[FNN_ROW_LANES] with `shared` (rows are then 16 consecutive elements), else features rounded up to such. */
+    /* dx = dy * (x > 0 ? 1 : weight); dweight = sum over rows, in float64, of x > 0 ? 0 : dy * x. sums holds the sums of
+     * the rows before, at first zeros, and receives those of these too: double[FNN_ROW_LANES] with `shared` (rows are
+     * then 16 consecutive elements), else features rounded up to such. */
     void (*prelu_backward)(void *dx, void *dweight, double *sums, const void *dy, const void *x, const void *weight,
                            int64_t batch, int64_t features, int shared);
 
@@ -200,7 +207,7 @@ int fnn_threads_of_last_job(void);
 void fnn_activation_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params);
 void fnn_activation_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,
                              const double *params);
-int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
-               const fnn_epilogue *epilogue);
+int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, fnn_rectangle part, int64_t k,
+               const fnn_epilogue *epilogue); /* that part of c alone */
 
 #endif

@@ -5,7 +5,7 @@
  * A. NAME is the value of a loss, NAME_dx its derivative by the input, both as functions of the input x, the target t and the
  *    parameters p in wide lanes: in them the difference of two float32 is nearly exact. NaN gives NaN.
  * B. A row's values are summed in struct lanes, rows in increasing order in float64.
- * C. The factor 1 / N of a mean arrives in scale and is multiplied once: into the sum and into each gradient.
+ * C. The factor 1 / N of a mean is multiplied once: by the caller into the sum, here into each gradient.
  */
 
 /* The weight of row i in the mean: its sample weight and, for labels, its class weight; 0 where it is ignored. */
@@ -73,12 +73,11 @@ static FNN_INLINE double loss_row(T *values, T *dx, const T *x, const T *t, int6
     return lanes_total(&sum);
 }
 
-static FNN_INLINE void loss_rows(double *total, T *values, T *dx, const T *x, const fnn_target *target, double scale,
+static FNN_INLINE void loss_rows(double *sum, T *values, T *dx, const T *x, const fnn_target *target, double scale,
                                  int64_t batch, int64_t n, loss_expression *value, loss_expression *derivative,
                                  row_params p)
 {
     const T *t = target->values;
-    double sum = 0;
     for (int64_t i = 0; i < batch; i++) {
         const double w = row_weight(target, i);
         if (w == 0) { /* +0, whatever the row holds */
@@ -86,19 +85,17 @@ static FNN_INLINE void loss_rows(double *total, T *values, T *dx, const T *x, co
             if (dx) memset(dx + i * n, 0, (size_t)n * sizeof(T));
             continue;
         }
-        sum += w * loss_row(values ? values + i * n : NULL, dx ? dx + i * n : NULL, x + i * n, t + i * n, n, w,
-                            w * scale, value, derivative, p);
+        *sum += w * loss_row(values ? values + i * n : NULL, dx ? dx + i * n : NULL, x + i * n, t + i * n, n, w,
+                             w * scale, value, derivative, p);
     }
-    *total = sum * scale;
 }
 
 /* The kernel of a pointwise loss. A loss of kind FNN_ROW has one that somebody wrote: FNN(loss_NAME). */
 #define LOSS_KERNEL_FNN_POINT(name)                                                                                    \
-    static void FNN(loss_##name)(double *total, void *losses, void *dinput, const void *input,                         \
-                                 const fnn_target *target, double scale, const double *params, int64_t batch,          \
-                                 int64_t features)                                                                     \
+    static void FNN(loss_##name)(double *sum, void *losses, void *dinput, const void *input, const fnn_target *target, \
+                                 double scale, const double *params, int64_t batch, int64_t features)                  \
     {                                                                                                                  \
-        loss_rows(total, losses, dinput, input, target, scale, batch, features, loss_##name##_w, loss_##name##_dx_w,   \
+        loss_rows(sum, losses, dinput, input, target, scale, batch, features, loss_##name##_w, loss_##name##_dx_w,     \
                   load_params(params));                                                                                \
     }
 #define LOSS_KERNEL_FNN_ROW(name)

@@ -450,22 +450,21 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
 }
 
 /* One chunk of rows, added in increasing order from +0; `columns_left` columns. */
-static FNN_INLINE V sum_chunk(const T *x, int64_t rows, int64_t features, int64_t columns_left)
+static FNN_INLINE V sum_chunk(const T *x, int64_t row, int64_t rows, int64_t columns_left)
 {
     V sum = v_set1(0);
-    for (int64_t r = 0; r < rows && r < FNN_K_CHUNK; r++)
-        sum = v_add(sum, v_load_upto(x + r * features, columns_left, 0));
+    for (int64_t r = 0; r < rows && r < FNN_K_CHUNK; r++) sum = v_add(sum, v_load_upto(x + r * row, columns_left, 0));
     return sum;
 }
 
-static void FNN(sum_rows)(void *y_, const void *x_, int64_t batch, int64_t features)
+static void FNN(sum_rows)(void *y_, const void *x_, int64_t row, int64_t batch, int64_t features)
 {
     T *y = y_;
     const T *x = x_;
     for (int64_t j = 0; j < features; j += VL) {
-        V total = sum_chunk(x + j, batch, features, features - j);
+        V total = sum_chunk(x + j, row, batch, features - j);
         for (int64_t i = FNN_K_CHUNK; i < batch; i += FNN_K_CHUNK)
-            total = v_add(total, sum_chunk(x + i * features + j, batch - i, features, features - j));
+            total = v_add(total, sum_chunk(x + i * row + j, row, batch - i, features - j));
         v_store_upto(y + j, total, features - j);
     }
 }

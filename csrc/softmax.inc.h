@@ -349,7 +349,7 @@ static int row_counts(const fnn_target *t, double smoothing, int64_t i)
 
 enum { LOSS_ROWS = 16 };
 
-static void FNN(loss_cross_entropy)(double *total, void *losses_, void *dlogits_, const void *logits_,
+static void FNN(loss_cross_entropy)(double *sum, void *losses_, void *dlogits_, const void *logits_,
                                     const fnn_target *target, double scale, const double *params, int64_t batch,
                                     int64_t classes)
 {
@@ -358,7 +358,6 @@ static void FNN(loss_cross_entropy)(double *total, void *losses_, void *dlogits_
     const int64_t *labels = target->labels;
     const double smoothing = params[0];
     soft_target t = {target->class_weight, probabilities, 1 - smoothing, smoothing / (double)classes};
-    double sum = 0;
     /* Several rows a step, as far as they stay in L1: the chains of operations of one overlap with the next one's. */
     const int64_t step = classes < SOFT_BLOCK / LOSS_ROWS ? LOSS_ROWS : classes < SOFT_BLOCK ? SOFT_BLOCK / classes : 1;
     for (int64_t first = 0, rows; first < batch; first += rows) {
@@ -379,10 +378,9 @@ static void FNN(loss_cross_entropy)(double *total, void *losses_, void *dlogits_
             const double w = sample_weight ? sample_weight[i] : 1;
             const double loss = counts[r] ? w * (row[r].cost + row[r].total * logarithm[r]) : 0;
             if (losses) losses[i] = (T)loss;
-            sum += loss;
+            *sum += loss;
             if (dlogits && !counts[r]) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
             if (dlogits && counts[r]) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
         }
     }
-    *total = sum * scale;
 }

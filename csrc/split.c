@@ -16,30 +16,41 @@ static const struct {
     double elements;      /* of an elementwise function: 100 us and more, cheap ones being bound by memory */
 } work_per_thread = {2e6, 5e5};
 
+/* c = epilogue(a @ b), as fnn_matmul is asked for it. */
 typedef struct {
     const fnn_kernels *kernels;
-    fnn_matrix a, b;
     char *c;
-    int64_t ldc, m, n, k, rows, columns; /* of a part */
+    int64_t ldc, k, itemsize;
+    const fnn_matrix *a, *b;
     const fnn_epilogue *epilogue;
-    int64_t itemsize;
+} product;
+
+static int multiply(const product *g, int64_t row, int64_t column, int64_t rows, int64_t columns)
+{
+    const int64_t at = (row * g->ldc + column) * g->itemsize;
+    const fnn_matrix a = {(const char *)g->a->data + row * g->a->row * g->itemsize, g->a->row, g->a->col};
+    const fnn_matrix b = {(const char *)g->b->data + column * g->b->col * g->itemsize, g->b->row, g->b->col};
+    fnn_epilogue e = *g->epilogue;
+    if (e.bias) e.bias = (const char *)e.bias + column * g->itemsize;
+    if (e.z) e.z = (char *)e.z + at;
+    return g->kernels->matmul(g->c + at, g->ldc, a, b, rows, columns, g->k, &e);
+}
+
+typedef struct {
+    const product *product;
+    fnn_rectangle whole;
+    int64_t rows, columns; /* of a part */
     atomic_int code;
 } product_job;
 
-/* The rectangle of c from (i, j) on. */
 static void run_product_part(void *context, int part)
 {
     product_job *g = context;
-    const int64_t across = (g->n + g->columns - 1) / g->columns;
-    const int64_t i = part / across * g->rows, j = part % across * g->columns, at = (i * g->ldc + j) * g->itemsize;
-    fnn_matrix a = g->a, b = g->b;
-    fnn_epilogue e = *g->epilogue;
-    a.data = (const char *)a.data + i * a.row * g->itemsize;
-    b.data = (const char *)b.data + j * b.col * g->itemsize;
-    if (e.bias) e.bias = (const char *)e.bias + j * g->itemsize;
-    if (e.z) e.z = (char *)e.z + at;
-    const int code = g->kernels->matmul(g->c + at, g->ldc, a, b, g->m - i < g->rows ? g->m - i : g->rows,
-                                        g->n - j < g->columns ? g->n - j : g->columns, g->k, &e);
+    const int64_t across = (g->whole.columns + g->columns - 1) / g->columns;
+    const int64_t row = part / across * g->rows, column = part % across * g->columns;
+    const int64_t rows = g->whole.rows - row, columns = g->whole.columns - column;
+    const int code = multiply(g->product, g->whole.row + row, g->whole.column + column, rows < g->rows ? rows : g->rows,
+                              columns < g->columns ? columns : g->columns);
     if (code) g->code = code;
 }
 
@@ -52,20 +63,21 @@ static int64_t piece(int64_t n, int threads, int64_t wanted)
     return (n + each * threads - 1) / (each * threads);
 }
 
-int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
+int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, fnn_rectangle part, int64_t k,
                const fnn_epilogue *epilogue)
 {
-    const fnn_kernels *kernels = fnn_kernels_for(dtype);
+    const int64_t m = part.rows, n = part.columns;
     const int threads = fnn_threads_for((double)m * (double)n * (double)k, work_per_thread.multiply_adds);
-    if (threads == 1 || m == 0 || n == 0) return kernels->matmul(c, ldc, a, b, m, n, k, epilogue);
-    product_job g = {kernels, a, b, c, ldc, m, n, k, m, n, epilogue, dtype == FNN_F32 ? 4 : 8, 0};
+    const product g = {fnn_kernels_for(dtype), c, ldc, k, dtype == FNN_F32 ? 4 : 8, &a, &b, epilogue};
+    if (threads == 1 || m == 0 || n == 0) return multiply(&g, part.row, part.column, m, n);
+    product_job job = {&g, part, m, n, 0};
     if (n >= m)
-        g.columns = piece(n, threads, 256);
+        job.columns = piece(n, threads, 256);
     else
-        g.rows = piece(m, threads, 256);
-    const int64_t parts = (m + g.rows - 1) / g.rows * ((n + g.columns - 1) / g.columns);
-    fnn_parallel(threads, (int)parts, run_product_part, &g);
-    return g.code;
+        job.rows = piece(m, threads, 256);
+    const int64_t parts = (m + job.rows - 1) / job.rows * ((n + job.columns - 1) / job.columns);
+    fnn_parallel(threads, (int)parts, run_product_part, &job);
+    return job.code;
 }
 
 typedef struct {

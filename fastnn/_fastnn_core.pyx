@@ -16,7 +16,8 @@ import numpy as np
 cimport numpy as cnp
 from numpy cimport NPY_FLOAT32, NPY_FLOAT64, ndarray, npy_intp
 from numpy cimport PyArray_DATA as data, PyArray_SIZE as size, PyArray_TYPE as typenum
-from libc.math cimport INFINITY
+from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 

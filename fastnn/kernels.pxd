@@ -17,6 +17,9 @@ cdef extern from "fastnn.h" nogil:
         const void *data
         int64_t row, col
 
+    ctypedef struct fnn_rectangle:
+        int64_t row, column, rows, columns
+
     ctypedef struct fnn_epilogue:
         const void *bias
         void *z
@@ -38,7 +41,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*fnn_rows_backward_fn)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
 
     ctypedef struct fnn_kernels:
-        fnn_rows_fn sum_rows
+        void (*sum_rows)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
         void (*to_panels)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
         void (*from_panels)(void *, int64_t, const void *, int64_t, int64_t) noexcept nogil
         void (*transpose_panels)(void *, const void *, int64_t, int64_t) noexcept nogil
@@ -121,5 +124,5 @@ cdef extern from "fastnn.h" nogil:
     void fnn_activation_forward(int, int, void *, const void *, int64_t, const double *) noexcept nogil
     void fnn_activation_backward(int, int, int, void *, const void *, const void *, int64_t,
                                  const double *) noexcept nogil
-    int fnn_matmul(int, void *, int64_t, fnn_matrix, fnn_matrix, int64_t, int64_t, int64_t,
+    int fnn_matmul(int, void *, int64_t, fnn_matrix, fnn_matrix, fnn_rectangle, int64_t,
                    const fnn_epilogue *) noexcept nogil

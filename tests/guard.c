@@ -293,7 +293,7 @@ static void sum_rows_round(void)
     void *y = take_unwritten(features);
     snprintf(what, sizeof what, "sum_rows batch %" PRId64 " features %" PRId64, batch, features);
     expect_nothing();
-    kernels->sum_rows(y, x, batch, features);
+    kernels->sum_rows(y, x, features, batch, features);
     for (int64_t i = 0; i < batch; i++) put(dtype, copies[2], i, 1);
     plain_product(want_of(y), copies[2], x, 1, features, batch, fused, dtype);
     check();
@@ -351,6 +351,7 @@ static void prelu_round(void)
     double *sums = take_doubles(lanes), *lane = (double *)copies[2];
     snprintf(what, sizeof what, "prelu batch %" PRId64 " features %" PRId64 " shared %d", batch, features, shared);
     expect_nothing();
+    for (int64_t j = 0; j < lanes; j++) sums[j] = 0;
     kernels->prelu_forward(y, x, weight, batch, features, shared);
     kernels->prelu_backward(dx, dweight, sums, dy, x, weight, batch, features, shared);
     expect_anything(sums, lanes * 8);
@@ -486,12 +487,13 @@ static void loss_round(void)
     const fnn_target t = take_target(fnn_loss_rows[loss].target == FNN_LABELS, batch, features);
     void *losses = draw(2) ? take_unwritten(by_row ? batch : n) : NULL;
     void *dx = draw(3) == 0 ? x : draw(2) ? take_unwritten(n) : NULL;
-    double *total = take_doubles(2), sum = 0, weights = 0, one, params[FNN_MAX_PARAMS];
+    double *total = take_doubles(2), sum = 0, weights = 0, params[FNN_MAX_PARAMS];
     for (int j = 0; j < FNN_MAX_PARAMS; j++) params[j] = draw(2) ? fnn_loss_rows[loss].params[j].value : 0.125;
     snprintf(what, sizeof what, "%s batch %" PRId64 " features %" PRId64 ", labels %d, parameter %g",
              fnn_loss_rows[loss].name, batch, features, t.labels != NULL, params[0]);
     memcpy(copies[0], x, (size_t)(n * itemsize));
     expect_nothing();
+    total[0] = 0;
     total[1] = kernels->sum_of_weights(&t, batch);
     kernels->losses[loss](total, losses, dx, x, &t, scale, params, batch, features);
     for (int64_t i = 0; i < batch; i++) {
@@ -500,21 +502,22 @@ static void loss_round(void)
         double lane[FNN_ROW_LANES] = {0};
         for (int64_t j = 0; j < (int64_t)columns; j++) {
             const int64_t at = (i * features + j) * itemsize, width = by_row ? features : 1;
+            double one = 0, ignored = 0;
             fnn_target part = row, unweighted;
             if (!by_row) part.values = (const char *)t.values + at;
             unweighted = part;
             if (!by_row) unweighted.sample_weight = NULL;
-            kernels->losses[loss](&one, NULL, dx ? (char *)want_of(dx) + at : NULL, copies[0] + at, &part, scale,
+            kernels->losses[loss](&ignored, NULL, dx ? (char *)want_of(dx) + at : NULL, copies[0] + at, &part, scale,
                                   params, 1, width);
-            kernels->losses[loss](&one, losses ? (char *)want_of(losses) + (by_row ? i * itemsize : at) : NULL, NULL,
-                                  copies[0] + at, &part, 1, params, 1, width);
+            kernels->losses[loss](&ignored, losses ? (char *)want_of(losses) + (by_row ? i * itemsize : at) : NULL,
+                                  NULL, copies[0] + at, &part, 1, params, 1, width);
             kernels->losses[loss](&one, NULL, NULL, copies[0] + at, &unweighted, 1, params, 1, width);
             lane[j % FNN_ROW_LANES] += one;
         }
         sum += by_row ? lane[0] : weight == 0 ? 0 : weight * fold(lane);
         weights += weight;
     }
-    ((double *)want_of(total))[0] = sum * scale;
+    ((double *)want_of(total))[0] = sum;
     ((double *)want_of(total))[1] = weights;
     check();
 }

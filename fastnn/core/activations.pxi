@@ -107,16 +107,21 @@ def activation_forward(str name, object x, dict params, object out):
     cdef int dtype = _dtype(source, name, "x")
     source = _ready(source, dtype)
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, name), out, source, True)
+    cdef cut p = _cut(size(source), 1)
     with nogil:
-        fnn_activation_forward(dtype, row, data(y), data(source), size(source), values)
+        while _next(&p):
+            fnn_activation_forward(dtype, row, _at(data(y), p.first, dtype), _at(data(source), p.first, dtype), p.count, values)
     return _deliver(out, y)
 
 
 cdef object _differentiate(ndarray dx, ndarray dy, ndarray saved, int row, bint from_y, const double *params,
                            int dtype):
     """dx = dy * f'(saved); contiguous arrays."""
+    cdef cut p = _cut(size(dy), 1)
     with nogil:
-        fnn_activation_backward(dtype, row, from_y, data(dx), data(dy), data(saved), size(dy), params)
+        while _next(&p):
+            fnn_activation_backward(dtype, row, from_y, _at(data(dx), p.first, dtype), _at(data(dy), p.first, dtype),
+                                    _at(data(saved), p.first, dtype), p.count, params)
 
 
 def activation_backward(str name, object grad, object x, object y, dict params, object out):
@@ -151,9 +156,14 @@ def prelu(object x, object weight, object out):
     y = _apart(y, out, w, False)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int shared = size(w) == 1
-    cdef int64_t batch = _rows(source), features = _last(source)
+    cdef int64_t batch = _rows(source), features = _last(source), at
+    if shared:
+        batch, features = size(source), 1
+    cdef cut p = _cut(batch, features)
     with nogil:
-        kernels.prelu_forward(data(y), data(source), data(w), batch, features, shared)
+        while _next(&p):
+            at = p.first * features
+            kernels.prelu_forward(_at(data(y), at, dtype), _at(data(source), at, dtype), data(w), p.count, features, shared)
     return _deliver(out, y)
 
 
@@ -173,15 +183,20 @@ def prelu_backward(object grad, object x, object weight):
     dy = _ready(dy, dtype)
     source = _ready(source, dtype)
     w = _prelu_weight(source, w, dtype, func)
-    cdef int64_t batch = _rows(source), features = _last(source)
+    cdef int64_t batch = _rows(source), features = _last(source), at
     cdef npy_intp padded = (features + FNN_ROW_LANES) // FNN_ROW_LANES * FNN_ROW_LANES
     cdef ndarray dx = _new(source.ndim, source.shape, dtype), dweight = _new(w.ndim, w.shape, dtype)
-    cdef ndarray sums = _new(1, &padded, FNN_F64)
+    cdef ndarray sums = cnp.PyArray_ZEROS(1, &padded, NPY_FLOAT64, 0)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int shared = size(w) == 1
+    if shared:
+        batch, features = size(source), 1
+    cdef cut p = _cut(batch, features)
     with nogil:
-        kernels.prelu_backward(data(dx), data(dweight), <double *>data(sums), data(dy), data(source), data(w), batch,
-                               features, shared)
+        while _next(&p):
+            at = p.first * features
+            kernels.prelu_backward(_at(data(dx), at, dtype), data(dweight), <double *>data(sums), _at(data(dy), at, dtype),
+                                   _at(data(source), at, dtype), data(w), p.count, features, shared)
     return dx, dweight
 
 
@@ -198,8 +213,11 @@ def maxout(object x, bint return_index, object out):
         index = cnp.PyArray_EMPTY(source.ndim - 1, source.shape, cnp.NPY_INT64, 0)
         winners = <int64_t *>data(index)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
+    cdef cut p = _cut(n, pieces)
     with nogil:
-        kernels.maxout_forward(data(y), winners, data(source), n, pieces)
+        while _next(&p):
+            kernels.maxout_forward(_at(data(y), p.first, dtype), NULL if winners == NULL else winners + p.first,
+                                   _at(data(source), p.first * pieces, dtype), p.count, pieces)
     return (_deliver(out, y), index) if return_index else _deliver(out, y)
 
 
@@ -223,8 +241,11 @@ def maxout_backward(object grad, object index, object pieces, object out):
     cdef ndarray dx = _apart(_output(out, dy.ndim + 1, shape, dtype, func), out, dy, False)
     dx = _apart(dx, out, chosen, False)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
+    cdef cut p = _cut(n, count)
     with nogil:
-        kernels.maxout_backward(data(dx), data(dy), winners, n, count)
+        while _next(&p):
+            kernels.maxout_backward(_at(data(dx), p.first * count, dtype), _at(data(dy), p.first, dtype), winners + p.first,
+                                    p.count, count)
     return _deliver(out, dx)
 
 
@@ -242,6 +263,9 @@ def dropout(object x, object p, object seed, object step, object out, object lay
     source = _ready(source, dtype)
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "dropout"), out, source, True)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
+    cdef cut piece = _cut(size(source), 1)
     with nogil:
-        kernels.dropout(data(y), data(source), probability, key, at, stream, start, size(source))
+        while _next(&piece):
+            kernels.dropout(_at(data(y), piece.first, dtype), _at(data(source), piece.first, dtype), probability, key, at, stream,
+                            start + piece.first, piece.count)
     return _deliver(out, y)

@@ -21,9 +21,12 @@ cdef object _softmax(str func, bint log, object x, object axis, object out):
     y = _new(source.ndim, source.shape, dtype) if moved else _apart(y, out, source, True)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef fnn_rows_fn kernel = kernels.log_softmax_forward if log else kernels.softmax_forward
-    cdef int64_t batch = _rows(source), classes = _last(source)
+    cdef int64_t batch = _rows(source), classes = _last(source), at
+    cdef cut p = _cut(batch, classes)
     with nogil:
-        kernel(data(y), data(source), batch, classes)
+        while _next(&p):
+            at = p.first * classes
+            kernel(_at(data(y), at, dtype), _at(data(source), at, dtype), p.count, classes)
     return _deliver_moved(out, y, moved, last)
 
 
@@ -55,9 +58,12 @@ cdef object _softmax_backward(str func, bint log, object grad, object y, object 
     dx = _new(dy.ndim, dy.shape, dtype) if moved else _apart(_apart(dx, out, dy, True), out, result, True)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef fnn_rows_backward_fn kernel = kernels.log_softmax_backward if log else kernels.softmax_backward
-    cdef int64_t batch = _rows(dy), classes = _last(dy)
+    cdef int64_t batch = _rows(dy), classes = _last(dy), at
+    cdef cut p = _cut(batch, classes)
     with nogil:
-        kernel(data(dx), data(dy), data(result), batch, classes)
+        while _next(&p):
+            at = p.first * classes
+            kernel(_at(data(dx), at, dtype), _at(data(dy), at, dtype), _at(data(result), at, dtype), p.count, classes)
     return _deliver_moved(out, dx, moved, last)
 
 
@@ -203,6 +209,16 @@ cdef double _scale(object reduction, object divisor, int dtype, const fnn_target
     return 1 / n if n != 0 else INFINITY
 
 
+cdef inline fnn_target _target_from(const fnn_target *t, int64_t row, int64_t features, int dtype) noexcept nogil:
+    """The target from a row on."""
+    cdef fnn_target part = t[0]
+    if part.labels != NULL:
+        part.labels += row
+    part.values = _at(part.values, row * features, dtype)
+    part.sample_weight = _at(part.sample_weight, row, dtype)
+    return part
+
+
 def loss(str func, Loss row, bint with_grad, object input, object target, object weight, object sample_weight,
          object ignore_index, dict given, object reduction, object divisor, object out):
     """A loss of the table, or (loss, gradient). All is computed in the dtype of the input, whose gradient is wanted. divisor,
@@ -227,7 +243,7 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     if sample_weight is not None:
         sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
         spec.sample_weight = data(sample_weights)
-    cdef double scale = _scale(reduction, divisor, dtype, &spec, batch, 1 if by_row else features), total = 0
+    cdef double scale = _scale(reduction, divisor, dtype, &spec, batch, 1 if by_row else features), sum = 0
     if with_grad:
         dx = _output(out, x.ndim, x.shape, dtype, func)
     x = _ready(x, dtype)
@@ -241,7 +257,14 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     cdef fnn_loss_fn kernel = fnn_kernels_for(dtype).losses[row.index]
     cdef void *to = _data(dx)
     cdef void *each_to = _data(each)
+    cdef int64_t at
+    cdef cut p = _cut(batch, features)
+    cdef fnn_target part
     with nogil:
-        kernel(&total, each_to, to, data(x), &spec, scale, params, batch, features)
-    result = total if each is None else each
+        while _next(&p):
+            at = p.first * features
+            part = _target_from(&spec, p.first, features, dtype)
+            kernel(&sum, _at(each_to, p.first if by_row else at, dtype), _at(to, at, dtype), _at(data(x), at, dtype), &part, scale,
+                   params, p.count, features)
+    result = sum * scale if each is None else each
     return (result, _deliver(out, dx)) if with_grad else result

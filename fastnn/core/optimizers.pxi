@@ -146,6 +146,7 @@ cdef object _update(str func, Optimizer row, const double *hyper, object step, o
     """One step with checked hyper-parameters; slots holds None where an array is not given."""
     cdef double scalars[FNN_MAX_SCALARS]
     cdef void *kept[FNN_MAX_SLOTS]
+    cdef void *slots_from[FNN_MAX_SLOTS]
     cdef int j
     cdef ndarray p = _in_place(param, func, "param"), g = _array(grad, func, "grad"), slot, ready
     cdef int dtype = FNN_F32 if typenum(p) == NPY_FLOAT32 else FNN_F64
@@ -176,9 +177,14 @@ cdef object _update(str func, Optimizer row, const double *hyper, object step, o
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int64_t n = size(p)
     cdef double number = step or 0
+    cdef cut piece = _cut(n, 1)
     with nogil:
         kernels.scalars[row.index](scalars, hyper, number)
-        kernels.updates[row.index](data(ready), kept, data(g), n, scalars)
+        while _next(&piece):
+            for j in range(FNN_MAX_SLOTS):
+                slots_from[j] = _at(kept[j], piece.first, dtype)
+            kernels.updates[row.index](_at(data(ready), piece.first, dtype), slots_from, _at(data(g), piece.first, dtype), piece.count,
+                                       scalars)
     for array, done in copies:
         np.copyto(array, done)
 

@@ -1,0 +1,121 @@
+"""A long call is made in pieces, between which signals are looked at."""
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from calls import calls
+from support import ROWS
+
+from fastnn import _fastnn_core as core
+from fastnn import functional as F
+
+NEVER = 1 << 40  # elements: no call of these tests is that long
+
+
+@pytest.fixture
+def looks_of():
+    """Return a function (call, elements between two looks) -> (result, looks)."""
+    before = core._look_after(NEVER)
+
+    def run(call, elements):
+        core._look_after(elements)
+        looks = core._looks()
+        return call(), core._looks() - looks
+
+    yield run
+    core._look_after(before)
+
+
+def test_a_call_in_pieces_has_the_bits_of_one_call(looks_of, isa, dtype):
+    for whole in calls(dtype, np.random.default_rng(0), rows=70, columns=9):
+        cut = whole._replace(arrays=whole.copies())
+        want, none = looks_of(whole.run, NEVER)
+        got, looks = looks_of(cut.run, 48)
+        assert none == 0
+        assert looks > 0 or whole.function in ("matmul", "linear"), whole.id
+        for a, b in zip(got, want, strict=True):
+            assert a.tobytes() == b.tobytes(), whole.id
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(300, 500, 20), (1, 700, 30), (700, 1, 30), (145, 144, 600), (400, 7, 1100)])
+def test_a_product_in_pieces_has_the_bits_of_one_product(looks_of, isa, dtype, m, n, k):
+    rng = np.random.default_rng(0)
+    x, weight, bias = (rng.standard_normal(shape).astype(dtype) for shape in ((m, k), (n, k), n))
+    for activation in ("relu", "tanh"):
+
+        def product(activation=activation):
+            return F.linear(x, weight, bias, activation=activation, return_preactivation=True)
+
+        want, none = looks_of(product, NEVER)
+        got, looks = looks_of(product, 16)
+        assert none == 0
+        assert looks > 0
+        for a, b in zip(got, want, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+def test_a_call_looks_at_signals_once_every_four_million_elements():
+    before = core._looks()
+    F.relu(np.zeros(10 << 22, np.float32))
+    assert core._looks() - before == 9
+
+
+def test_a_product_looks_at_signals_once_every_half_billion_multiply_adds():
+    before = core._looks()
+    F.matmul(np.broadcast_to(np.float32(1), (1536, 1024)), np.broadcast_to(np.float32(1), (1024, 1536)))
+    pieces = core._looks() - before + 1
+    assert 1536 * 1024 * 1536 / pieces < 1.1 * 128 * (1 << 22) * core.get_num_threads()
+
+
+@pytest.mark.parametrize("size", [1, 10000])
+def test_short_calls_never_look_at_signals(size):
+    before = core._looks()
+    for row in ROWS:
+        getattr(F, row.name)(np.ones(size))
+    F.matmul(np.ones((64, size)), np.ones((size, 64)))
+    assert core._looks() == before
+
+
+PRODUCT = """
+import os, signal
+import numpy as np
+import fastnn
+from fastnn import functional as F
+
+fastnn.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+a, out = np.broadcast_to(np.float32(1), (6000, 6000)), np.zeros((6000, 6000), np.float32)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+try:
+    F.matmul(a, a, out=out)
+finally:
+    print(np.count_nonzero(out))
+"""
+
+
+def test_ctrl_c_ends_a_product_of_6000_cubed_before_its_end():
+    done = subprocess.run([sys.executable, "-c", PRODUCT], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == -signal.SIGINT, done.stderr
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+    assert 0 < int(done.stdout) < 6000 * 6000
+
+
+def test_a_handler_that_returns_lets_the_call_go_on():
+    seen, before = [], signal.signal(signal.SIGALRM, lambda *_: seen.append(core._looks()))
+    first = last = core._looks()
+    y = np.zeros(5 << 22, np.float32)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        while not any(first < looks < last for looks in seen):  # inside a call
+            first = core._looks()
+            y = F.tanh(y)
+            last = core._looks()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert last - first == 4
+    assert not y.any()
