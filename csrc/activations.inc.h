@@ -8,7 +8,8 @@
  * B. NARROW(f) { ... } is evaluated in lanes of T. EXTENDED(f) { ... } is evaluated in extended numbers (pair.inc.h)
  *    and rounded once to T. A function of an exponential has two bodies, between which the loop stores the exponentials
  *    of a tile: EXPONENT(f, what is kept of it) { ... } gives the exponential e of x, and FROM_EXPONENT(f) { ... } the
- *    value from x and e.
+ *    value from x and e. PIECEWISE(f, vectors) { ... } is a NARROW one on the tables of piecewise.inc.h, for float32
+ *    alone; its long chains of multiply-adds want so many vectors in a step of the loop.
  * C. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
  */
 
@@ -70,6 +71,15 @@ FROM_EXPONENT(sigmoid_dx) { return v_logistic_slope(e, 1); }
 /* y (1 - y) = y - y^2, rounded once */
 NARROW(sigmoid_dy) { return v_fma(v_neg(x), x, x); }
 
+#if FNN_DTYPE == 32
+/* In the first interval it is a + a P(a): there the value is 1, elsewhere tanh(c) < a. */
+PIECEWISE(tanh, 4)
+{
+    const V a = v_min(v_set1(TANH_LIMIT), v_abs(x));
+    const piece at = piece_of(a, TANH_SCALE, tanh_centre);
+    return v_signed(v_fma(at.r, PIECE_POLY(at, tanh_poly), v_min(a, v_lookup8(tanh_value, at.index))), x);
+}
+#else
 /* tanh(x) = (1 - e) / (1 + e) with e = e^(-2|x|) = e^r / t, odd: (t - e^r) / (t + e^r) */
 static FNN_INLINE exponential exponential_tanh(V x)
 {
@@ -91,6 +101,7 @@ FROM_EXPONENT(tanh)
     p_tanh_parts(e, &n, &d);
     return v_signed(p_div_rounded(n, d), x);
 }
+#endif
 /* tanh'(x) = 1 - tanh(x)^2 = 4 sigmoid'(2 x) */
 EXPONENT(tanh_dx, HEAD) { return exponential_scaled(p_exp_domain(v_neg_abs(v_add(x, x)))); }
 FROM_EXPONENT(tanh_dx) { return v_logistic_slope(e, 4); }

@@ -25,17 +25,21 @@ typedef V expression_fn(V x, exponential e, row_params p);
 /* What a loop keeps of an exponential: nothing, as it needs none; the sum of head and tail, rounded to T; or both. */
 enum kept { NOTHING, HEAD, HEAD_AND_TAIL };
 
-/* What activations.inc.h is written in. NAME_of is the expression, given the exponential NAME_exponent. */
-#define EXPONENT(name, what)                                                                                           \
+/* What activations.inc.h is written in. NAME_of is the expression, given the exponential NAME_exponent; the loop takes
+ * NAME_vectors vectors in a step. */
+#define LOOP(name, what, vectors)                                                                                      \
     static const enum kept name##_kept = what;                                                                         \
+    enum { name##_vectors = vectors };                                                                                 \
     static FNN_INLINE exponential name##_exponent(FNN_UNUSED V x, FNN_UNUSED row_params p)
+#define EXPONENT(name, what) LOOP(name, what, 2)
 #define FROM_EXPONENT(name)                                                                                            \
     static FNN_INLINE V name##_of(FNN_UNUSED V x, FNN_UNUSED exponential e, FNN_UNUSED row_params p)
-#define NARROW(name)                                                                                                   \
+#define PIECEWISE(name, vectors)                                                                                       \
     static FNN_INLINE V name##_v(V x, row_params p);                                                                   \
-    EXPONENT(name, NOTHING) { return (exponential){x, x, x}; }                                                         \
+    LOOP(name, NOTHING, vectors) { return (exponential){x, x, x}; }                                                    \
     FROM_EXPONENT(name) { return name##_v(x, p); }                                                                     \
     static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED row_params p)
+#define NARROW(name) PIECEWISE(name, 2)
 #define EXTENDED(name)                                                                                                 \
     static FNN_INLINE extended name##_e(W x);                                                                          \
     NARROW(name) { return rounded_once(x, name##_e); }                                                                 \
@@ -65,19 +69,21 @@ static FNN_INLINE void map_part(T *y, const T *dy, const T *x, int64_t n, enum k
     v_store_upto(y, dy ? v_mul(v_load_upto(dy, n, 0), value) : value, n);
 }
 
-/* y = f(x), or dy f'(x) where dy is given. Two vectors at a time: the compiler interleaves their chains of
+enum { MOST_STEP = 4 }; /* vectors in a step */
+
+/* y = f(x), or dy f'(x) where dy is given. Two or four vectors at a time: the compiler interleaves their chains of
  * operations. */
-static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum kept kept, exponent_fn *exponent,
+static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, int vectors, enum kept kept, exponent_fn *exponent,
                            expression_fn *f, row_params p)
 {
-    enum { STEP = 2 * VL };
+    const int64_t step = vectors * VL;
     T power[EXP_TILE], head[EXP_TILE], tail[EXP_TILE];
     const int64_t first = n < ALIGNED ? 0 : (int64_t)(-(uintptr_t)y % sizeof(V) / sizeof(T));
-    const int64_t whole = n - (n - first) % STEP, tile = kept ? EXP_TILE : whole;
+    const int64_t whole = n - (n - first) % step, tile = kept ? EXP_TILE : whole;
     if (first) map_part(y, dy, x, first, kept, exponent, f, p);
     for (int64_t i = first; i < whole; i += tile) {
         const int64_t end = whole - i < tile ? whole : i + tile;
-        for (int64_t j = i; kept && j < end; j += STEP) {
+        for (int64_t j = i; kept && j < end; j += 2 * VL) {
             exponential e[2] = {exponential_at(v_load(x + j), kept, exponent, p),
                                 exponential_at(v_load(x + j + VL), kept, exponent, p)};
             for (int h = 0; h < 2; h++) {
@@ -87,9 +93,10 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum kept k
                 if (kept == HEAD_AND_TAIL) v_store(tail + at, e[h].tail);
             }
         }
-        for (int64_t j = i; j < end; j += STEP) {
-            V value[2];
-            for (int h = 0; h < 2; h++) {
+        for (int64_t j = i; j < end; j += step) {
+            V value[MOST_STEP];
+            FNN_UNROLL(4)
+            for (int h = 0; h < vectors; h++) {
                 const int64_t k = j + h * VL, at = k - i;
                 V xk = v_load(x + k);
                 exponential e = {xk, xk, xk};
@@ -97,7 +104,8 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum kept k
                 if (kept == HEAD_AND_TAIL) e.tail = v_load(tail + at);
                 value[h] = f(xk, e, p);
             }
-            for (int h = 0; h < 2; h++) {
+            FNN_UNROLL(4)
+            for (int h = 0; h < vectors; h++) {
                 const int64_t k = j + h * VL;
                 v_store(y + k, dy ? v_mul(v_load(dy + k), value[h]) : value[h]);
             }
@@ -108,26 +116,27 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, enum kept k
 
 /* map() with the parameters given. Where the first of a row is 1 by default, its defaults get a loop of their own,
  * without the operations and tests that they save. */
-static FNN_INLINE void map_row(T *y, const T *dy, const T *x, int64_t n, enum kept kept, exponent_fn *exponent,
-                               expression_fn *f, const fnn_activation_row *row, const double *params)
+static FNN_INLINE void map_row(T *y, const T *dy, const T *x, int64_t n, int vectors, enum kept kept,
+                               exponent_fn *exponent, expression_fn *f, const fnn_activation_row *row,
+                               const double *params)
 {
     const row_params p = load_params(params), defaults = {{1, row->params[1].value}};
     if (row->params[0].value == 1 && p.v[0] == 1 && p.v[1] == defaults.v[1])
-        map(y, dy, x, n, kept, exponent, f, defaults);
+        map(y, dy, x, n, vectors, kept, exponent, f, defaults);
     else
-        map(y, dy, x, n, kept, exponent, f, p);
+        map(y, dy, x, n, vectors, kept, exponent, f, p);
 }
 
 /* The loops of a row: NAME_forward, NAME_backward_x and, where it saves y, NAME_backward_y. */
 #define FORWARD_LOOP(name)                                                                                             \
     static void FNN(name##_forward)(void *y, const void *x, int64_t n, const double *params)                           \
     {                                                                                                                  \
-        map_row(y, NULL, x, n, name##_kept, name##_exponent, name##_of, &name##_row, params);                          \
+        map_row(y, NULL, x, n, name##_vectors, name##_kept, name##_exponent, name##_of, &name##_row, params);          \
     }
 #define BACKWARD_LOOP(name, loop, f)                                                                                   \
     static void FNN(loop)(void *dx, const void *dy, const void *saved, int64_t n, const double *params)                \
     {                                                                                                                  \
-        map_row(dx, dy, saved, n, f##_kept, f##_exponent, f##_of, &name##_row, params);                                \
+        map_row(dx, dy, saved, n, f##_vectors, f##_kept, f##_exponent, f##_of, &name##_row, params);                   \
     }
 #define BACKWARD_Y_LOOP_X(name)
 #define BACKWARD_Y_LOOP_Y(name) BACKWARD_LOOP(name, name##_backward_y, name##_dy)

@@ -11,6 +11,8 @@
 
 #include "expansions.inc.h"
 
+#include "piecewise.inc.h"
+
 #include "elementwise.inc.h"
 
 #define FORWARD(name, ...) [FNN_##name] = FNN(name##_forward),

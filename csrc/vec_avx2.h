@@ -11,6 +11,9 @@
  * C. max(a, b) is a > b ? a : b and min(a, b) is a < b ? a : b, so an unordered or equal pair gives b.
  * D. fma(a, b, c) = a * b + c and fms(a, b, c) = a * b - c round once on every ISA. madd and nmadd(a, b, c) =
  *    c - a * b do it however the machine is fastest; here that is the same.
+ * E. With T = float32, lookup8(table, index) gives each lane one of the eight entries of a table, in one operation: the
+ *    entries lie in a register. index8(t), of the type VI, is bits 22 to 24 of t, the last two bits of the exponent and
+ *    the first of the fraction, in the form that the permutation takes: half octaves of t, counted modulo 8.
  */
 #ifndef FNN_VEC_H
 #define FNN_VEC_H
@@ -145,6 +148,13 @@ static inline V v_select_sign(V s, V yes, V no) { return _mm256_blendv_ps(no, ye
 /* 2^n for an integral n in [-126, 127], given as n + V_BIAS */
 #define V_BIAS (0x1.8p23f + 127)
 static inline V v_pow2(V biased) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(biased), 23)); }
+
+typedef __m256i VI;
+static inline VI v_index8(V t) { return _mm256_srli_epi32(_mm256_castps_si256(t), 22); }
+static inline V v_lookup8(const T table[8], VI index)
+{
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index);
+}
 
 /* Columns [0, VC) of VL rows: lane r of column[j] = p[r * row + j]. */
 enum { VC = 4 };

@@ -119,6 +119,15 @@ static inline V v_pow2(V biased)
     return biased;
 }
 
+typedef uint32_t VI;
+static inline VI v_index8(V t)
+{
+    uint32_t bits;
+    memcpy(&bits, &t, sizeof bits);
+    return bits >> 22 & 7;
+}
+static inline V v_lookup8(const T table[8], VI index) { return table[index]; }
+
 enum { V_PARTS = 1 };
 static inline W v_widen(V a, int part)
 {

@@ -271,7 +271,7 @@ def test_odd_functions_are_odd_bit_by_bit(name, dtype, isa):
 @pytest.mark.parametrize("name", INCREASING)
 def test_increasing_functions_increase(name, isa):
     x = samples32(F.activations()[name])
-    centres = np.array([-20, -7, -1, -0.06, 0.06, 0.5, 1, 7, 20], np.float32)
+    centres = np.array([-20, -7, -1, -0.06, 0.06, 0.2, 0.5, 0.6, 1, 1.8, 2.6, 4.2, 5.8, 7, 9, 9.02, 20], np.float32)
     dense = (centres.view(np.int32)[:, None] + np.arange(-3000, 3000, dtype=np.int32)).astype(np.int32).view(np.float32)
     y = getattr(F, name)(np.sort(np.concatenate([x, dense.ravel()])))
     assert (y[1:] >= y[:-1]).all()
