@@ -114,6 +114,13 @@ static inline V v_select_sign(V s, V yes, V no)
 #define V_BIAS (0x1.8p23f + 127)
 static inline V v_pow2(V biased) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(biased), 23)); }
 
+typedef __m512i VI;
+static inline VI v_index8(V t) { return _mm512_srli_epi32(_mm512_castps_si512(t), 22); }
+static inline V v_lookup8(const T table[8], VI index) /* it stands twice in the register */
+{
+    return _mm512_permutexvar_ps(index, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
+}
+
 enum { VC = 4 };
 static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 {
