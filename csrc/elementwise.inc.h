@@ -1,5 +1,5 @@
 /*
- * elementwise.inc.h: the loops of activations.h, prelu, maxout and dropout.
+ * elementwise.inc.h: the loops of activations.h, prelu, maxout, dropout and random words.
  *
  * Design
  * A. Full vectors and the tail go through the same expression: the tail is a partial load and store.
@@ -265,6 +265,18 @@ static void philox(uint32_t out[PHILOX_WORDS], uint64_t first_block, uint32_t st
         for (int w = 0; w < 4; w++) u_store(word[w] + v * UL, c[v][w]);
     for (int b = 0; b < PHILOX_BLOCKS; b++)
         for (int w = 0; w < 4; w++) out[4 * b + w] = word[w][b];
+}
+
+static void FNN(random_words)(uint32_t *to, uint64_t seed, uint32_t step, uint32_t layer, int64_t first, int64_t n)
+{
+    uint32_t words[PHILOX_WORDS];
+    for (int64_t i = 0; i < n;) {
+        int64_t element = first + i, start = element % PHILOX_WORDS, count = PHILOX_WORDS - start;
+        if (count > n - i) count = n - i;
+        philox(words, (uint64_t)(element - start) / 4, step, layer, seed);
+        memcpy(to + i, words + start, (size_t)count * sizeof *to);
+        i += count;
+    }
 }
 
 static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint32_t step, uint32_t layer,

@@ -158,6 +158,10 @@ typedef struct fnn_kernels {
     void (*dropout)(void *y, const void *x, double p, uint64_t seed, uint32_t step, uint32_t layer, int64_t first,
                     int64_t n);
 
+    /* words[i] = word (first + i) mod 4 of Philox4x32-10 with key seed and counter ((first + i) / 4, step, layer): the
+     * stream that dropout reads. */
+    void (*random_words)(uint32_t *words, uint64_t seed, uint32_t step, uint32_t layer, int64_t first, int64_t n);
+
     /* The sum of the rows' weights, which a mean divides by: sample weight times, for labels, class weight; 0 where the
      * label is ignored. */
     double (*sum_of_weights)(const fnn_target *target, int64_t batch);

@@ -63,6 +63,7 @@ const fnn_kernels FNN_KERNELS = {
     .softmax_backward = FNN(softmax_backward),
     .log_softmax_backward = FNN(log_softmax_backward),
     .dropout = FNN(dropout),
+    .random_words = FNN(random_words),
     .sum_of_weights = FNN(sum_of_weights),
     .losses = {FNN_LOSSES(LOSS)},
     .scalars = {FNN_OPTIMIZERS(SCALARS)},

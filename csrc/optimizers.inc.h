@@ -56,16 +56,34 @@ STEP(sgd)
     return v_fma(k->v[RATE], g, p);
 }
 
+/* 1 - beta^step for 0 <= beta < 1 and a whole step >= 1. The power is formed by squaring in pairs of doubles, 106 bits:
+ * a library's pow has a last bit of its own. */
+static double one_minus_power(double beta, double step)
+{
+    double high = 1, low = 0, square = beta, square_low = 0;
+    for (int64_t n = (int64_t)step; n > 0; n /= 2) {
+        double product = high * square;
+        if (n % 2) {
+            low = fma(high, square, -product) + (high * square_low + low * square);
+            high = product;
+        }
+        product = square * square;
+        square_low = fma(square, square, -product) + 2 * square * square_low;
+        square = product;
+    }
+    return (1 - high) - low;
+}
+
 /* Kingma and Ba, "Adam", ICLR 2015: g = grad + weight_decay param; m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2)
  * g^2; param -= lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps) */
 SCALARS(adam)
 {
     const double beta1 = h[1], beta2 = h[2];
-    k[RATE] = -h[0] / (1 - pow(beta1, step));
+    k[RATE] = -h[0] / one_minus_power(beta1, step);
     k[NEW1] = 1 - beta1;
     k[KEEP2] = beta2;
     k[NEW2] = 1 - beta2;
-    k[CORRECTION] = 1 / sqrt(1 - pow(beta2, step));
+    k[CORRECTION] = 1 / sqrt(one_minus_power(beta2, step));
     k[EPSILON] = h[3];
     k[DECAY] = h[4];
 }

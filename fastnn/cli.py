@@ -55,11 +55,12 @@ def _restart_with_one_thread():
 
 def _stratified_split(y, seed=0, share=0.2):
     """Return the rows to train on and the rows held out: the same share of each label, the same split for the same seed."""
-    rng = np.random.default_rng(seed)
+    from fastnn.random import permutation
+
     held_out = []
     for label in np.unique(y):
-        rows = rng.permutation(np.flatnonzero(y == label))
-        held_out.append(rows[: round(len(rows) * share)])
+        rows = np.flatnonzero(y == label)
+        held_out.append(rows[permutation(len(rows), seed, int(label))[: round(len(rows) * share)]])
     held_out = np.sort(np.concatenate(held_out))
     return np.setdiff1d(np.arange(len(y)), held_out), held_out
 

@@ -1,13 +1,6 @@
-"""Initial weights and seeds. An initialiser is a function (shape, rng) -> float64 array, shape (out_features, in_features)."""
-
-import os
+"""Initial weights. An initialiser is a function (shape, rng) -> float64 array, shape (out_features, in_features)."""
 
 import numpy as np
-
-
-def draw_seed():
-    """Return a seed of 32 bits from the operating system, for whoever gave none."""
-    return int.from_bytes(os.urandom(4), "little")
 
 
 def uniform_fan_in(shape, rng):
@@ -17,7 +10,7 @@ def uniform_fan_in(shape, rng):
     ----------
     shape : tuple
         (..., in_features).
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator or fastnn.random.Philox
 
     Returns
     -------

@@ -60,6 +60,7 @@ cdef extern from "fastnn.h" nogil:
         fnn_rows_backward_fn softmax_backward
         fnn_rows_backward_fn log_softmax_backward
         void (*dropout)(void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
+        void (*random_words)(uint32_t *, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
         double (*sum_of_weights)(const fnn_target *, int64_t) noexcept nogil
         fnn_loss_fn *losses
         fnn_scalars_fn *scalars

@@ -8,13 +8,13 @@ import numpy as np
 
 from fastnn import data
 from fastnn.history import History, Progress
-from fastnn.init import draw_seed
 from fastnn.layers import Layer, Sequential, Softmax
 from fastnn.layers.base import as_count, as_integer, as_number
 from fastnn.losses import LOSSES, TASKS
 from fastnn.metrics import METRICS
 from fastnn.network import Layered
 from fastnn.optim import OPTIMIZERS
+from fastnn.random import draw_seed, permutation
 
 
 def _specification(value, known, what):
@@ -426,10 +426,8 @@ class Trainer:
 
     def _epoch(self, rows, batch_size, shuffle, progress, accuracy):
         """Train on every row once. Return the loss, and where it is to be shown the accuracy, over the epoch's minibatches."""
-        network, order = self._network("fit"), None
-        if shuffle:
-            stream = np.random.Philox(key=self.seed, counter=self.epochs_done << 128)
-            order = np.random.Generator(stream).permutation(len(rows.x))
+        network = self._network("fit")
+        order = permutation(len(rows.x), self.seed, self.epochs_done) if shuffle else None
         metric = self._all_metrics(self.loss).get("accuracy") if accuracy and progress.mode else None
         place = f"fit, epoch {self.epochs_done + 1}"
         done, counted, total, right = 0, 0, 0.0, 0.0

@@ -402,10 +402,14 @@ static void dropout_round(void)
     const uint32_t step = (uint32_t)draw(100), layer = (uint32_t)draw(100);
     const void *x = take_numbers(n);
     void *y = draw(2) ? take_unwritten(n) : (void *)x;
+    uint32_t *words = take_words(n);
     snprintf(what, sizeof what, "dropout n %" PRId64 " first %" PRId64 " p %g", n, first, p);
     memcpy(copies[0], x, (size_t)(n * itemsize));
     expect_nothing();
     kernels->dropout(y, x, p, key, step, layer, first, n);
+    kernels->random_words(words, key, step, layer, first, n);
+    for (int64_t i = 0; i < n; i++)
+        kernels->random_words((uint32_t *)want_of(words) + i, key, step, layer, first + i, 1);
     for (int64_t i = 0; i < n; i++)
         kernels->dropout((char *)want_of(y) + i * itemsize, copies[0] + i * itemsize, p, key, step, layer, first + i,
                          1);

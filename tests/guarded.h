@@ -128,6 +128,8 @@ static int64_t *take_integers(int64_t n, int64_t below)
     return x;
 }
 
+static uint32_t *take_words(int64_t n) { return (uint32_t *)take(&operands[used++], n * 4, UNWRITTEN, (int)draw(2)); }
+
 static double *take_doubles(int64_t n) { return (double *)take(&operands[used++], n * 8, UNWRITTEN, (int)draw(2)); }
 
 /* The kernels' scratch: at an end of its pages as far as its alignment allows; what is left of it must survive. */

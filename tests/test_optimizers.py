@@ -2,6 +2,7 @@
 
 from dataclasses import FrozenInstanceError
 
+import mpmath
 import numpy as np
 import pytest
 from support import SIZES, refused
@@ -211,3 +212,14 @@ def test_every_row_of_the_table_has_its_function_and_its_class():
         spec = optim.OPTIMIZERS[name]()
         assert {key: getattr(spec, key) for key in row.info.params} == row.info.params
     assert set(optim.OPTIMIZERS) == set(core.OPTIMIZERS)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.999, 1 - 2**-30])
+@pytest.mark.parametrize("step", [1, 2, 3, 10, 1000, 10**6, 2**40, 2**62])
+def test_the_correction_of_adam_is_exact_to_the_last_bit_but_one(isa, beta, step):
+    param, ones = np.zeros(1), np.ones(1)
+    # exp_avg stays 1 and exp_avg_sq becomes 1: the update is minus the correction.
+    F.adam_update(param, ones, ones.copy(), ones.copy(), step=step, lr=1.0, betas=(beta, 0.0), eps=0.0)
+    with mpmath.workdps(60):
+        true = 1 / (1 - mpmath.mpf(beta) ** step)
+        assert abs(-float(param[0]) / true - 1) < 2.0**-52

@@ -1,4 +1,4 @@
-# Activations, prelu, maxout and dropout.
+# Activations, prelu, maxout, dropout and what else is random.
 #
 # Design
 # A. The table of activations.h is the only list: names, parameters and what they accept are read from it, and a function is a
@@ -269,3 +269,42 @@ def dropout(object x, object p, object seed, object step, object out, object lay
             kernels.dropout(_at(data(y), piece.first, dtype), _at(data(source), piece.first, dtype), probability, key, at, stream,
                             start + piece.first, piece.count)
     return _deliver(out, y)
+
+
+def random_words(int64_t n, uint64_t seed, uint32_t step, uint32_t layer, int64_t first):
+    """Words [first, first + n) of the stream that dropout reads, as uint32."""
+    cdef npy_intp count = n
+    cdef ndarray words = cnp.PyArray_EMPTY(1, &count, cnp.NPY_UINT32, 0)
+    cdef uint32_t *to = <uint32_t *>data(words)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(FNN_F32)
+    cdef cut piece = _cut(n, 1)
+    with nogil:
+        while _next(&piece):
+            kernels.random_words(to + piece.first, seed, step, layer, first + piece.first, piece.count)
+    return words
+
+
+cdef enum:
+    WORDS = 1024  # drawn at a time for an order
+
+
+def random_order(int64_t n, uint64_t seed, uint32_t step, uint32_t layer):
+    """A permutation of n < 2^32 rows, as int64: Fisher and Yates' shuffle, of which row i reads words 2 i and 2 i + 1."""
+    cdef npy_intp count = n
+    cdef ndarray order = cnp.PyArray_EMPTY(1, &count, cnp.NPY_INT64, 0)
+    cdef int64_t *to = <int64_t *>data(order)
+    cdef const fnn_kernels *kernels = fnn_kernels_for(FNN_F32)
+    cdef uint32_t words[WORDS]
+    cdef uint64_t low, high, among
+    cdef int64_t i, j
+    cdef cut piece = _cut(n, 1)
+    with nogil:
+        while _next(&piece):
+            for i in range(piece.first, piece.first + piece.count):
+                if 2 * i % WORDS == 0:
+                    kernels.random_words(words, seed, step, layer, 2 * i, WORDS)
+                low, high, among = words[2 * i % WORDS], words[2 * i % WORDS + 1], i + 1
+                j = <int64_t>((high * among + (low * among >> 32)) >> 32)  # 64 random bits times i + 1, divided by 2^64
+                to[i] = to[j]
+                to[j] = i
+    return order

@@ -6,8 +6,8 @@ import numpy as np
 
 from fastnn import _fastnn_core as _core
 from fastnn import functional as F
-from fastnn import init as initialisers
 from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_integer, as_number, as_probability, blank
+from fastnn.random import draw_seed
 
 
 class Activation(Layer):
@@ -191,7 +191,7 @@ class Dropout(Layer):
     def __init__(self, p=0.5, *, seed=None, layer=0):
         super().__init__()
         self.p = as_probability(p, "Dropout", "p")
-        self.seed = initialisers.draw_seed() if seed is None else as_integer(seed, "Dropout", "seed", 0, 2**64 - 1)
+        self.seed = draw_seed() if seed is None else as_integer(seed, "Dropout", "seed", 0, 2**64 - 1)
         self.layer = as_integer(layer, "Dropout", "layer", 0, 2**32 - 1)
 
     def lower(self, shape):

@@ -5,11 +5,11 @@ import inspect
 import numpy as np
 
 from fastnn import functional as F
-from fastnn import init as initialisers
 from fastnn.layers import activations
 from fastnn.layers.activations import Dropout
 from fastnn.layers.base import Layer, Op, as_count, as_dtype, as_integer, as_probability, as_real
 from fastnn.layers.linear import Linear
+from fastnn.random import Philox, draw_seed
 
 
 def _own(layer):
@@ -257,8 +257,8 @@ class MLP(Sequential):
         taken = activation_class(**params).params
         dtype = as_dtype(dtype, "MLP")
         dropout = as_probability(dropout, "MLP", "dropout")
-        seed = initialisers.draw_seed() if seed is None else as_integer(seed, "MLP", "seed", 0, 2**64 - 1)
-        rng = np.random.default_rng(seed)
+        seed = draw_seed() if seed is None else as_integer(seed, "MLP", "seed", 0, 2**64 - 1)
+        rng = Philox(seed)
         self.task = as_task(task, "MLP")
         layers = []
         for i in range(len(sizes) - 1):

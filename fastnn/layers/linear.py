@@ -6,6 +6,7 @@ from fastnn import _fastnn_core as _core
 from fastnn import functional as F
 from fastnn import init as initialisers
 from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_flag, as_real, blank
+from fastnn.random import as_generator
 
 
 def _linear_map(func, rows, in_features, bias, init, rng, dtype):
@@ -16,11 +17,7 @@ def _linear_map(func, rows, in_features, bias, init, rng, dtype):
     init = initialisers.uniform_fan_in if init is None else init
     if not callable(init):
         raise TypeError(f"{func}: init is {init!r} but a function (shape, rng) -> array was expected")
-    try:
-        rng = np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        wanted = "a numpy.random.Generator or an integer of at least 0"
-        raise type(error)(f"{func}: rng is {rng!r} but {wanted} was expected") from None
+    rng = as_generator(rng, func)
     weight = as_real(init(shape, rng), func, "init's weight")
     if weight.shape != shape:
         raise ValueError(f"{func}: init's weight has shape {weight.shape} but {shape} was expected")
@@ -41,6 +38,7 @@ class Linear(Layer):
     init : callable, optional
         (shape, rng) -> array, for the weight; PyTorch's default if None.
     rng : numpy.random.Generator or int, optional
+        An integer is a seed in [0, 2^64), whose numbers are the same everywhere (``fastnn.random.Philox``).
     dtype : float32 or float64
     """
 
