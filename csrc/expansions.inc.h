@@ -1,7 +1,8 @@
 /*
  * expansions.inc.h: polynomials for the normal distribution, and for where terms would cancel: near the root of a
- * derivative and for tanhshrink near 0. From docs/numerics/expansions.py; a bound is the relative error of the
- * polynomial. NAME_rests[i] is the low part of coefficient i, for the leading ones, which are kept as pairs.
+ * derivative and for tanhshrink near 0. docs/numerics/expansions.py makes them; above each array stands the call of its
+ * show(f, from, to, terms, pairs), and ROOT is mp.findroot(). A bound is the relative error of the polynomial.
+ * NAME_rests[i] is the low part of coefficient i, for the leading ones, which are kept as pairs.
  */
 
 static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56};
@@ -13,11 +14,13 @@ static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56
 /* (x - tanh(x)) / x^3 in x^2, |x| <= TANHSHRINK_NEAR, from its series: 2^-42 */
 static const double tanhshrink_poly[] = {1. / 3, -2. / 15};
 #define GAUSS_LIMIT 15 /* x Q(x) and x phi(x) round to 0 */
-/* gelu'(-a) e^(a^2 / 2) over -a - root in a / (a + 4) - 1 / 2, 0 <= a <= GAUSS_LIMIT: 2^-30.4 */
+/* gelu'(-a) e^(a^2 / 2) over -a - root in a / (a + 4) - 1 / 2, 0 <= a <= GAUSS_LIMIT: 2^-30.4
+ * show(gelu_slope(ROOT), -1 / 2, 1 / 2 - 4 / (15 + 4), 10, 0) */
 static const double gelu_dx_poly[] = {
     0x1.d94de787f8faep-2,  -0x1.a763001a4a29ap-3, 0x1.ef4fece3625fcp-3, -0x1.cc1e1ff2f4b72p-3, 0x1.3777eab582a4dp-3,
     -0x1.d4c9b01e65d41p-5, -0x1.47cfa1eba6842p-7, 0x1.84eebe8184486p-6, -0x1.c570be0010bf3p-9, -0x1.11cfcc6fcc643p-7};
-/* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-27.7 */
+/* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-27.7
+ * show(gauss, -1, (15 - 4) / (15 + 4), 11, 0) */
 static const double gelu_poly[] = {0x1.82b4bba99735cp-4,   -0x1.5cf97b372cf78p-3, 0x1.fd750e29f3fb3p-4,
                                    -0x1.25b694a811077p-4,  0x1.f9b388babbd82p-6,  -0x1.164c69ea86acbp-7,
                                    0x1.07999a5d2e752p-11,  0x1.50723a37f9a13p-11, -0x1.6ba1278c9c1f2p-13,
@@ -30,7 +33,8 @@ static const double silu_root[2] = {-0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-5
 static const double gelu_tanh_root[2] = {-0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55};
 static const double mish_root[2] = {-0x1.31432c0d12d84p+0, -0x1.bf319154da21p-55};
 #define TANHSHRINK_NEAR 1
-/* (x - tanh(x)) / x^3 in x^2, |x| <= TANHSHRINK_NEAR: 2^-59.4 */
+/* (x - tanh(x)) / x^3 in x^2, |x| <= TANHSHRINK_NEAR: 2^-59.4
+ * show(shrink, 0, 1, 17, 2) */
 static const T tanhshrink_rests[] = {0x1.4d4a6054f3893p-56, -0x1.2db36aee6050fp-59};
 static const T tanhshrink_poly[] = {0x1.5555555555555p-2,   -0x1.1111111111108p-3,  0x1.ba1ba1ba1acb1p-5,
                                     -0x1.664f4882816d9p-6,  0x1.226e35547455dp-7,   -0x1.d6d3cefa366a6p-9,
@@ -39,14 +43,16 @@ static const T tanhshrink_poly[] = {0x1.5555555555555p-2,   -0x1.1111111111108p-
                                     0x1.835855f8452aap-18,  -0x1.0169702003e91p-19, 0x1.1215f8b19ed71p-21,
                                     -0x1.901f709e9e59p-24,  0x1.2350d74b7ff89p-27};
 #define GAUSS_LIMIT 38.7
-/* silu'(x) over x - root in it: 2^-58.7 */
+/* silu'(x) over x - root in it: 2^-58.7
+ * show(silu(ROOT + t) / t, -3 / 8, 3 / 8, 15, 2) */
 static const double silu_root_rests[] = {-0x1.2ee4f0bcbbfd6p-58, -0x1.d482798d48037p-61};
 static const double silu_root_poly[] = {0x1.be1410460527fp-3,   0x1.2c563458cc0acp-3,   0x1.353eb573ca473p-6,
                                         -0x1.f2d0e32bc1f6ap-7,  -0x1.b0f82c499319bp-8,  0x1.098e92acaad55p-13,
                                         0x1.a2a7caf5ac8dcp-11,  0x1.8574d2d914782p-13,  -0x1.5723948636616p-15,
                                         -0x1.f2d97c536a0aap-16, -0x1.8aeee5fa6b2a7p-19, 0x1.3b2445047b7bap-19,
                                         0x1.cd2695761b0d8p-21,  -0x1.575d948d96d7dp-25, -0x1.7f252087b347ap-24};
-/* gelu_tanh'(x) over x - root in it: 2^-64.9 */
+/* gelu_tanh'(x) over x - root in it: 2^-64.9
+ * show(gelu_tanh(ROOT + t) / t, -3 / 8, 3 / 8, 18, 2) */
 static const double gelu_tanh_root_rests[] = {0x1.7658a0345a556p-56, -0x1.dc50550d23c5bp-56};
 static const double gelu_tanh_root_poly[] = {0x1.b8bacd2c96b91p-2,   0x1.8cd1a2b2fff33p-2,   -0x1.029615edb077dp-6,
                                              -0x1.d2b77346470a6p-4,  -0x1.104a83edc0b52p-6,  0x1.427996dc241e8p-6,
@@ -54,7 +60,8 @@ static const double gelu_tanh_root_poly[] = {0x1.b8bacd2c96b91p-2,   0x1.8cd1a2b
                                              0x1.14bf88c6b3a2cp-12,  0x1.04935d0ee28ebp-13,  -0x1.253b8a68f5bc6p-15,
                                              -0x1.0b95b068c92c9p-16, 0x1.8d1e378a80ec7p-18,  0x1.4515b729087a1p-19,
                                              -0x1.0836e1d0ac659p-20, -0x1.9ed5b93a39154p-22, 0x1.0f648cfc53225p-23};
-/* mish'(x) over x - root in it: 2^-62.1 */
+/* mish'(x) over x - root in it: 2^-62.1
+ * show(mish(ROOT + t) / t, -3 / 8, 3 / 8, 17, 2) */
 static const double mish_root_rests[] = {0x1.1b181f49150b8p-56, 0x1.be321ee440c72p-58};
 static const double mish_root_poly[] = {0x1.115acb42500bbp-2,   0x1.a34a251d8ad7bp-3,   0x1.574f121a868dap-5,
                                         -0x1.4c222fe64d5d8p-6,  -0x1.03369d4ac8f63p-6,  -0x1.b87ddfb4f044cp-9,
@@ -62,7 +69,8 @@ static const double mish_root_poly[] = {0x1.115acb42500bbp-2,   0x1.a34a251d8ad7
                                         -0x1.5fff7333c8575p-15, -0x1.d453c0a950fc1p-15, -0x1.2240950caa091p-16,
                                         0x1.fa42738a811a4p-21,  0x1.8791bc278479cp-19,  0x1.1f74542934f62p-20,
                                         -0x1.271d08d941f82p-27, -0x1.2f4ae6f8d3173p-23};
-/* the same: 2^-59.7 */
+/* gelu'(-a) e^(a^2 / 2) over -a - root in a / (a + 4) - 1 / 2, 0 <= a <= GAUSS_LIMIT: 2^-59.7
+ * show(gelu_slope(ROOT), -1 / 2, 1 / 2 - 4 / (38.7 + 4), 23, 2) */
 static const double gelu_dx_rests[] = {-0x1.b93063874b315p-58, -0x1.1074600241954p-57};
 static const double gelu_dx_poly[] = {
     0x1.d94de78425463p-2,  -0x1.a763001ac67ddp-3,  0x1.ef4ff8013799fp-3,  -0x1.cc1e2623d91f4p-3,  0x1.37754d816b887p-3,
@@ -70,7 +78,8 @@ static const double gelu_dx_poly[] = {
     0x1.dafc05dd00ca3p-9,  0x1.2987914ba4fecp-8,   -0x1.083e64e7d2c21p-9, -0x1.77356658b19d8p-9,  0x1.c259ac0f8d59ap-11,
     0x1.10279607c6ea3p-9,  -0x1.a1e32f4a6dd23p-15, -0x1.88e896d9e34dp-10, -0x1.e6f59ba778523p-12, 0x1.d6c9a0235085ap-11,
     0x1.3504c37d98c1cp-11, -0x1.47f38ffbc8356p-12, -0x1.407a95387b124p-12};
-/* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-60.2 */
+/* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-60.2
+ * show(gauss, -1, (38.7 - 4) / (38.7 + 4), 25, 7) */
 static const double gelu_rests[] = {-0x1.a20248fbe4fbfp-59, -0x1.fcac3a0b31966p-64, -0x1.2823000039d8ep-60,
                                     0x1.c63ffac0f2c0ap-60,  -0x1.0b1a95dfbfd77p-61, 0x1.b662854149ecfp-65,
                                     0x1.82d89dc953b8dp-67};

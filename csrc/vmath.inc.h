@@ -6,15 +6,17 @@
  *    activations, in float32 twice as fast as the other, and softmax. In wide lanes, for float32 rounded once at the
  *    end: what needs more digits on the way, like gelu and the derivatives with a root, where float64 takes pairs
  *    ("extended numbers"); and single numbers like a row's loss.
- * B. Coefficients and bounds: docs/numerics/coefficients.sollya. A bound is the relative error of the approximation,
- *    unless it says "within". Polynomials with pairs: expansions.inc.h.
+ * B. docs/numerics/coefficients.sollya makes the coefficients and their bounds; above each array stands its command, with
+ *    h = log(2) / 2 * 1.0001. A bound is the relative error of the approximation, unless it says "within". Polynomials
+ *    with pairs: expansions.inc.h.
  * C. Arguments are clamped so that every scale factor is a normal number; NaN passes through the clamps and the
  *    polynomial, and a factor made from its bits cannot undo it.
  * D. What limits the lanes of T is the latency of a chain of operations times their number: hence polynomials in
  *    groups, and sums that do not wait for one another.
  */
 
-/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8 */
+/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2: 2^-57.8
+ * fpminimax(exp(x), [|2,...,11|], [|D...|], [-h; h], 1 + x) */
 static const double exp_double[] = {
     0x1.000000000000ap-1,  0x1.55555555554fep-3,  0x1.55555555506bap-5,  0x1.1111111126b3p-7,   0x1.6c16c18477aefp-10,
     0x1.a01a012ff2942p-13, 0x1.a019995cdc802p-16, 0x1.71df18e254781p-19, 0x1.28adfefa69a53p-22, 0x1.ad9303ff16be2p-26,
@@ -31,23 +33,28 @@ static const double exp_double[] = {
 #define LARGEST 0x1.fffffep127f
 #define NEGLIGIBLE 0x1p-30f
 #define SATURATED 20 /* 1 + e^-x and tanh(x / 2) round to 1 */
-/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2, in float32: 2^-28.1 */
+/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2, in float32: 2^-28.1
+ * fpminimax(exp(x), [|2,...,6|], [|SG...|], [-h; h], 1 + x) */
 static const float exp_poly[] = {0x1.fffffap-2f, 0x1.555492p-3f, 0x1.555a26p-5f, 0x1.12398p-7f, 0x1.694ca6p-10f};
-/* (log(1 + u) - u + u^2 / 2) / u^3, 0 <= u <= e^-1: u times this within 2^-27.7 */
+/* (log(1 + u) - u + u^2 / 2) / u^3, 0 <= u <= e^-1: u times this within 2^-27.7
+ * fpminimax((log1p(x) - x) / x^2, 6, [|SG...|], [1b-20; 0.3679], absolute), without its first coefficient, -1 / 2 */
 static const float log1p_poly[] = {
     0x1.555522p-2f, -0x1.ffe9fep-3f, 0x1.980244p-3f, -0x1.477c2p-3f, 0x1.c98aa2p-4f, -0x1.79e46ep-5f,
 };
-/* log(cosh(z / 2)) / z^2 in z^2, |z| <= 1: within 2^-31.5 */
+/* log(cosh(z / 2)) / z^2 in z^2, |z| <= 1: within 2^-31.5
+ * fpminimax(log(cosh(sqrt(x) / 2)) / x, 4, [|SG...|], [1b-30; 1.0001], absolute) */
 static const float log_cosh_poly[] = {
     0x1p-3f, -0x1.55552ap-8f, 0x1.6bfc0cp-12f, -0x1.b4f17cp-16f, 0x1.d63374p-20f,
 };
 
 #define W_EXP_MIN (-700.0) /* even 700 e^-700 rounds to 0 in float32 */
-/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2, for results of float32: 2^-28.2 */
+/* (e^r - 1 - r) / r^2, |r| <= ln(2) / 2, for results of float32: 2^-28.2
+ * fpminimax(exp(x), [|2,...,6|], [|D...|], [-h; h], 1 + x) */
 static const double exp_wide[] = {
     0x1.fffffb9a575c8p-2, 0x1.5554915418dd7p-3, 0x1.5558f17d9b9a9p-5, 0x1.1239e2a867b87p-7, 0x1.6a2433e30e30cp-10,
 };
-/* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 1 / 3: 2^-33.0 */
+/* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 1 / 3: 2^-33.0
+ * fpminimax(log((1 + x) / (1 - x)), [|3,5,...,11|], [|D...|], [1b-20; 1/3], 2 * x) */
 static const double log_poly[] = {
     0x1.5555584c24141p-1, 0x1.9996af969d707p-2, 0x1.2508b0f868861p-2, 0x1.b6e6cdab387c4p-3, 0x1.f1733bcf0ccbdp-3,
 };
@@ -63,13 +70,15 @@ static const double log_poly[] = {
 #define LARGEST 0x1.fffffffffffffp1023
 #define NEGLIGIBLE 0x1p-80
 #define SATURATED 40
-/* (log(1 + u) - u + u^2 / 2) / u^3, 0 <= u <= e^-1: u times this within 2^-58.1 */
+/* (log(1 + u) - u + u^2 / 2) / u^3, 0 <= u <= e^-1: u times this within 2^-58.1
+ * fpminimax((log1p(x) - x) / x^2, 14, [|D...|], [1b-20; 0.3679], absolute), without its first coefficient, -1 / 2 */
 static const double log1p_poly[] = {
     0x1.5555555555528p-2, -0x1.fffffffffa81ap-3, 0x1.99999997b83c6p-3,  -0x1.55555501a6883p-3, 0x1.2492407ac2db8p-3,
     -0x1.fffed5531019p-4, 0x1.c70ea397e3dbdp-4,  -0x1.9925976c6ad7bp-4, 0x1.719a489b91037p-4,  -0x1.48ffff0f08c2dp-4,
     0x1.1287fc7fdb1f3p-4, -0x1.852d537d0e5fcp-5, 0x1.8c8c95cda4b09p-6,  -0x1.9f9eea91d3355p-8,
 };
-/* log(cosh(z / 2)) / z^2 in z^2, |z| <= 1: within 2^-59.3 */
+/* log(cosh(z / 2)) / z^2 in z^2, |z| <= 1: within 2^-59.3
+ * fpminimax(log(cosh(sqrt(x) / 2)) / x, 9, [|D...|], [1b-30; 1.0001], absolute) */
 static const double log_cosh_poly[] = {
     0x1p-3,
     -0x1.555555555548dp-8,
@@ -85,7 +94,8 @@ static const double log_cosh_poly[] = {
 
 #define W_EXP_MIN (-760.0) /* even 760 times that is below half the smallest subnormal */
 #define exp_poly exp_double
-/* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 1 / 3: 2^-64.5 */
+/* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, |s| <= 1 / 3: 2^-64.5
+ * fpminimax(log((1 + x) / (1 - x)), [|3,5,...,23|], [|D...|], [1b-20; 1/3], 2 * x) */
 static const double log_poly[] = {
     0x1.5555555555556p-1, 0x1.999999999965fp-2, 0x1.24924924b9d4ap-2, 0x1.c71c71aa00c55p-3,
     0x1.745d1d6175358p-3, 0x1.3b12e56989628p-3, 0x1.11224cf76e132p-3, 0x1.dff6c1a8cccep-4,
