@@ -191,12 +191,9 @@ cdef object _update(str func, Optimizer row, const double *hyper, object step, o
 
 cdef object _require_apart(list arrays, list names, str func):
     """ValueError where two of the arrays, all of which but the gradient are updated in place, share memory."""
-    cdef char *low[FNN_MAX_SLOTS + 2]
-    cdef char *high[FNN_MAX_SLOTS + 2]
     cdef int i, k
     for i in range(len(arrays)):
-        _extent(<ndarray>arrays[i], &low[i], &high[i])
         for k in range(i):
-            if low[k] < high[i] and low[i] < high[k] and np.shares_memory(arrays[k], arrays[i]):
+            if _near(<ndarray>arrays[k], <ndarray>arrays[i]) and np.shares_memory(arrays[k], arrays[i]):
                 raise ValueError(f"{func}: {names[k]} and {names[i]} share memory, but arrays that are updated in place must "
                                  "stand apart")
