@@ -352,57 +352,6 @@ def test_the_command_line_on_closed_and_full_outputs(tmp_path, unbuffered):
         assert status("info > /dev/full") == (2, "", "fastnn info: standard output: No space left on device\n")
 
 
-# ------------------------------------------------------------------------------------------------------------- benchmarks
-
-
-def test_the_benchmark_list_covers_the_table():
-    names = {(case.group, case.name) for case in benchmarks.cases()}
-    assert len(names) == len(benchmarks.cases())
-    for name in F.activations():
-        assert {("forward", f"{name} {n}") for n in benchmarks.ELEMENTS} <= names
-        assert {("backward", f"{name} {n}") for n in benchmarks.ELEMENTS} <= names
-
-
-@pytest.mark.parametrize("case", benchmarks.cases(), ids=lambda case: f"{case.group} {case.name}")
-def test_each_benchmark_case_verifies(case):
-    case.verify()
-
-
-def test_a_case_with_wrong_results_does_not_verify():
-    def build():
-        return (lambda: np.ones(3)), (lambda: np.ones(3) * 1.001)
-
-    with pytest.raises(AssertionError, match="relative difference"):
-        benchmarks.Case("group", "name", 1, "GB/s", build).verify()
-
-
-def test_a_peer_times_a_case_and_says_when_its_process_has_ended():
-    case = next(case for case in benchmarks.cases() if case.group == "softmax")
-    peer = benchmarks.Peer("numpy")
-    try:
-        assert peer.time(case, 1) > 0
-        peer._process.kill()
-        peer._process.wait()
-        with pytest.raises(ChildProcessError, match="^the process that times numpy has ended$"):
-            peer.time(case, 1)
-    finally:
-        peer.close()
-
-
-def test_pytorch_may_lack_a_function():
-    pytest.importorskip("torch")
-    assert benchmarks.peers.torch_forward("square_of_cube") is None
-    by_name = {case.name: case for case in benchmarks.cases() if case.group == "backward"}
-    lacking, having = by_name["square 65536"], by_name["relu 65536"]
-    peer = benchmarks.Peer("torch")
-    try:
-        assert np.isnan(peer.time(lacking, 1))
-        assert peer.time(having, 1) > 0
-        assert "torch_ratio" not in benchmarks.measure(lacking, 0.01, peers={"torch": peer})
-    finally:
-        peer.close()
-
-
 # ---------------------------------------------------------------------------------------------------------------- sources
 
 
