@@ -18,11 +18,13 @@ enum {
     PACK_N_STRIDED = 256,            /* as many columns, where the k of a is strided, */
     PACK_N = 1024,                   /* or as many, where it is contiguous */
     THIN = 12,                       /* rows or columns of a thin product, at most */
+    FEW_ROWS = MR,                   /* rows against a b of contiguous rows, which is read where it lies, at most */
     THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
     THIN_L1 = 4096,                  /* elements of b that a thin product packs: 16 KiB of L1, or 32 */
     CHAINS = 4,                      /* blocks of columns that one row meets side by side */
     L1_WAYS = 8,                     /* rows of b, or of packed micro-panels, read together: the ways of L1 */
-    COPY_AHEAD = 24,                 /* rows of b by which its copy is prefetched */
+    AHEAD = 8,                       /* rows of b by which it is prefetched */
+    COPY_AHEAD = 24,                 /* the same, where it is copied */
     FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
     ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
     ALIASED_PANELS = 1 << 15,        /* bytes: panels a multiple of it apart drive one another out of L2 */

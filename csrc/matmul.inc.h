@@ -54,31 +54,42 @@ static void finish_rows(const store_to *to, int64_t i, int64_t j, int64_t rows, 
         for (int64_t r = 0; r < rows; r++, c += to->row) activate(c, c, columns, to->params);
 }
 
-/* Where the panels of multiply_block lie, `stride` apart; in_place, unless NULL, is where the full ones still lie as
- * rows of a matrix, for the first micro-panel to read there and leave in panels. */
+/* Where the panels of multiply_block lie, `stride` apart; the first columns_in_place columns still lie at in_place as rows
+ * of a matrix, for the first micro-panel to read there and leave in panels. */
 typedef struct {
     T *data;
     int64_t stride;
     const T *in_place;
-    int64_t in_place_row;
+    int64_t in_place_row, columns_in_place;
 } operand_b;
 
-/* One micro-panel of a, its steps given, against the columns [first, last) of b, of which `columns` exist. */
-static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop s, int64_t i, int64_t rows,
-                                 int first_of_several, int64_t first, int64_t last, int64_t columns)
+/* Of n columns those that are read in place: all tiles but a last one that ends within a panel. */
+static int64_t columns_in_place(int64_t n)
 {
-    for (int64_t j = first; j < last; j += NR) {
+    int64_t j = (n - 1) / NC * NC;
+    if (n % PANEL == 0) return n;
+    while (j + tile_columns(n - j) < n) j += tile_columns(n - j);
+    return j < n / PANEL * PANEL ? j : n / PANEL * PANEL;
+}
+
+/* One micro-panel of a, its steps given, against the columns [first, last) of b. */
+static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop s, int64_t i, int64_t rows,
+                                 int first_of_several, int64_t first, int64_t last)
+{
+    for (int64_t j = first, columns; j < last; j += columns) {
+        columns = tile_columns(last - j);
         T *const panel = b->data + j / PANEL * b->stride + j % PANEL;
-        const int in_place = i == 0 && b->in_place && j / GROUP * GROUP + GROUP <= columns;
-        const int copying = in_place && first_of_several;
+        const int in_place = i == 0 && j + columns <= b->columns_in_place, copying = in_place && first_of_several;
         s.b = in_place ? b->in_place + j : panel;
         s.b_row = in_place ? b->in_place_row : PANEL;
         s.panel = in_place && !copying ? PANEL : b->stride;
         s.copy = panel;
-        if (columns - j >= NR)
-            (copying ? copying_tile_of : tile_of)(rows, to, i, j, &s);
+        if (copying)
+            copying_tile_of(rows, columns, to, i, j, &s);
+        else if (columns == NR)
+            tile_of(rows, to, i, j, &s);
         else
-            edge_tile(rows, columns - j, to, i, j, &s);
+            last_tile_of(rows, columns, to, i, j, &s);
     }
     finish_rows(to, i, first, rows, last - first);
 }
@@ -100,13 +111,13 @@ static void multiply_block(const store_to *to, const operand_a *a, const operand
             for (int64_t i = 0, height; i < block_rows; i += height) {
                 const int64_t last = columns - j < NC ? columns : j + NC;
                 height = tile_rows(block_rows - i);
-                k_loop s = {from.data + i * from.row, NULL, from.row, from.col, 0, 0, depth, NULL};
+                k_loop s = {from.data + i * from.row, NULL, from.row, from.col, 0, 0, depth, NULL, VL};
                 if (packing) {
                     s.a = micro_panels + micro_panel_place(i, depth);
                     s.a_row = 1;
                     s.a_col = height;
                 }
-                multiply_micro_panel(to, b, s, first_row + i, height, height < rows, j, last, columns);
+                multiply_micro_panel(to, b, s, first_row + i, height, height < rows, j, last);
             }
     }
 }
@@ -179,22 +190,22 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
         for (int64_t j = 0, columns; j < n; j += columns) {
             const int64_t columns_left = n - j;
             const T *b = (const T *)g->b.data + p * g->b.row + j * g->b.col;
-            k_loop s = {NULL, b, g->a.row, g->a.col, g->b.row, PANEL, depth, NULL};
-            columns = columns_left >= wide ? wide : columns_left >= NR ? NR : columns_left;
-            if (g->b.col != 1 || columns_left < NR) {
-                s.b_row = columns_left >= wide ? wide : NR;
+            k_loop s = {NULL, b, g->a.row, g->a.col, g->b.row, PANEL, depth, NULL, VL};
+            columns = m <= MR && columns_left >= wide ? wide : tile_columns(columns_left);
+            if (g->b.col != 1) {
+                s.b_row = round_up(columns, VL);
                 s.b = packed;
                 pack(s.b_row, packed, b, g->b.row, g->b.col, columns_left, depth);
             }
             for (int64_t i = 0, height; i < m; i += height) {
                 height = tile_rows(m - i);
                 s.a = (const T *)g->a.data + i * g->a.row + p * g->a.col;
-                if (columns_left >= wide && m <= MR)
+                if (m <= MR && columns_left >= wide)
                     wide_tile_of(m, &to, i, j, &s);
-                else if (columns_left >= NR)
+                else if (columns == NR)
                     tile_of(height, &to, i, j, &s);
                 else
-                    edge_tile(height, columns_left, &to, i, j, &s);
+                    last_tile_of(height, columns, &to, i, j, &s);
             }
         }
         finish_rows(&to, 0, 0, m, n);
@@ -376,11 +387,12 @@ static int along_n(const product *g)
             const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
             const T *b = (const T *)part.b.data + p * g->b.row;
             const operand_a a = {(const T *)g->a.data + p * g->a.col, g->a.row, g->a.col, 0};
-            const operand_b packed = {panels, depth * PANEL, by_first_tiles ? b : NULL, g->b.row};
+            const int64_t in_place = by_first_tiles ? columns_in_place(part.n) : 0;
+            const operand_b packed = {panels, depth * PANEL, b, g->b.row, in_place};
             const store_to to = make_store_to(part.c, part.z, g->row, 0, part.bias, 0, g->e, p == 0, p + depth == g->k);
             if (g->b.col == 1 && !by_first_tiles) pack_rows(panels, packed.stride, b, g->b.row, part.n, depth);
             for (int64_t q = 0; q < part.n; q += PANEL)
-                if (g->b.col != 1 || part.n - q < PANEL || (by_first_tiles && q >= part.n / GROUP * GROUP))
+                if (g->b.col != 1 || part.n - q < PANEL || (by_first_tiles && q >= in_place))
                     pack(PANEL, panels + q * depth, b + q * g->b.col, g->b.row, g->b.col, part.n - q, depth);
             multiply_block(&to, &a, &packed, g->m, part.n, depth, packing_pays(&a, g->m, part.n, depth), micro_panels);
             p += depth;
@@ -412,7 +424,7 @@ static int along_m(const product *g)
                 const store_to to = make_store_to(c, z, PANEL, rows * PANEL, g->bias ? g->bias + j : NULL, 1, g->e,
                                                   p == 0, p + depth == g->k);
                 const operand_a w = {(const T *)g->b.data + j * g->b.col + p * g->b.row, g->b.col, g->b.row, 0};
-                const operand_b packed = {panels, depth * PANEL, NULL, 0};
+                const operand_b packed = {panels, depth * PANEL, NULL, 0, 0};
                 for (int64_t q = 0; q < columns; q += PANEL)
                     pack(PANEL, panels + q * depth, a + q * g->a.row, g->a.col, g->a.row, columns - q, depth);
                 multiply_block(&to, &w, &packed, rows, round_up(columns, PANEL), depth, 0, NULL);
@@ -442,7 +454,8 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
     if (m == 0 || n == 0) return FNN_OK;
     const int aliased = b.col != 1 && b.col * (int64_t)sizeof(T) % ALIASED_ROWS == 0;
     if (k > 0 && n > THIN && m == 1 && (b.col == 1 || b.row == 1) && !aliased) return gemv(&g);
-    if (k > 0 && n > THIN && m <= (b.col == 1 ? MR : THIN)) return few_rows(&g);
+    const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
+    if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
     if (k > 0 && n <= THIN) return few_columns(&g);
     const int64_t along_rows = cost_along(n, m, k, b.row, b.col);
     const int64_t along_columns = cost_along(m, n, k, a.col, a.row) + TRANSPOSING * m * n;

@@ -9,12 +9,17 @@
 /* v_load_columns where only some rows and columns are left; the others are zero. */
 static FNN_INLINE void load_columns(V column[VC], const T *p, int64_t row, int64_t rows_left, int64_t columns_left)
 {
-    T part[VL * VL];
+    T part[VL * VC];
     if (rows_left < VL || columns_left < VC) {
-        for (int r = 0; r < VL; r++)
-            v_store(part + r * VL, r < rows_left ? v_load_upto(p + r * row, columns_left, 0) : v_set1(0));
+        for (int64_t r = 0; r < VL; r++) {
+            const int64_t there = r < rows_left ? columns_left : 0;
+            if (there >= VC)
+                memcpy(part + r * VC, p + r * row, VC * sizeof(T));
+            else
+                for (int64_t q = 0; q < VC; q++) part[r * VC + q] = q < there ? p[r * row + q] : 0;
+        }
         p = part;
-        row = VL;
+        row = VC;
     }
     v_load_columns(column, p, row);
 }

@@ -44,7 +44,7 @@ static int multiply_panels(const product *g, int64_t panel, int bias_of_rows, co
     do {
         const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
         const operand_a from = operand_from(a, p);
-        operand_b panels = {(T *)b + p * PANEL, stride, NULL, 0}; /* not written: nothing lies elsewhere */
+        operand_b panels = {(T *)b + p * PANEL, stride, NULL, 0, 0}; /* not written: nothing lies elsewhere */
         const store_to to =
             make_store_to(g->c, g->z, g->row, panel, g->bias, bias_of_rows, g->e, p == 0, p + depth == g->k);
         if (gathered) {

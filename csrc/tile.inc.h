@@ -39,14 +39,13 @@
  */
 
 enum { NR = NV * VL, PANEL = FNN_PANEL, TALLEST = 8, WIDEST = 4 };
-/* Columns that whole tiles and whole panels share. */
-enum { GROUP = NR > PANEL ? NR : PANEL };
 /* What an ISA's table may not change without the code. */
 _Static_assert(PANEL % NR == 0 || NR % PANEL == 0, "a tile lies within a panel or consists of panels");
 _Static_assert(PANEL % VL == 0, "a vector lies within a panel");
 _Static_assert((int)MR <= (int)TALLEST, "HEIGHTS() has tiles of 1 to TALLEST rows");
-_Static_assert((int)NV <= (int)WIDEST, "last_tile_of() has tiles of 1 to WIDEST vectors");
-_Static_assert(NC % GROUP == 0 && NC_MOST % GROUP == 0, "a block of columns consists of whole tiles");
+_Static_assert((int)NV <= (int)WIDEST, "last_tile_of() has tiles of up to WIDEST vectors");
+_Static_assert(NC % NR == 0 && NC % PANEL == 0 && NC_MOST % NC == 0,
+               "a block of columns consists of whole tiles and panels");
 _Static_assert(FNN_K_CHUNK % THIN_K == 0, "the parts of a thin product end where a chunk ends");
 
 /* Where vector v of a row stands whose panels are `panel` apart. In a matrix they are PANEL apart. */
@@ -78,17 +77,34 @@ static FNN_INLINE int64_t place(const store_to *to, int64_t i, int64_t j)
 typedef struct {
     const T *a, *b;
     int64_t a_row, a_col, b_row, panel, depth;
-    T *copy; /* receives the vectors of b, then rows of a matrix, in panels `panel` apart */
+    T *copy;       /* receives the vectors of b, then rows of a matrix, in panels `panel` apart */
+    int64_t lanes; /* of the last vector of b that exist, at an edge */
 } k_loop;
 
-/* Whether b is read from panels, or from rows of a matrix and perhaps copied into panels. */
-enum source { IN_PANELS, IN_ROWS, COPYING };
+/* Whether b is read from panels, all of them or up to an edge within a vector, or from rows of a matrix and perhaps copied
+ * into panels. */
+enum source { IN_PANELS, TO_EDGE, IN_ROWS, COPYING };
+
+static FNN_INLINE V load_lanes(const T *p, int part, int64_t lanes)
+{
+    return part ? v_load_part(p, lanes, 0) : v_load(p);
+}
+
+static FNN_INLINE void store_lanes(T *p, V a, int part, int64_t lanes)
+{
+    if (part)
+        v_store_part(p, a, lanes);
+    else
+        v_store(p, a);
+}
 
 /* rows x vectors sums, from element (i, j) of the block on. */
 static FNN_INLINE void tile(const int rows, const int vectors, const enum source source, const store_to *to, int64_t i,
                             int64_t j, const k_loop *s)
 {
     V sum[MR][MOST_VECTORS];
+    const int64_t lanes = s->lanes;
+#define PART (source == TO_EDGE && v == vectors - 1)
 #define EACH(...)                                                                                                      \
     FNN_UNROLL(8)                                                                                                      \
     for (int r = 0; r < rows; r++) {                                                                                   \
@@ -96,27 +112,26 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
         for (int v = 0; v < vectors; v++) __VA_ARGS__;                                                                 \
     }
     EACH(sum[r][v] = v_set1(0))
-    if (to->start) EACH(sum[r][v] = v_load(to->start + (i + r) * to->start_row + j + v * VL))
+    if (to->start) EACH(sum[r][v] = load_lanes(to->start + (i + r) * to->start_row + j + v * VL, PART, lanes))
     const int64_t row = to->row, at = place(to, i, j), c_panel = to->panel ? to->panel : PANEL;
     T *const c = to->c + at;
     EACH(if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(c + r * row + across(v, c_panel)))
 
     const int64_t a_row = s->a_row, a_col = s->a_col, b_row = s->b_row,
-                  b_panel = source == IN_PANELS ? s->panel : PANEL;
+                  b_panel = source == IN_PANELS || source == TO_EDGE ? s->panel : PANEL;
     const T *a = s->a, *b = s->b;
     T *copy = s->copy;
     for (int64_t steps_left = s->depth; steps_left > 0; steps_left--, a += a_col, b += b_row) {
         V bv[MOST_VECTORS];
         FNN_UNROLL(16)
-        for (int v = 0; v < vectors; v++) bv[v] = v_load(b + across(v, b_panel));
-        if (source == COPYING) {
-            FNN_UNROLL(16)
-            for (int v = 0; v < vectors; v++) {
-                if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(b + COPY_AHEAD * b_row + v * VL);
-                v_store(copy + across(v, s->panel), bv[v]);
-            }
-            copy += PANEL;
+        for (int v = 0; v < vectors; v++) bv[v] = load_lanes(b + across(v, b_panel), PART, lanes);
+        FNN_UNROLL(16)
+        for (int v = 0; v < vectors; v++) {
+            const int64_t ahead = source == COPYING ? COPY_AHEAD : AHEAD;
+            if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(b + ahead * b_row + across(v, b_panel));
+            if (source == COPYING) v_store(copy + across(v, s->panel), bv[v]);
         }
+        if (source == COPYING) copy += PANEL;
         FNN_UNROLL(8)
         for (int r = 0; r < rows; r++) {
             V av = v_set1(a[r * a_row]);
@@ -125,10 +140,11 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
         }
     }
 
-    if (to->add) EACH(sum[r][v] = v_add(v_load(c + r * row + across(v, c_panel)), sum[r][v]))
+    if (to->add) EACH(sum[r][v] = v_add(load_lanes(c + r * row + across(v, c_panel), PART, lanes), sum[r][v]))
     if (to->bias && to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_set1(to->bias[i + r])))
-    if (to->bias && !to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_load(to->bias + j + v * VL)))
-    if (to->z) EACH(v_store(to->z + at + r * row + across(v, c_panel), sum[r][v]))
+    if (to->bias && !to->bias_of_rows)
+        EACH(sum[r][v] = v_add(sum[r][v], load_lanes(to->bias + j + v * VL, PART, lanes)))
+    if (to->z) EACH(store_lanes(to->z + at + r * row + across(v, c_panel), sum[r][v], PART, lanes))
     if (to->activation != FNN_identity) {
         const row_params p = load_params(to->params);
         if (to->activation == FNN_relu)
@@ -136,8 +152,9 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
         else
             EACH(sum[r][v] = leaky_relu_v(sum[r][v], p))
     }
-    EACH(v_store(c + r * row + across(v, c_panel), sum[r][v]))
+    EACH(store_lanes(c + r * row + across(v, c_panel), sum[r][v], PART, lanes))
 #undef EACH
+#undef PART
 }
 
 /* clang-format off */
@@ -158,23 +175,42 @@ static void tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j, cons
     HEIGHTS(1, NV, IN_PANELS)
 }
 
-/* Those that copy b are the first of several micro-panels, to which tile_rows() gives more than half of MR. */
-static void copying_tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j, const k_loop *s)
+/* A tile of fewer than NR columns, which end with s->lanes lanes of a vector. */
+static FNN_INLINE void last_tile(const int vectors, int64_t rows, const store_to *to, int64_t i, int64_t j,
+                                 const k_loop *s)
 {
-    HEIGHTS(MR / 2 + 1, NV, COPYING)
+    if (vectors < NV && s->lanes == VL)
+        HEIGHTS(1, vectors, IN_PANELS)
+    else
+        HEIGHTS(1, vectors, TO_EDGE)
 }
 
-/* The tile of the last columns of a block: NV vectors or fewer. */
-static void last_tile_of(int64_t rows, int64_t vectors, const store_to *to, int64_t i, int64_t j, const k_loop *s)
+/* A tile that copies b, whole panels of it: the first of several micro-panels, to which tile_rows() gives more than half of
+ * MR. */
+static FNN_INLINE void copying_tile(const int vectors, int64_t rows, const store_to *to, int64_t i, int64_t j,
+                                    const k_loop *s){HEIGHTS(MR / 2 + 1, vectors, COPYING)}
+
+/* clang-format off */
+/* Calls f for as many vectors as hold `columns` columns. */
+#define FOR_VECTORS(f)                                                                                                 \
+    switch ((columns + VL - 1) / VL) {                                                                                 \
+        VECTORS(f, 1) VECTORS(f, 2) VECTORS(f, 3) VECTORS(f, 4)                                                        \
+    }
+#define VECTORS(f, vectors)                                                                                            \
+    case vectors:                                                                                                      \
+        if (vectors <= NV) f(vectors, rows, to, i, j, s);                                                              \
+        break;
+/* clang-format on */
+
+static void last_tile_of(int64_t rows, int64_t columns, const store_to *to, int64_t i, int64_t j, k_loop *s)
 {
-    if (vectors == NV)
-        tile_of(rows, to, i, j, s);
-    else if (vectors == 1)
-        HEIGHTS(1, 1, IN_PANELS)
-    else if (NV > 2 && vectors == 2)
-        HEIGHTS(1, 2, IN_PANELS)
-    else if (NV > 3)
-        HEIGHTS(1, 3, IN_PANELS)
+    s->lanes = (columns - 1) % VL + 1;
+    FOR_VECTORS(last_tile)
+}
+
+static void copying_tile_of(int64_t rows, int64_t columns, const store_to *to, int64_t i, int64_t j, const k_loop *s)
+{
+    FOR_VECTORS(copying_tile)
 }
 
 /* The tile of a product of so few rows, whose columns are rows of a matrix. */
@@ -187,47 +223,19 @@ static void wide_tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j,
 #undef WIDE
 }
 
-/* to[i, j] = from[i, j] */
-static void copy_rows(T *to, int64_t to_row, const T *from, int64_t from_row, int64_t rows, int64_t columns)
-{
-    for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)columns * sizeof(T));
-}
-
-/* A tile of which only `columns` exist, at most NR: it works in a buffer, unless they make whole vectors. b is already
- * padded. */
-static void edge_tile(int64_t rows, int64_t columns, const store_to *to, int64_t i, int64_t j, const k_loop *s)
-{
-    T c[MR * NR], z[MR * NR], start[MR * NR] = {0}, bias[MR + NR] = {0};
-    const int64_t at = place(to, i, j), vectors = (columns + VL - 1) / VL;
-    store_to edge = *to;
-    if (columns == vectors * VL) {
-        last_tile_of(rows, vectors, to, i, j, s);
-        return;
-    }
-    edge.c = c;
-    edge.row = NR;
-    edge.panel = 0;
-    if (to->add) copy_rows(c, NR, to->c + at, to->row, rows, columns);
-    if (to->z) edge.z = z;
-    if (to->start) {
-        copy_rows(start, NR, to->start + i * to->start_row + j, to->start_row, rows, columns);
-        edge.start = start;
-        edge.start_row = NR;
-    }
-    if (to->bias) {
-        memcpy(bias, to->bias + (to->bias_of_rows ? i : j), (size_t)(to->bias_of_rows ? rows : columns) * sizeof(T));
-        edge.bias = bias;
-    }
-    last_tile_of(rows, vectors, &edge, 0, 0, s);
-    copy_rows(to->c + at, to->row, c, NR, rows, columns);
-    if (to->z) copy_rows(to->z + at, to->row, z, NR, rows, columns);
-}
-
 /* The height of the next tile of `rows_left` rows: 7 to 9 rows make two tiles of about a half, as 1 to 3 rows have too
  * few chains to be fast. */
 static int64_t tile_rows(int64_t rows_left)
 {
     return rows_left <= MR ? rows_left : rows_left < MR + 4 ? (rows_left + 1) / 2 : MR;
+}
+
+/* The width of the next tile of `columns_left` columns: four panels left make two and two, as a tile of one vector loads an
+ * element of a for each multiply-add. */
+static int64_t tile_columns(int64_t columns_left)
+{
+    if (NR == 3 * PANEL && columns_left > NR && columns_left <= NR + PANEL) return NR - PANEL;
+    return columns_left < NR ? columns_left : NR;
 }
 
 static int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }

@@ -121,25 +121,30 @@ static inline V v_lookup8(const T table[8], VI index) /* it stands twice in the 
     return _mm512_permutexvar_ps(index, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
 }
 
-enum { VC = 4 };
+enum { VC = 8 };
 static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 {
-    V rows[4], pair[4]; /* rows[r]: rows r, r + 4, r + 8 and r + 12 */
-    for (int r = 0; r < 4; r++) {
-        const T *at = p + r * row;
-        rows[r] = _mm512_castps128_ps512(_mm_loadu_ps(at));
-        rows[r] = _mm512_insertf32x4(rows[r], _mm_loadu_ps(at + 4 * row), 1);
-        rows[r] = _mm512_insertf32x4(rows[r], _mm_loadu_ps(at + 8 * row), 2);
-        rows[r] = _mm512_insertf32x4(rows[r], _mm_loadu_ps(at + 12 * row), 3);
+    V quad[2][4]; /* quad[h][c]: columns c and c + 4 of rows 8 h to 8 h + 7, four rows a part */
+    for (int h = 0; h < 2; h++) {
+        V rows[4], pair[4]; /* rows[r]: rows 8 h + r and 8 h + r + 4 */
+        for (int r = 0; r < 4; r++) {
+            const T *at = p + (8 * h + r) * row;
+            rows[r] = _mm512_castps256_ps512(_mm256_loadu_ps(at));
+            rows[r] = _mm512_insertf32x8(rows[r], _mm256_loadu_ps(at + 4 * row), 1);
+        }
+        for (int r = 0; r < 4; r += 2) {
+            pair[r] = _mm512_unpacklo_ps(rows[r], rows[r + 1]);
+            pair[r + 1] = _mm512_unpackhi_ps(rows[r], rows[r + 1]);
+        }
+        quad[h][0] = _mm512_shuffle_ps(pair[0], pair[2], 0x44);
+        quad[h][1] = _mm512_shuffle_ps(pair[0], pair[2], 0xee);
+        quad[h][2] = _mm512_shuffle_ps(pair[1], pair[3], 0x44);
+        quad[h][3] = _mm512_shuffle_ps(pair[1], pair[3], 0xee);
     }
-    for (int r = 0; r < 4; r += 2) {
-        pair[r] = _mm512_unpacklo_ps(rows[r], rows[r + 1]);
-        pair[r + 1] = _mm512_unpackhi_ps(rows[r], rows[r + 1]);
+    for (int c = 0; c < 4; c++) {
+        column[c] = _mm512_shuffle_f32x4(quad[0][c], quad[1][c], 0x88);
+        column[c + 4] = _mm512_shuffle_f32x4(quad[0][c], quad[1][c], 0xdd);
     }
-    column[0] = _mm512_shuffle_ps(pair[0], pair[2], 0x44);
-    column[1] = _mm512_shuffle_ps(pair[0], pair[2], 0xee);
-    column[2] = _mm512_shuffle_ps(pair[1], pair[3], 0x44);
-    column[3] = _mm512_shuffle_ps(pair[1], pair[3], 0xee);
 }
 
 enum { V_PARTS = 2 };
@@ -162,19 +167,24 @@ enum { VL = WL };
 static inline VM v_first(int64_t n) { return (VM)((1u << n) - 1); }
 static inline V v_load_part(const T *p, int64_t n, T fill) { return _mm512_mask_loadu_pd(w_set1(fill), v_first(n), p); }
 static inline void v_store_part(T *p, V a, int64_t n) { _mm512_mask_storeu_pd(p, v_first(n), a); }
-enum { VC = 2 };
+enum { VC = 4 };
 static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 {
-    V rows[2]; /* rows[r]: rows r, r + 2, r + 4 and r + 6 */
-    for (int r = 0; r < 2; r++) {
-        const T *at = p + r * row;
-        rows[r] = _mm512_castpd128_pd512(_mm_loadu_pd(at));
-        rows[r] = _mm512_insertf64x2(rows[r], _mm_loadu_pd(at + 2 * row), 1);
-        rows[r] = _mm512_insertf64x2(rows[r], _mm_loadu_pd(at + 4 * row), 2);
-        rows[r] = _mm512_insertf64x2(rows[r], _mm_loadu_pd(at + 6 * row), 3);
+    V pair[2][2]; /* pair[h][c]: columns c and c + 2 of rows 4 h to 4 h + 3, two rows a part */
+    for (int h = 0; h < 2; h++) {
+        V rows[2]; /* rows[r]: rows 4 h + r and 4 h + r + 2 */
+        for (int r = 0; r < 2; r++) {
+            const T *at = p + (4 * h + r) * row;
+            rows[r] = _mm512_castpd256_pd512(_mm256_loadu_pd(at));
+            rows[r] = _mm512_insertf64x4(rows[r], _mm256_loadu_pd(at + 2 * row), 1);
+        }
+        pair[h][0] = _mm512_unpacklo_pd(rows[0], rows[1]);
+        pair[h][1] = _mm512_unpackhi_pd(rows[0], rows[1]);
     }
-    column[0] = _mm512_unpacklo_pd(rows[0], rows[1]);
-    column[1] = _mm512_unpackhi_pd(rows[0], rows[1]);
+    for (int c = 0; c < 2; c++) {
+        column[c] = _mm512_shuffle_f64x2(pair[0][c], pair[1][c], 0x88);
+        column[c + 2] = _mm512_shuffle_f64x2(pair[0][c], pair[1][c], 0xdd);
+    }
 }
 
 #include "vec_f64.h"
