@@ -14,7 +14,10 @@
 static const struct {
     double multiply_adds; /* of a matrix product: 40 us at 50 a nanosecond */
     double elements;      /* of an elementwise function: 100 us and more, cheap ones being bound by memory */
-} work_per_thread = {2e6, 5e5};
+} work_per_thread = {2e6, 5e5}, enough = {6e6, 2.5e5}; /* enough: for a piece of its own */
+
+/* Pieces end where panels of b, tiles of a and lines of memory do. */
+enum { COLUMNS = FNN_PANEL, ROWS = 8, ELEMENTS = 64 };
 
 /* c = epilogue(a @ b), as fnn_matmul is asked for it. */
 typedef struct {
@@ -54,27 +57,32 @@ static void run_product_part(void *context, int part)
     if (code) g->code = code;
 }
 
-/* The length of a piece when n is cut for `threads` threads: one piece a thread, or as many more as are of about
- * `wanted`, up to four, so that a thread which is slowed down leaves work to the others. */
-static int64_t piece(int64_t n, int threads, int64_t wanted)
+/* The length of a piece when n of so much work is cut for `threads` threads: into one piece a thread, or as many more as
+ * are of `enough` work, up to four a thread, so that one which is late or slowed down leaves work to the others. Pieces
+ * are multiples of `unit`, four of them or more, but when a test forces threads. */
+static int64_t piece(int64_t n, int64_t unit, int threads, double work, double enough)
 {
-    int64_t each = n / wanted / threads;
-    each = fnn_forcing_threads() || each < 1 ? 1 : each > 4 ? 4 : each;
-    return (n + each * threads - 1) / (each * threads);
+    const double thick = (double)n / (double)(4 * unit), pieces = work / enough < thick ? work / enough : thick;
+    const int each = fnn_forcing_threads() || pieces < threads ? 1
+                     : pieces < 4.0 * threads                  ? (int)(pieces / threads)
+                                                               : 4;
+    const int64_t count = (int64_t)each * threads, length = (n + count - 1) / count;
+    return fnn_forcing_threads() || length < 4 * unit ? length : (length + unit / 2) / unit * unit;
 }
 
 int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, fnn_rectangle part, int64_t k,
                const fnn_epilogue *epilogue)
 {
     const int64_t m = part.rows, n = part.columns;
-    const int threads = fnn_threads_for((double)m * (double)n * (double)k, work_per_thread.multiply_adds);
+    const double work = (double)m * (double)n * (double)k;
+    const int threads = fnn_threads_for(work, work_per_thread.multiply_adds);
     const product g = {fnn_kernels_for(dtype), c, ldc, k, dtype == FNN_F32 ? 4 : 8, &a, &b, epilogue};
     if (threads == 1 || m == 0 || n == 0) return multiply(&g, part.row, part.column, m, n);
     product_job job = {&g, part, m, n, 0};
     if (n >= m)
-        job.columns = piece(n, threads, 256);
+        job.columns = piece(n, COLUMNS, threads, work, enough.multiply_adds);
     else
-        job.rows = piece(m, threads, 256);
+        job.rows = piece(m, ROWS, threads, work, enough.multiply_adds);
     const int64_t parts = (m + job.rows - 1) / job.rows * ((n + job.columns - 1) / job.columns);
     fnn_parallel(threads, (int)parts, run_product_part, &job);
     return job.code;
@@ -104,7 +112,7 @@ static void run_map_part(void *context, int part)
 static void run_map(map_job f)
 {
     const int threads = fnn_threads_for((double)f.n, work_per_thread.elements);
-    f.length = threads == 1 ? f.n : piece(f.n, threads, 250000);
+    f.length = threads == 1 ? f.n : piece(f.n, ELEMENTS, threads, (double)f.n, enough.elements);
     fnn_parallel(threads, f.n == 0 ? 0 : (int)((f.n + f.length - 1) / f.length), run_map_part, &f);
 }
 
