@@ -1,45 +1,393 @@
-"""The benchmarks: their list, their clocks with a clock of the test's own, what they print, and the peers."""
+"""The benchmarks: what each case computes, on which data, and how much; clocks, peers and reports, with clocks and peers that are made up."""
 
+import importlib.util
+import io
 import json
 import math
+import os
+import re
+import statistics
 import sys
 import threading
+import time
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch_stand_in
 
 import fastnn as fnn
 from fastnn import _fastnn_core as core
-from fastnn import benchmarks
+from fastnn import benchmarks, cli
 from fastnn import functional as F
+from fastnn import reference as R
 from fastnn.benchmarks import peers, report, timing
 
-# --------------------------------------------------------------------------------------------------------------- the list
+# Measurements are compared by these names.
+PRODUCTS = """1x784x512 1x256x256 2x256x256 6x256x256 16x256x256 32x64x64 32x64x100 64x64x64 64x128x10 64x16384x10 64x784x128 64x1000x100
+    784x64x128 128x784x256 128x512x512 256x512x512 512x256x512 256x17x256 512x1024x2048 2048x512x1024 1024x1024x1024 2048x2048x2048
+    4096x256x256"""
+LAYERS = """784-512:128 512-512:128 784-128:128 1000-100:64 256-256:256 64-100:32 500-500:256 1024-2048:512 2048-2048:512
+    64-64:64"""
+CASES = benchmarks.cases()
+SMALL = [case for case in CASES if case.work < 2e7]
 
 
-def test_the_benchmark_list_covers_the_table():
-    names = {(case.group, case.name) for case in benchmarks.cases()}
-    assert len(names) == len(benchmarks.cases())
-    for name in F.activations():
-        assert {("forward", f"{name} {n}") for n in benchmarks.ELEMENTS} <= names
-        assert {("backward", f"{name} {n}") for n in benchmarks.ELEMENTS} <= names
+def case_id(case):
+    return f"{case.group} {case.name}"
 
 
-@pytest.mark.parametrize("case", benchmarks.cases(), ids=lambda case: f"{case.group} {case.name}")
+@pytest.fixture
+def torch(monkeypatch):
+    """PyTorch, or what stands in for it."""
+    if importlib.util.find_spec("torch") is None:
+        torch_stand_in.install(monkeypatch)
+
+
+# ------------------------------------------------------------------------------------------------------------------ cases
+
+
+def test_the_list_of_cases():
+    names = [case_id(case) for case in CASES]
+    wanted = [f"{group} {shape}" for shape in PRODUCTS.split() for group in ("matmul", "matmul da", "matmul db")]
+    for layer in LAYERS.split():
+        wanted += [f"panels {form} {layer.replace(':', ' batch ')}" for form in ("forward", "dx", "dweight")]
+    for group in ("forward", "backward"):
+        wanted += [f"{group} {name} {n}" for name in F.activations() for n in (65536, 1048576)]
+    wanted += ["softmax softmax 256x1000", "softmax log_softmax 256x1000"]
+    wanted += [
+        f"cross_entropy with_grad {shape}" for shape in ("64x10", "256x100", "256x1000", "4096x1000", "512x32000")
+    ]
+    wanted += [f"training step {sizes}" for sizes in ("32:64-256-10", "32:64-100-10", "128:784-128-10")]
+    assert names == wanted
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_id)
 def test_each_benchmark_case_verifies(case):
     case.verify()
 
 
-def test_a_case_with_wrong_results_does_not_verify():
-    def build():
-        return (lambda: np.ones(3)), (lambda: np.ones(3) * 1.001)
+def sizes_of(case):
+    """The numbers in the name, without those of an activation's."""
+    return [int(digits) for digits in re.findall(r"\d+", re.sub(r"^[a-z]\w* ", "", case.name))]
 
-    with pytest.raises(AssertionError, match="relative difference"):
-        benchmarks.Case("group", "name", 1, "GB/s", build).verify()
+
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_the_work_of_a_case_is_its_operations_or_its_bytes(case):
+    sizes = sizes_of(case)
+    float32, multiply_add = 4, 2  # bytes; operations
+    if case.group == "training step":
+        batch, inputs, hidden, outputs = sizes
+        first, last = batch * inputs * hidden, batch * hidden * outputs
+        products = first + last, first + last, last  # forward, dweight, dx, which the first layer does not need
+        assert (case.unit, case.work) == ("GFLOP/s", multiply_add * sum(products))
+    elif case.group.startswith(("matmul", "panels")):
+        assert (case.unit, case.work) == ("GFLOP/s", multiply_add * math.prod(sizes))
+    else:
+        arrays = 3 if case.group == "backward" else 2
+        assert (case.unit, case.work) == ("GB/s", arrays * float32 * math.prod(sizes))
+
+
+def normal(*shape, scale=1.0):
+    return np.float32(np.random.default_rng(0).standard_normal(shape) * scale)
+
+
+def expected(case):
+    """What a case computes, said again."""
+    sizes, name = sizes_of(case), case.name.split()[0]
+    if case.group.startswith("matmul"):
+        m, k, n = sizes
+        a, b, dc = normal(m, k), normal(k, n), normal(m, n)
+        return {"matmul": lambda: a @ b, "matmul da": lambda: dc @ b.T, "matmul db": lambda: a.T @ dc}[case.group]()
+    if case.group.startswith("panels"):
+        inputs, outputs, batch = sizes
+        x, weight, dz = normal(batch, inputs), normal(outputs, inputs), normal(batch, outputs)
+        return {"forward": lambda: x @ weight.T, "dx": lambda: dz @ weight, "dweight": lambda: dz.T @ x}[
+            case.group[7:]
+        ]()
+    x = normal(*sizes, scale=3)
+    if case.group == "backward":
+        return getattr(R, f"{name}_backward")(normal(*sizes), x=x)
+    if case.group == "cross_entropy":
+        return R.cross_entropy_with_grad(x, np.random.default_rng(1).integers(0, sizes[1], sizes[0]))[1]
+    return getattr(R, name)(x)
+
+
+def assert_close(got, want):
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape
+    assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("case", [case for case in SMALL if case.group != "training step"], ids=case_id)
+def test_the_sides_of_a_case_compute_the_same_on_the_same_data(case, torch):
+    want = expected(case)
+    ours, theirs = case.build()
+    assert_close(case.view(ours()), want)
+    assert_close(theirs(), want)
+    run = case.torch and case.torch()
+    if run:
+        run()
+        assert_close(run(), want)
+    if case.group != "cross_entropy" and not case.group.startswith("panels"):
+        assert ours() is ours.keywords["out"], "nothing is allocated"
+        assert theirs() is theirs.keywords["out"]
+    if case.group.startswith("panels"):
+        assert all(operand.ctypes.data % 64 == 0 for operand in ours.args[:3])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.group == "training step"], ids=case_id)
+def test_a_training_step_goes_on_as_the_reference_does(case):
+    batch, *sizes = sizes_of(case)
+    x, y = normal(batch, sizes[0]), np.random.default_rng(1).integers(0, sizes[-1], batch)
+    reference = benchmarks.ReferenceMLP(fnn.MLP(sizes, seed=0), lr=1e-3)
+    want = [reference.step(x, y) for _ in range(3)]
+    for side in case.build():
+        np.testing.assert_allclose([side() for _ in range(3)], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "message"),
+    [
+        ([1, 2], [1, 2], None),
+        ([1, 2], [1, 2 - 1.9e-5], None),
+        ([1, 2], [1 + 1.9e-5, 2], None),
+        ([1, 2], [1 + 2.1e-5, 2], "name: relative difference 1.05e-05"),
+        ([-1, -2], [-1, -2 + 3e-3], "name: relative difference 1.50e-03"),
+        ([1, 2], [[1, 2]], r"name: \(2,\) against \(1, 2\)"),
+        ([1, np.inf], [1, np.inf], "name: not finite"),
+        ([np.nan, 1], [np.nan, 1], "name: not finite"),
+    ],
+)
+def test_a_case_verifies_when_both_sides_agree(ours, theirs, message):
+    case = benchmarks.Case("group", "name", 1, "GB/s", lambda: (lambda: np.array(ours), lambda: np.array(theirs)))
+    if message is None:
+        case.verify()
+    else:
+        with pytest.raises(AssertionError, match=f"^{message}"):
+            case.verify()
+
+
+# ----------------------------------------------------------------------------------------------------------------- clocks
+
+
+class Clock(threading.local):
+    """A clock of each thread's own, which stands still until it is told that time has passed."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+    def passes(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    return clock
+
+
+def test_seconds_a_call(clock):
+    calls = count()
+
+    def run():
+        next(calls)
+        clock.passes(0.25)
+
+    assert timing.seconds_a_call(run, 4) == 0.25
+    assert next(calls) == 4
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_peak_is_what_all_threads_do_in_the_time_of_the_slowest(threads, clock, monkeypatch):
+    caller, lock, runs, started = threading.current_thread(), threading.Lock(), [], threading.Event()
+
+    def chains(steps):
+        me = threading.current_thread()
+        with lock:
+            first = me not in [thread for thread, _ in runs]
+            runs.append((me, steps))
+        if first and me is not caller:
+            started.wait(0.1)  # for somebody who does not wait until all are warm
+        elif not first:
+            with lock:
+                assert {thread for thread, _ in runs} == warm
+            started.set()
+            if me is not caller:
+                time.sleep(0.02)  # the caller is ready long before
+        with lock:
+            warm.add(me)
+        clock.passes(2 if me is caller else 4)
+        return 10**9
+
+    warm = set()
+    monkeypatch.setattr(core, "_fma_chains", chains)
+    peak = benchmarks.fma_peak(threads) if threads > 1 else benchmarks.fma_peak()
+    assert peak == threads / (2 if threads == 1 else 4)
+    assert len(warm) == threads
+    assert len(runs) == 2 * threads
+    assert len({steps for _, steps in runs}) == 1
+
+
+def test_the_bandwidth_of_copies_counts_what_is_read_and_what_is_written(clock, monkeypatch):
+    copies = []
+
+    def copyto(target, source):
+        copies.append((target, source))
+        clock.passes(0.5)
+
+    monkeypatch.setattr(np, "copyto", copyto)
+    assert benchmarks.copy_bandwidth() == 2 * 2**26 / 0.5 / 1e9
+    assert len(copies) == 3
+    for target, source in copies:
+        assert target.nbytes == source.nbytes == 2**26
+        assert not np.shares_memory(target, source)
+        assert source.all(), "zeros would be one page of memory, and"
+        assert target.all(), "fresh zeros none"
+
+
+def test_timers_take_turns(clock):
+    turns = []
+
+    def timer(name, seconds):
+        factors = iter([9, 1, 1, 2, 1.5, 1.4, 1.2, *[50] * 4])  # it slows down in the end
+
+        def run(calls):
+            turns.append((name, calls))
+            clock.passes(1)
+            return seconds * next(factors)
+
+        return run
+
+    medians = benchmarks.interleaved([timer("quick", 1e-4), timer("slow", 1.0)], seconds=7)
+    assert turns == [("quick", 1), ("quick", 1), ("slow", 1), ("slow", 1)] + 7 * [("quick", 20), ("slow", 1)]
+    assert medians == [statistics.median([1, 2, 1.5, 1.4, 1.2, 50, 50]) * seconds for seconds in (1e-4, 1.0)]
+
+
+@pytest.mark.parametrize(("options", "seconds", "samples"), [({}, 2**-5, 10), ({}, 0.2, 5), ({"seconds": 0}, 1, 5)])
+def test_timers_run_for_so_long_and_at_least_five_times(clock, options, seconds, samples):
+    calls = []
+
+    def timer(n):
+        calls.append(n)
+        clock.passes(seconds)
+        return 0.0
+
+    assert benchmarks.interleaved([timer], **options) == [0.0]
+    assert calls == [1, 1] + [2_000_000] * samples, "2 ms of calls that take no time are 1 ns long"
+
+
+def case_of(unit, calls, torch=None):
+    """A case whose sides say that they were called."""
+
+    def build():
+        return (lambda: calls.append("fastnn") or 1.0), (lambda: calls.append("reference") or 1.0)
+
+    return benchmarks.Case("group", "name", 6e9, unit, build, torch=torch)
+
+
+class FakePeer:
+    def __init__(self, name, calls, answer=0.0):
+        self.name, self.calls, self.answer = name, calls, answer
+
+    def time(self, case, n):
+        self.calls.append(f"{self.name} {case.name} x {n}")
+        return self.answer
+
+
+@pytest.fixture
+def interleaving(monkeypatch):
+    """Instead of the clock: each timer is asked once; the arguments, and the seconds of each."""
+    seen = SimpleNamespace(seconds=None, answers=None, threads=None, per_gflop=None)
+
+    def interleaved(timers, seconds):
+        *timers, peak = timers
+        for timer in timers:
+            timer(2)
+        seen.seconds, seen.threads, seen.per_gflop = seconds, fnn.get_num_threads(), peak(2)
+        return seen.answers
+
+    monkeypatch.setattr(timing, "interleaved", interleaved)
+    monkeypatch.setattr(timing, "fma_peak", lambda threads: 50.0 * threads)
+    before = fnn.get_num_threads()
+    fnn.set_num_threads(4)
+    yield seen
+    fnn.set_num_threads(before)
+
+
+def test_a_case_is_verified_and_measured(interleaving):
+    calls, interleaving.answers = [], [2.0, 5.0, 0.02]
+    result = benchmarks.measure(case_of("GFLOP/s", calls))
+    assert calls == ["fastnn", "reference", "fastnn", "fastnn", "reference", "reference"]
+    assert (interleaving.seconds, interleaving.threads, interleaving.per_gflop) == (0.3, 1, 1 / 50)
+    assert result == {
+        "group": "group", "name": "name", "fastnn_seconds": 2.0, "reference_seconds": 5.0, "ratio": 2.5, "rate": 3.0, "unit": "GFLOP/s",
+        "peak": 0.06}  # fmt: skip
+
+
+def test_a_case_is_measured_beside_peers(interleaving):
+    calls, interleaving.answers = [], [2.0, 5.0, 3.0, 0.02]
+    beside = {"numpy": FakePeer("numpy", calls), "torch": FakePeer("torch", calls)}
+    result = benchmarks.measure(case_of("GB/s", calls, torch=lambda: None), 7, 3, beside)
+    timed = ["torch name x 1", "fastnn", "fastnn", "numpy name x 2", "torch name x 2"]
+    assert calls == ["fastnn", "reference", *timed]
+    assert (interleaving.seconds, interleaving.threads, interleaving.per_gflop) == (7, 3, 1 / 150)
+    assert result == {
+        "group": "group", "name": "name", "fastnn_seconds": 2.0, "reference_seconds": 5.0, "ratio": 2.5, "rate": 3.0, "unit": "GB/s",
+        "torch_seconds": 3.0, "torch_ratio": 1.5}  # fmt: skip
+
+
+@pytest.mark.parametrize(("torch", "answer"), [(None, 1.0), (lambda: None, math.nan)])
+def test_a_case_that_pytorch_lacks_is_measured_without(interleaving, torch, answer):
+    calls, interleaving.answers = [], [2.0, 5.0, 0.02]
+    result = benchmarks.measure(case_of("GB/s", calls, torch), peers={"torch": FakePeer("torch", calls, answer)})
+    assert "torch_seconds" not in result
+    assert "torch name x 2" not in calls
+    assert calls.count("reference") == 3, "NumPy is timed here, as it is no peer"
+
+
+# ------------------------------------------------------------------------------------------------------------------ peers
+
+
+def test_the_reference_trains_as_the_trainer_does():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 4)), rng.integers(0, 3, 20)
+    model = fnn.MLP([4, 6, 5, 3], seed=0, dtype=np.float64)
+    reference = benchmarks.ReferenceMLP(model, label_smoothing=0.1)
+    trainer = fnn.Trainer(model, fnn.losses.CrossEntropy(label_smoothing=0.1), fnn.Adam(lr=1e-3))
+    for _ in range(5):
+        assert reference.step(x, y) == pytest.approx(trainer.step(x, y), rel=1e-12)
+    for i, name in enumerate(["0", "2", "4"]):
+        np.testing.assert_allclose(reference.weights[i], model.state_dict()[f"{name}.weight"], rtol=1e-9)
+        np.testing.assert_allclose(reference.biases[i], model.state_dict()[f"{name}.bias"], rtol=1e-9)
+
+
+def test_the_reference_drops_what_numpy_draws():
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((8, 4)), rng.integers(0, 3, 8)
+    reference = benchmarks.ReferenceMLP(fnn.MLP([4, 6, 3], seed=0, dtype=np.float64), lr=0.01, dropout=0.25)
+    w, b, v, c = (p.copy() for pair in zip(reference.weights, reference.biases, strict=True) for p in pair)
+    moments, draws = [(np.zeros_like(p), np.zeros_like(p)) for p in (w, b, v, c)], np.random.default_rng(0)
+    for step in (1, 2, 3):
+        mask = np.float32(draws.random((8, 6), np.float32) >= 0.25) * np.float32(1 / 0.75)
+        h = np.maximum(x @ w.T + b, 0)
+        loss, dz = R.cross_entropy_with_grad(h * mask @ v.T + c, y)
+        dh = dz @ v * mask * (h > 0)
+        gradients = dh.T @ x, dh.sum(0), dz.T @ (h * mask), dz.sum(0)
+        assert reference.step(x, y) == pytest.approx(loss, rel=1e-9)
+        for param, gradient, state in zip((w, b, v, c), gradients, moments, strict=True):
+            R.adam_update(param, gradient, *state, step=step, lr=0.01)
+    np.testing.assert_allclose(reference.weights[0], w, rtol=1e-6)
+    np.testing.assert_allclose(reference.weights[1], v, rtol=1e-6)
 
 
 def test_a_peer_times_a_case_and_says_when_its_process_has_ended():
-    case = next(case for case in benchmarks.cases() if case.group == "softmax")
+    case = next(case for case in CASES if case.group == "softmax")
     peer = benchmarks.Peer("numpy")
     try:
         assert peer.time(case, 1) > 0
@@ -51,343 +399,194 @@ def test_a_peer_times_a_case_and_says_when_its_process_has_ended():
         peer.close()
 
 
-def test_pytorch_may_lack_a_function():
-    pytest.importorskip("torch")
-    assert benchmarks.peers.torch_forward("square_of_cube") is None
-    by_name = {case.name: case for case in benchmarks.cases() if case.group == "backward"}
-    lacking, having = by_name["square 65536"], by_name["relu 65536"]
-    peer = benchmarks.Peer("torch")
-    try:
-        assert np.isnan(peer.time(lacking, 1))
-        assert peer.time(having, 1) > 0
-        assert "torch_ratio" not in benchmarks.measure(lacking, 0.01, peers={"torch": peer})
-    finally:
-        peer.close()
+class Process:
+    """Instead of a peer's process: answers 0.5 and notes what happens."""
+
+    def __init__(self, command, **options):
+        self.command, self.options, self.events = command, options, []
+        note = self.events.append
+        self.stdin = SimpleNamespace(write=note, flush=lambda: note("flushed"), close=lambda: note("stdin closed"))
+        self.stdout = SimpleNamespace(readline=lambda: "0.5\n", close=lambda: note("stdout closed"))
+        self.wait = lambda: note("waited")
 
 
-def test_work_is_counted_in_operations_or_in_bytes():
-    work = {f"{case.group} {case.name}": (case.work, case.unit) for case in benchmarks.cases()}
-    assert work["forward relu 65536"] == (8 * 65536, "GB/s")
-    assert work["backward relu 65536"] == (12 * 65536, "GB/s")
-    assert work["softmax softmax 256x1000"] == (8 * 256 * 1000, "GB/s")
-    assert work["cross_entropy with_grad 64x10"] == (8 * 64 * 10, "GB/s")
-    for name in ("matmul", "matmul da", "matmul db"):
-        assert work[f"{name} 64x784x128"] == (2 * 64 * 784 * 128, "GFLOP/s")
-    for name in ("forward", "dx", "dweight"):
-        assert work[f"panels {name} 64-100 batch 32"] == (2 * 32 * 64 * 100, "GFLOP/s")
-    products = 3 * 64 * 256 + 3 * 256 * 10 - 64 * 256  # forward, dweight, and dx but of the first layer
-    assert work["training step 32:64-256-10"] == (2 * 32 * products, "GFLOP/s")
+@pytest.mark.parametrize(("given", "threads"), [((), "1"), ((3,), "3")])
+def test_a_peer_is_a_process_of_its_own_with_so_many_threads(given, threads, monkeypatch):
+    monkeypatch.setattr(peers.subprocess, "Popen", Process)
+    monkeypatch.setenv("KEPT", "as it is")
+    peer = benchmarks.Peer("torch", *given)
+    process = peer._process
+    assert (process.command[0], process.command[1], process.command[-1]) == (sys.executable, "-c", "torch")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTNN_NUM_THREADS"):
+        assert process.options["env"][name] == threads
+    assert process.options["env"]["KEPT"] == "as it is"
+    assert process.options["start_new_session"], "or Ctrl-C would end it too"
+    assert os.path.samefile(Path(process.options["cwd"]) / "fastnn", Path(fnn.__file__).parent)
+    assert peer.time(CASES[0], 7) == 0.5
+    peer.close()
+    assert process.events == ["matmul\t1x784x512\t7\n", "flushed", "stdin closed", "waited", "stdout closed"]
 
 
-def test_a_case_that_is_not_finite_or_of_another_shape_does_not_verify():
-    def case(ours, theirs):
-        return benchmarks.Case("group", "name", 1, "GB/s", lambda: ((lambda: ours), (lambda: theirs)))
+@pytest.mark.parametrize(("name", "printed"), [("numpy", "7.0\n" * 4), ("torch", "9.0\n9.0\nnan\n9.0\n")])
+def test_the_process_of_a_peer_answers_line_by_line(name, printed, monkeypatch, capsys):
+    built = []
 
-    with pytest.raises(AssertionError, match="name: not finite"):
-        case(np.array([1, np.inf]), np.ones(2)).verify()
-    with pytest.raises(AssertionError, match=r"name: \(2,\) against \(1,\)"):
-        case(np.ones(2), np.ones(1)).verify()
-    case(np.array([1.0, 100.0]), np.array([1.0005, 100.0])).verify()  # relative to the largest
+    def case(name, torch):
+        def build():
+            built.append(name)
+            return (lambda: 5), (lambda: 7)
 
+        return benchmarks.Case("group", name, 1, "GB/s", build, torch=lambda: built.append(name) or torch)
 
-# ------------------------------------------------------------------------------------------------------------- the clocks
-
-
-class Clock:
-    """Stands in for time.perf_counter: it goes on by what a call is said to take."""
-
-    def __init__(self, monkeypatch):
-        self.now = 1000.0
-        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
-
-    def taking(self, seconds):
-        """Return a callable that takes so long."""
-
-        def run():
-            self.now += seconds
-
-        return run
+    cases = [case("had", lambda: 9), case("lacking", None), case("other", None)]
+    lines = ["group\thad\t1", "group\thad\t20", "group\tlacking\t3", "group\thad\t20"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([*lines, ""])))
+    asked = []
+    monkeypatch.setattr(peers, "seconds_a_call", lambda run, n: asked.append(n) or float(run()))
+    benchmarks.serve(name, cases)
+    assert capsys.readouterr().out == printed
+    assert built == ["had", "lacking", "had"], "anew only for another case"
+    assert asked == [1, 20, *([3] if name == "numpy" else []), 20]
 
 
-def test_the_seconds_of_a_call_are_the_mean_of_all(monkeypatch):
-    clock = Clock(monkeypatch)
-    assert timing.seconds_a_call(clock.taking(0.25), 8) == 0.25
+def test_whether_pytorch_is_there(monkeypatch, torch):
+    assert benchmarks.has_torch()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert not benchmarks.has_torch()
 
 
-def test_timers_take_turns_for_as_long_as_they_are_given(monkeypatch):
-    clock, calls = Clock(monkeypatch), []
-
-    def timer(name, seconds):
-        def time(count):
-            calls.append((name, count))
-            clock.now += count * seconds
-            return seconds
-
-        return time
-
-    assert timing.interleaved([timer("a", 1e-3), timer("b", 4e-6)], 0.051) == [1e-3, 4e-6]
-    assert calls[:4] == [("a", 1), ("a", 1), ("b", 1), ("b", 1)], "a first call warms up"
-    turns = calls[4:]
-    assert turns[::2] == [("a", 2)] * (len(turns) // 2), "2 ms at a time"
-    assert turns[1::2] == [("b", 500)] * (len(turns) // 2)
-    assert len(turns) == 2 * 26, "4 ms a turn until 0.102 s are over"
-    calls.clear()
-    assert timing.interleaved([timer("slow", 1.0)], 0.05) == [1.0]
-    assert calls == [("slow", 1)] * 7, "five samples at least"
+def test_pytorch_may_lack_a_function(torch):
+    assert peers.torch_forward("square_of_cube") is None
+    by_name = {case_id(case): case for case in CASES}
+    assert by_name["backward square 65536"].torch() is None
+    assert by_name["backward relu 65536"].torch() is not None
+    assert by_name["forward square 65536"].torch() is not None
 
 
-def test_a_median_is_not_moved_by_one_slow_call(monkeypatch):
-    clock = Clock(monkeypatch)
-    times = iter([1, 1, 1, 90, 1, 1, 2])
-
-    def time(count):
-        clock.now += 1
-        return next(times)
-
-    assert timing.interleaved([time], 0.0) == [1]
-
-
-def test_the_peak_is_what_all_threads_do_in_the_time_of_the_slowest(monkeypatch):
-    started, order, lock, barrier = [], [], threading.Lock(), threading.Barrier
-    monkeypatch.setattr(timing.threading, "Barrier", lambda n: barrier(n, timeout=30))
-
-    def chains(steps):
-        with lock:
-            order.append(steps)
-        return 100.0 * steps
-
-    def seconds():
-        with lock:  # each thread starts at 0 and ends after 1, 2 ... seconds
-            me = threading.get_ident()
-            if me in started:
-                return float(1 + started.index(me))
-            started.append(me)
-            return 0.0
-
-    monkeypatch.setattr(timing._fastnn_core, "_fma_chains", chains)
-    monkeypatch.setattr(timing.time, "perf_counter", seconds)
-    assert timing.fma_peak(3) == 3 * 100 * 200_000 / 3 / 1e9
-    assert sorted(order) == [20_000] * 3 + [200_000] * 3, "a tenth warms up"
-
-
-def test_the_bandwidth_counts_reading_and_writing(monkeypatch):
-    def seconds(run, count):
-        target, source = run.args
-        assert (count, target.nbytes, source.nbytes) == (3, 2**26, 2**26)
-        run()
-        assert (target == source).all()
-        return 0.5
-
-    monkeypatch.setattr(timing, "seconds_a_call", seconds)
-    assert timing.copy_bandwidth() == 2 * 2**26 / 0.5 / 1e9
+# ----------------------------------------------------------------------------------------------------------------- report
 
 
 @pytest.fixture
-def fixed(monkeypatch):
-    """Times as if they had been measured: 2 s for fastnn, 3 s for NumPy, 5 s for PyTorch, 0.25 s a GFLOP."""
-    seen = {}
-
-    def interleaved(timers, seconds):
-        seen["timers"], seen["seconds"], seen["threads"] = len(timers), seconds, fnn.get_num_threads()
-        return [2.0, 3.0, *[5.0] * (len(timers) - 3), 0.25]
-
-    monkeypatch.setattr(timing, "interleaved", interleaved)
-    return seen
+def peaks(monkeypatch):
+    """Peaks of 0, 1, 2 ... and bandwidths of 10, 11, ...; the threads that were asked for."""
+    numbers, bandwidths, threads = count(), count(10), []
+    monkeypatch.setattr(report, "fma_peak", lambda n: threads.append(n) or float(next(numbers)))
+    monkeypatch.setattr(report, "copy_bandwidth", lambda: float(next(bandwidths)))
+    return threads
 
 
-class OtherProcess:
-    """Stands in for a Peer."""
-
-    def __init__(self, seconds):
-        self.seconds = seconds
-
-    def time(self, case, count):
-        return self.seconds
-
-
-def case_of(unit="GFLOP/s", torch=None):
-    return benchmarks.Case(
-        "group", "name", 6e9, unit, lambda: ((lambda: np.ones(1)), (lambda: np.ones(1))), torch=torch
-    )
-
-
-def test_a_measurement_holds_times_ratios_rate_and_share_of_the_peak(fixed):
-    assert benchmarks.measure(case_of(), 0.1, threads=1) == {
-        "group": "group", "name": "name", "fastnn_seconds": 2.0, "reference_seconds": 3.0, "ratio": 1.5, "rate": 3.0,
-        "unit": "GFLOP/s", "peak": 0.75,
-    }  # fmt: skip
-    assert fixed == {"timers": 3, "seconds": 0.1, "threads": 1}
-    assert "peak" not in benchmarks.measure(case_of("GB/s"))
-    assert fixed["seconds"] == 0.3
-
-
-def test_pytorch_is_measured_where_it_has_the_function(fixed):
-    result = benchmarks.measure(case_of(torch=bool), peers={"torch": OtherProcess(1.0)})
-    assert (result["torch_seconds"], result["torch_ratio"]) == (5.0, 2.5)
-    assert fixed["timers"] == 4
-    for case, peer in ((case_of(torch=bool), OtherProcess(math.nan)), (case_of(), OtherProcess(1.0))):
-        assert "torch_ratio" not in benchmarks.measure(case, peers={"torch": peer})
-
-
-# ----------------------------------------------------------------------------------------------------------- what is printed
-
-
-def test_the_peak_is_printed_with_its_spread(monkeypatch, capsys):
-    peaks, copies = iter([0.0, *[10.0, 12.0, 11.0] * 27]), iter([4.0, 5.0, 6.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0] * 2)
-    monkeypatch.setattr(report, "fma_peak", lambda threads: next(peaks))
-    monkeypatch.setattr(report, "copy_bandwidth", lambda: next(copies))
-    report.print_peak(2, as_json=True)
-    assert json.loads(capsys.readouterr().out) == {
-        "isa": core.isa(), "threads": 2, "fma_gflops": 11.0, "fma_gflops_spread": 0.0, "copy_gbs": 5.0, "copy_gbs_spread": 0.4,
-    }  # fmt: skip
-    peaks = iter([0.0, *[10.0] * 9, *[11.0] * 63, *[12.0] * 9])
+def test_the_peak_as_text(peaks, capsys):
     report.print_peak()
-    assert capsys.readouterr().out.splitlines() == [
-        f"isa {core.isa()}, 1 thread(s); median of 9 repeats, and their spread",
-        "multiply-add peak     11.0 GFLOP/s   18.2%",
-        "memcpy, 1 thread       5.0 GB/s      40.0%",
-    ]
+    assert capsys.readouterr().out == (
+        f"isa {fnn.isa()}, 1 thread(s); median of 9 repeats, and their spread\n"
+        "multiply-add peak     41.0 GFLOP/s  175.6%\n"
+        "memcpy, 1 thread      14.0 GB/s      57.1%\n"
+    )
+    assert set(peaks) == {1}
+
+
+def test_the_peak_as_json(peaks, capsys):
+    report.print_peak(2, as_json=True)
+    spreads = {"fma_gflops_spread": (77 - 5) / 41, "copy_gbs_spread": (18 - 10) / 14}
+    wanted = {"isa": fnn.isa(), "threads": 2, "fma_gflops": 41, "copy_gbs": 14, **spreads}
+    assert json.loads(capsys.readouterr().out) == pytest.approx(wanted)
+    assert set(peaks) == {2}
+
+
+RESULTS = {
+    "first": {"fastnn_seconds": 1e-6, "reference_seconds": 2.5e-6, "ratio": 2.5, "rate": 30.0, "unit": "GFLOP/s", "peak": 0.75},
+    "second": {"fastnn_seconds": 2e-6, "reference_seconds": 1e-6, "ratio": 0.5, "rate": 4.0, "unit": "GB/s",
+               "torch_seconds": 3e-6, "torch_ratio": 1.5}}  # fmt: skip
+HEAD = "isa {}, {} thread(s) on each side, float32; median of interleaved runs, each case verified first\n"
 
 
 @pytest.fixture
 def measured(monkeypatch):
-    """What print_cases measures, without a process or a clock."""
-    results = []
+    """Two cases, one of which PyTorch has, with made-up results; what was asked for."""
+    seen, before = SimpleNamespace(measured=[], peers=[], closed=[]), fnn.get_num_threads()
+    cases = [
+        benchmarks.Case("group", name, 1, "GB/s", None, torch=torch)
+        for name, torch in (("first", None), ("second", print))
+    ]
 
-    class Peer:
-        def __init__(self, name, threads):
-            self.name, self.closed = name, False
-            seen.append((self, threads))
-
-        def close(self):
-            self.closed = True
-
-    seen = []
+    def peer(name, threads):
+        seen.peers.append((name, threads))
+        return SimpleNamespace(name=name, close=lambda: seen.closed.append(name))
 
     def measure(case, seconds, threads, peers):
-        result = {"group": case.group, "name": case.name, "fastnn_seconds": 2e-6, "reference_seconds": 3e-6, "ratio": 1.5,
-                  "rate": 7.25, "unit": case.unit}  # fmt: skip
-        if "torch" in peers and case.torch:
-            result |= {"torch_seconds": 5e-6, "torch_ratio": 2.5}
-        if case.unit == "GFLOP/s":
-            result["peak"] = 0.5
-        results.append((case.name, seconds, threads, sorted(peers)))
-        return result
+        assert fnn.get_num_threads() == threads
+        seen.measured.append((case.name, seconds, threads, sorted(peers)))
+        return {"group": "group", "name": case.name, **RESULTS[case.name]}
 
-    def cases():
-        return [case_of(), benchmarks.Case("group", "other", 1, "GB/s", None, torch=bool)]
-
-    monkeypatch.setattr(report, "Peer", Peer)
+    monkeypatch.setattr(report, "cases", lambda: cases)
+    monkeypatch.setattr(report, "Peer", peer)
     monkeypatch.setattr(report, "measure", measure)
-    monkeypatch.setattr(report, "cases", cases)
-    bound = fnn.get_num_threads()
-    yield results, seen
-    fnn.set_num_threads(bound)
-
-
-def test_cases_are_printed_as_a_table(monkeypatch, measured, capsys):
-    results, peers_made = measured
     monkeypatch.setattr(report, "has_torch", lambda: True)
-    report.print_cases(threads=3)
-    assert fnn.get_num_threads() == 3
-    assert capsys.readouterr().out.splitlines() == [
-        f"isa {core.isa()}, 3 thread(s) on each side, float32; median of interleaved runs, each case verified first",
-        "case                                       fastnn        NumPy   faster      PyTorch   faster             rate  of peak",
-        "group name                                 2.0 us       3.0 us    1.50x                            7.2 GFLOP/s     0.50",
-        "group other                                2.0 us       3.0 us    1.50x       5.0 us    2.50x      7.2 GB/s",
-    ]
-    assert results == [("name", 0.3, 3, ["numpy", "torch"]), ("other", 0.3, 3, ["numpy", "torch"])]
-    assert [(peer.name, threads, peer.closed) for peer, threads in peers_made] == [
-        ("numpy", 3, True),
-        ("torch", 3, True),
-    ]
+    yield seen
+    fnn.set_num_threads(before)
 
 
-def test_cases_are_chosen_by_text_and_printed_as_json(monkeypatch, measured, capsys):
-    results, peers_made = measured
-    monkeypatch.setattr(report, "has_torch", lambda: True)
-    report.print_cases("up na", 0.5, as_json=True)
-    assert results == [("name", 0.5, 1, ["numpy"])], "no process for PyTorch, which has no such case"
-    printed = json.loads(capsys.readouterr().out)
-    assert (printed["isa"], printed["threads"], len(printed["results"])) == (core.isa(), 1, 1)
-    assert printed["results"][0]["name"] == "name"
+def test_results_as_text_beside_numpy_and_pytorch(measured, capsys):
+    report.print_cases()
+    assert capsys.readouterr().out == (
+        HEAD.format(fnn.isa(), 1)
+        + "case                                       fastnn        NumPy   faster      PyTorch   faster             rate  of peak\n"
+        "group first                                1.0 us       2.5 us    2.50x                           30.0 GFLOP/s     0.75\n"
+        "group second                               2.0 us       1.0 us    0.50x       3.0 us    1.50x      4.0 GB/s\n"
+    )
+    both = ["numpy", "torch"]
+    assert measured.measured == [("first", 0.3, 1, both), ("second", 0.3, 1, both)]
+    assert measured.peers == [("numpy", 1), ("torch", 1)]
+    assert measured.closed == both
+
+
+def test_results_as_text_without_pytorch(measured, capsys):
+    report.print_cases("group first", 2, 3)
+    assert capsys.readouterr().out == (
+        HEAD.format(fnn.isa(), 3)
+        + "case                                       fastnn        NumPy   faster             rate  of peak\n"
+        "group first                                1.0 us       2.5 us    2.50x     30.0 GFLOP/s     0.75\n"
+    )
+    assert measured.measured == [("first", 2, 3, ["numpy"])]
+    assert measured.peers == [("numpy", 3)]
+
+
+def test_results_as_json(measured, capsys, monkeypatch):
     monkeypatch.setattr(report, "has_torch", lambda: False)
-    report.print_cases("other")
-    assert results[-1][3] == ["numpy"]
-    head, row = capsys.readouterr().out.splitlines()[1:]
-    assert "PyTorch" not in head
-    assert row == "group other                                2.0 us       3.0 us    1.50x      7.2 GB/s"
-    with pytest.raises(ValueError, match="^no case contains 'none'$"):
-        report.print_cases("none")
-    assert all(peer.closed for peer, _ in peers_made)
+    report.print_cases(threads=2, as_json=True)
+    results = [{"group": "group", "name": name, **RESULTS[name]} for name in ("first", "second")]
+    assert json.loads(capsys.readouterr().out) == {"isa": fnn.isa(), "threads": 2, "results": results}
+    assert measured.closed == ["numpy"]
 
 
-# --------------------------------------------------------------------------------------------------------------- the peers
+def test_peers_end_with_a_measurement_that_fails(measured, monkeypatch):
+    def measure(*arguments):
+        raise AssertionError("first: relative difference 1")
+
+    monkeypatch.setattr(report, "measure", measure)
+    with pytest.raises(AssertionError):
+        report.print_cases()
+    assert measured.closed == ["numpy", "torch"]
 
 
-def test_the_process_of_a_peer_has_the_threads_it_is_given(monkeypatch):
-    seen = {}
-
-    def start(command, **options):
-        seen.update(options, command=command)
-
-    monkeypatch.setattr(peers.subprocess, "Popen", start)
-    peers.Peer("numpy", 3)
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTNN_NUM_THREADS")
-    assert [seen["env"][name] for name in names] == ["3"] * 4
-    assert seen["command"][0] == sys.executable
-    assert seen["command"][-1] == "numpy"
-    assert seen["start_new_session"] is True
-    assert (seen["cwd"] / "fastnn" / "benchmarks").is_dir()
+def test_no_case_contains_the_text(measured):
+    with pytest.raises(ValueError, match="^no case contains 'third'$"):
+        report.print_cases("third")
+    assert measured.peers == []
 
 
-def test_serving_times_the_case_of_each_line_and_builds_it_once(monkeypatch, capsys):
-    built = []
-
-    def case(name, torch=None):
-        def build():
-            built.append(name)
-            return None, lambda: name
-
-        return benchmarks.Case("group", name, 1, "GB/s", build, torch=torch)
-
-    monkeypatch.setattr(peers, "seconds_a_call", lambda run, count: f"{run()} {count}")
-    cases = [case("a", lambda: lambda: "torch"), case("b", lambda: None)]
-    monkeypatch.setattr(sys, "stdin", ["group\ta\t1\n", "group\ta\t20\n", "group\tb\t3\n", "group\ta\t4\n"])
-    peers.serve("numpy", cases)
-    assert capsys.readouterr().out.splitlines() == ["a 1", "a 20", "b 3", "a 4"]
-    assert built == ["a", "b", "a"]
-    peers.serve("torch", cases)
-    assert capsys.readouterr().out.splitlines() == ["torch 1", "torch 20", "nan", "torch 4"]
-
-
-def test_pytorch_is_found_without_an_import(monkeypatch):
-    for spec in (None, "found"):
-        monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name, spec=spec: name == "torch" and spec)
-        assert peers.has_torch() is (spec is not None)
-
-
-def test_the_reference_net_drops_and_scales():
-    net = benchmarks.ReferenceMLP(fnn.MLP([3, 4, 2], seed=0), dropout=0.25)
-    mask = net._mask((100, 100))
-    assert set(np.unique(mask)) == {0, np.float32(1 / 0.75)}
-    assert abs((mask == 0).mean() - 0.25) < 0.02
-    assert mask.dtype == np.float32
-
-
-def test_the_reference_net_steps_as_the_trainer_does():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((20, 3)), rng.integers(0, 2, 20)
-    loss = fnn.CrossEntropy(label_smoothing=0.1)
-    trainer = fnn.Trainer(fnn.MLP([3, 5, 4, 2], seed=0, dtype=np.float64), loss, fnn.Adam(lr=0.01))
-    net = benchmarks.ReferenceMLP(trainer.model, lr=0.01, label_smoothing=0.1)
-    for _ in range(5):
-        assert trainer.step(x, y) == pytest.approx(net.step(x, y), rel=1e-12)
-    net = benchmarks.ReferenceMLP(trainer.model, lr=1e-3, dropout=0.5)
-    masks = [np.zeros((20, 5)), np.ones((20, 4))]
-    net._mask = lambda shape: masks.pop(0)  # nothing of x passes the first mask: the first weight gets no gradient
-    first, second = net.weights[0].copy(), net.weights[1].copy()
-    net.step(x, y)
-    np.testing.assert_array_equal(net.weights[0], first)
-    np.testing.assert_array_equal(net.weights[1], second), "its input is 0"
-    assert masks == []
+@pytest.mark.parametrize(
+    ("arguments", "call"),
+    [
+        ("bench", ("cases", "", 0.3, 1, False)),
+        ("bench --only relu --seconds 2 --threads 3 --json", ("cases", "relu", 2, 3, True)),
+        ("bench --peak", ("peak", 1, False)),
+        ("bench --peak --threads 2 --json", ("peak", 2, True)),
+    ],
+)
+def test_the_command_line_asks_for_a_report(arguments, call, monkeypatch):
+    calls = []
+    monkeypatch.setattr(report, "print_cases", lambda *given, as_json: calls.append(("cases", *given, as_json)))
+    monkeypatch.setattr(report, "print_peak", lambda *given, as_json: calls.append(("peak", *given, as_json)))
+    cli.main(arguments.split())
+    assert calls == [call]

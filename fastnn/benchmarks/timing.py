@@ -22,7 +22,8 @@ def seconds_a_call(run, count):
 def fma_peak(threads=1):
     """Measure the speed of multiply-adds in registers.
 
-    Twelve independent chains on each of so many threads at once: no matrix product can be faster.
+    Twelve independent chains on each of so many threads at once: no matrix product can be faster. They run twice; the first time
+    warms up.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def fma_peak(threads=1):
     steps, ready, ends, operations = 200_000, threading.Barrier(threads), [], []
 
     def run():
-        _fastnn_core._fma_chains(steps // 10)
+        _fastnn_core._fma_chains(steps)
         ready.wait()
         start = time.perf_counter()
         operations.append(_fastnn_core._fma_chains(steps))
@@ -52,15 +53,14 @@ def fma_peak(threads=1):
 
 
 def copy_bandwidth():
-    """Measure memcpy on arrays of 64 MiB, far larger than the caches.
+    """Measure memcpy on arrays of 64 MiB, far larger than the caches; the mean of three copies.
 
     Returns
     -------
     float
         GB/s, counting what is read and what is written.
     """
-    source = np.ones(2**24, np.float32)
-    target = np.zeros_like(source)
+    source, target = np.ones((2, 2**24), np.float32)  # written, so that every page of both is in memory
     return 2 * source.nbytes / seconds_a_call(partial(np.copyto, target, source), 3) / 1e9
 
 
