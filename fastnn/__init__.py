@@ -22,6 +22,8 @@ from fastnn.optim import *
 from fastnn.serialization import load, save
 from fastnn.trainer import History, Trainer
 
+BITS = 1  # the version of results: a change that alters one bit of any raises it; see `fastnn verify`
+
 
 def show_versions():
     """Print versions, ISA and threads; for bug reports."""

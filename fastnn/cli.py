@@ -1,4 +1,4 @@
-"""The command line: ``fastnn train digits``, ``fastnn bench``, ``fastnn info``."""
+"""The command line: ``fastnn train digits``, ``fastnn bench``, ``fastnn info``, ``fastnn verify``."""
 
 import errno
 import json
@@ -39,6 +39,15 @@ def _info(options):
         print(json.dumps(versions()))
     else:
         show_versions()
+
+
+def _verify(options):
+    from fastnn import verify
+
+    result = verify.verify()
+    print(json.dumps(result) if options.json else "\n".join(verify.describe(result)))
+    if not verify.succeeded(result):
+        raise SystemExit(1)
 
 
 BATCH_SIZE, DROPOUT, LABEL_SMOOTHING = 32, 0.5, 0.1  # of `fastnn train digits`
@@ -186,7 +195,7 @@ def _parser():
     parser = Parser(prog="fastnn", description="Neural-network kernels for CPUs.")
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     parser.set_defaults(command=None, run=lambda options: parser.print_help())
-    commands = parser.add_subparsers(dest="command", metavar="train | bench | info", parser_class=Parser)
+    commands = parser.add_subparsers(dest="command", metavar="train | bench | info | verify", parser_class=Parser)
     train = commands.add_parser("train", help="train an MLP on a data set and save it")
     train.add_argument("data", help="digits: 1,797 handwritten digits that come with the package")
     train.add_argument("--seed", type=seed, default=0, help="of weights, dropout and order (%(default)s)")
@@ -205,7 +214,9 @@ def _parser():
     bench.set_defaults(run=_bench)
     info = commands.add_parser("info", help="versions, ISA, threads")
     info.set_defaults(run=_info)
-    for command in (train, bench, info):
+    verify = commands.add_parser("verify", help="compare the bits of this machine's results with the published ones")
+    verify.set_defaults(run=_verify)
+    for command in (train, bench, info, verify):
         command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser
 

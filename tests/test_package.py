@@ -285,7 +285,7 @@ def test_bench(tmp_path):
         (["train"], "fastnn train: the following arguments are required: data"),
         (["info", "--x"], "fastnn: unrecognized arguments: --x"),
         (["bench", "--only", "nothing at all"], "fastnn bench: no case contains 'nothing at all'"),
-        (["trian"], "fastnn: argument train | bench | info: invalid choice: 'trian'"),
+        (["trian"], "fastnn: argument train | bench | info | verify: invalid choice: 'trian'"),
         (["train", "digits", "--seed", str(2**64)], f"fastnn train: argument --seed: {2**64} is not below 2^64"),
         (["train", "digits", "--hidden", "1000000000000"], "fastnn train: "),
         (["train", "digits", "--out", ""], "fastnn train: --out needs the name of a file"),

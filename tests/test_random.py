@@ -1,6 +1,8 @@
 """Random numbers: known words, NumPy's names, distributions, and that nothing of NumPy's streams is left."""
 
+import re
 import statistics
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -161,3 +163,20 @@ def test_what_rng_is_refused(rng, error):
         fnn.Linear(3, 2, rng=rng)
     expected = "a numpy.random.Generator or an integer from 0 to 18446744073709551615 was expected"
     assert str(caught.value) == f"Linear: rng is {rng!r} but {expected}"
+
+
+def test_a_seed_needs_nothing_of_numpys_random_numbers(monkeypatch):
+    for name in ("default_rng", "Generator", "Philox", "permutation"):
+        monkeypatch.setattr(np.random, name, None)
+    model = fnn.MLP([4, 8, 3], dropout=0.5, seed=1)
+    x, y = np.arange(40.0).reshape(10, 4) / 40, np.arange(10) % 3
+    fnn.Trainer(model, "cross_entropy", seed=2).fit(x, y, epochs=2, verbose=False)
+
+
+@pytest.mark.parametrize(
+    "source", sorted((Path(__file__).parents[1] / "csrc").glob("*.[ch]")), ids=lambda path: path.name
+)
+def test_no_kernel_asks_the_c_library_for_a_last_bit(source):
+    code = re.sub(r"/\*.*?\*/|//[^\n]*", "", source.read_text(), flags=re.S)
+    inexact = "exp|exp2|expm1|log|log2|log10|log1p|pow|sin|cos|tan|sinh|cosh|tanh|asinh|acosh|atanh|erf|erfc|cbrt|hypot|tgamma|lgamma"
+    assert not re.findall(rf"\b(?:{inexact})[fl]?\(", code)
