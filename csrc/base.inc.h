@@ -67,7 +67,8 @@ static FNN_INLINE double w_first(W a)
     return lane[0];
 }
 
-/* The row reduction: element i of a row belongs to virtual lane i mod 16; lanes fold 8-4-2-1. The same on every ISA. */
+/* The row reduction: element i of a row belongs to virtual lane i mod 16; lanes fold 8-4-2-1. The same on every ISA.
+ * Where the loops of a fold are unrolled, the compiler folds in registers. */
 typedef struct {
     W w[FNN_ROW_LANES / WL];
 } lanes;
@@ -86,9 +87,11 @@ static FNN_INLINE double lanes_total(const lanes *s)
 {
     double lane[WL];
     lanes folded = *s;
+    FNN_UNROLL(4)
     for (int half = FNN_ROW_LANES / WL / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++) folded.w[l] = w_add(folded.w[l], folded.w[l + half]);
     w_store(lane, folded.w[0]);
+    FNN_UNROLL(4)
     for (int half = WL / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++) lane[l] += lane[l + half];
     return lane[0];

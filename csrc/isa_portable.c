@@ -30,6 +30,7 @@ enum {
     ALIASED_PANELS = 1 << 15,        /* bytes: panels a multiple of it apart drive one another out of L2 */
     TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
     EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
+    EXP_VECTORS = 1,                 /* vectors of a row whose exponentials are computed side by side */
     ALIGNED = 4096                   /* fewer elements do not pay for aligning the stores */
 };
 

@@ -11,6 +11,8 @@
  * D. A row is read twice: for its exponentials, block by block, and to scale them. Blocks of 8 KiB stay in L1 from the search
  *    for their maximum on; one that comes before the row's maximum is shifted by a smaller one, and scaled accordingly.
  * E. A row without a finite maximum, or with NaN, gives NaN, as in PyTorch.
+ * F. Several rows are taken a step, as far as they stay in L1, and all of them go through one part before the next part
+ *    starts: maxima, exponentials, scaling. What ends a part is a chain of operations, which overlaps with the next row's.
  */
 
 enum {
@@ -28,6 +30,7 @@ static T row_max(const T *x, int64_t n)
         for (int h = 0; h < 2; h++) max[h] = v_max(v_load(x + i + h * VL), max[h]);
     for (; i < n; i += VL) max[0] = v_max(v_load_upto(x + i, n - i, -INFINITY), max[0]);
     v_store(best, v_max(max[0], max[1]));
+    FNN_UNROLL(4)
     for (int half = VL / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++) best[l] = best[l] > best[l + half] ? best[l] : best[l + half];
     return best[0];
@@ -51,24 +54,41 @@ typedef struct {
     T maxima[SOFT_BLOCKS]; /* that the blocks were shifted by */
 } exponentials;
 
-enum { ROW_VECTORS = FNN_ROW_LANES / VL, PLAIN = 0, WITH_MAX = 1, HUGE_ROW = 2 };
+enum {
+    ROW_VECTORS = FNN_ROW_LANES / VL,
+    EXP_GROUP = ROW_VECTORS > EXP_VECTORS ? ROW_VECTORS : EXP_VECTORS, /* vectors of whole groups of lanes */
+    PLAIN = 0,
+    WITH_MAX = 1,
+    HUGE_ROW = 2
+};
 
-/* One number for each lane, of which `left` exist: e^(x_j - m) 2^EXP_SCALE, rounded to T, is added to part and goes to e
- * unless that is NULL. The difference is exact, as e^d would magnify its rounding error |d| times. WITH_MAX counts those
- * that equal m in `equal` and leaves them out of part. It suffices to clamp x, except in a HUGE_ROW, where m + V_EXP_IS_ZERO is
- * too coarse. */
-static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int kind, V *part, V *equal)
+/* `vectors` vectors of whole groups of lanes, of which `left` numbers exist: e^(x_j - m) 2^EXP_SCALE, rounded to T, is added
+ * to part, group after group, and goes to e unless that is NULL. The difference is exact, as e^d would magnify its rounding
+ * error |d| times. WITH_MAX counts those that equal m in `equal` and leaves them out of part. It suffices to clamp x, except
+ * in a HUGE_ROW, where m + V_EXP_IS_ZERO is too coarse. */
+static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int kind, const int vectors, V *part,
+                                 V *equal)
 {
+    V value[EXP_VECTORS];
+    VM is_max[EXP_VECTORS];
+    const int together = vectors < EXP_VECTORS ? vectors : EXP_VECTORS;
     FNN_UNROLL(16)
-    for (int v = 0; v < ROW_VECTORS; v++, left -= VL) {
-        V xv = v_load_upto(x + v * VL, left, -INFINITY);
-        pair d = p_exact_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + V_EXP_IS_ZERO), xv), v_set1(m));
-        VM is_max = v_eq(d.hi, v_set1(0));
-        if (kind & HUGE_ROW) d = p_max(V_EXP_IS_ZERO, d);
-        V value = v_exp_scaled_rounded(d);
-        if (kind & WITH_MAX) equal[v] = v_add(equal[v], v_select(is_max, v_set1(1), v_set1(0)));
-        part[v] = v_add(part[v], kind & WITH_MAX ? v_select(is_max, v_set1(0), value) : value);
-        if (e) v_store_upto(e + v * VL, value, left);
+    for (int first = 0; first < vectors; first += together, left -= together * VL) {
+        FNN_UNROLL(16)
+        for (int v = 0; v < together; v++) {
+            V xv = v_load_upto(x + (first + v) * VL, left - v * VL, -INFINITY);
+            pair d = p_exact_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + V_EXP_IS_ZERO), xv), v_set1(m));
+            is_max[v] = v_eq(d.hi, v_set1(0));
+            if (kind & HUGE_ROW) d = p_max(V_EXP_IS_ZERO, d);
+            value[v] = v_exp_scaled_rounded(d);
+        }
+        FNN_UNROLL(16)
+        for (int v = 0; v < together; v++) {
+            V *sum = part + (first + v) % ROW_VECTORS, *count = equal + (first + v) % ROW_VECTORS;
+            if (kind & WITH_MAX) *count = v_add(*count, v_select(is_max[v], v_set1(1), v_set1(0)));
+            *sum = v_add(*sum, kind & WITH_MAX ? v_select(is_max[v], v_set1(0), value[v]) : value[v]);
+            if (e) v_store_upto(e + (first + v) * VL, value[v], left - v * VL);
+        }
     }
 }
 
@@ -78,15 +98,16 @@ static FNN_INLINE void exp_part(exponentials *s, lanes *sum, T *e, const T *x, i
     V part[ROW_VECTORS], equal[ROW_VECTORS];
     int64_t i = 0;
     for (int v = 0; v < ROW_VECTORS; v++) part[v] = equal[v] = v_set1(0);
-    for (; i + FNN_ROW_LANES <= n; i += FNN_ROW_LANES)
-        exp_lanes(e ? e + i : NULL, x + i, FNN_ROW_LANES, m, kind, part, equal);
-    if (i < n) exp_lanes(e ? e + i : NULL, x + i, n - i, m, kind, part, equal);
+    for (; i + EXP_GROUP * VL <= n; i += EXP_GROUP * VL)
+        exp_lanes(e ? e + i : NULL, x + i, EXP_GROUP * VL, m, kind, EXP_GROUP, part, equal);
+    for (; i < n; i += FNN_ROW_LANES) exp_lanes(e ? e + i : NULL, x + i, n - i, m, kind, ROW_VECTORS, part, equal);
     for (int v = 0; v < ROW_VECTORS; v++)
         for (int h = 0; h < V_PARTS; h++) lanes_add(sum, v * VL, h, v_widen(part[v], h));
     if (kind & WITH_MAX) {
         T count[VL];
         for (int v = 1; v < ROW_VECTORS; v++) equal[0] = v_add(equal[0], equal[v]);
         v_store(count, equal[0]);
+        FNN_UNROLL(4)
         for (int half = VL / 2; half > 0; half /= 2)
             for (int l = 0; l < half; l++) count[l] += count[l + half];
         s->count_of_max = count[0];
@@ -116,24 +137,30 @@ static FNN_INLINE void exp_block(exponentials *s, T *e, const T *x, int64_t n, T
     s->rest += lanes_total(&sum) * EXP_DOWN;
 }
 
-/* The exponentials of a row in one pass over memory: a block is shifted by the largest number so far, or by 0 while all
- * are -inf. e may be x. */
-static void exp_row(exponentials *s, T *e, const T *x, int64_t n)
+/* The length of a row's blocks, and the maximum of the first. */
+static void first_max(exponentials *s, const T *x, int64_t n)
+{
+    s->block = SOFT_BLOCK;
+    while (s->block * SOFT_BLOCKS < n) s->block *= 2;
+    s->maxima[0] = row_max(x, n < s->block ? n : s->block);
+}
+
+/* The exponentials of a row in one pass over memory, after first_max(): a block is shifted by the largest number so far, or
+ * by 0 while all are -inf. e may be x. In the scheduler's order AVX2 runs out of registers. */
+static FNN_UNSCHEDULED void exp_row(exponentials *s, T *e, const T *x, int64_t n)
 {
     s->max = -INFINITY;
     s->rest = s->count_of_max = 0;
-    s->block = SOFT_BLOCK;
-    while (s->block * SOFT_BLOCKS < n) s->block *= 2;
-    for (int64_t i = 0; i < n; i += s->block) {
+    for (int64_t i = 0, b = 0; i < n; i += s->block, b++) {
         const int64_t length = n - i < s->block ? n - i : s->block;
-        const T m = row_max(x + i, length);
+        const T m = i > 0 ? row_max(x + i, length) : s->maxima[0];
         const int first = m > s->max;
         if (first) {
             if (i > 0) s->rest = (s->rest + s->count_of_max) * exp_of_difference(s->max, m);
             s->max = m;
             s->count_of_max = 0;
         }
-        s->maxima[i / s->block] = (T)s->max;
+        s->maxima[b] = (T)s->max;
         const T shift = s->max == -INFINITY ? 0 : (T)s->max;
         if (fabs(s->max) < 0x1p20)
             exp_block(s, e ? e + i : NULL, x + i, length, shift, first, PLAIN);
@@ -152,9 +179,9 @@ static double block_factor(const exponentials *s, int64_t b)
 /* y_j = a e^(x_j - max), from the exponentials in y */
 static void scale_row(T *y, int64_t n, double a, const exponentials *s)
 {
-    for (int64_t i = 0; i < n; i += s->block) {
+    for (int64_t i = 0, b = 0; i < n; i += s->block, b++) {
         const int64_t end = n - i < s->block ? n : i + s->block;
-        const pair factor = p_constant(a * block_factor(s, i / s->block));
+        const pair factor = p_constant(a * block_factor(s, b));
         for (int64_t j = i; j < end; j += VL) {
             V e = v_load_upto(y + j, end - j, 0);
             e = v_mul(v_fma(e, factor.hi, v_mul(e, factor.lo)), v_set1(EXP_DOWN));
@@ -163,15 +190,27 @@ static void scale_row(T *y, int64_t n, double a, const exponentials *s)
     }
 }
 
+enum { STEP_ROWS = 16 };
+
+/* As many as stay in L1 (Design F). */
+static int64_t rows_a_step(int64_t classes)
+{
+    return classes < SOFT_BLOCK / STEP_ROWS ? STEP_ROWS : classes < SOFT_BLOCK ? SOFT_BLOCK / classes : 1;
+}
+
 /* softmax(x)_j = e^(x_j - m) / sum */
 static void FNN(softmax_forward)(void *y_, const void *x_, int64_t batch, int64_t classes)
 {
     T *y = y_;
     const T *x = x_;
-    for (int64_t i = 0; i < batch; i++, x += classes, y += classes) {
-        exponentials s;
-        exp_row(&s, y, x, classes);
-        scale_row(y, classes, 1 / (1 + s.rest), &s);
+    const int64_t step = rows_a_step(classes);
+    for (int64_t first = 0, rows; first < batch; first += rows) {
+        exponentials s[STEP_ROWS];
+        rows = batch - first < step ? batch - first : step;
+        for (int64_t r = 0; r < rows; r++) first_max(s + r, x + (first + r) * classes, classes);
+        for (int64_t r = 0; r < rows; r++)
+            exp_row(s + r, y + (first + r) * classes, x + (first + r) * classes, classes);
+        for (int64_t r = 0; r < rows; r++) scale_row(y + (first + r) * classes, classes, 1 / (1 + s[r].rest), s + r);
     }
 }
 
@@ -182,6 +221,7 @@ static void FNN(log_softmax_forward)(void *y_, const void *x_, int64_t batch, in
     const T *x = x_;
     for (int64_t i = 0; i < batch; i++, x += classes, y += classes) {
         exponentials s;
+        first_max(&s, x, classes);
         exp_row(&s, NULL, x, classes);
         const double m = s.max, log_sum = scalar_log1p(s.rest);
         for (int64_t j = 0; j < classes; j += VL) {
@@ -284,9 +324,9 @@ static double soft_cost(const soft_target *t, const T *x, int64_t n, double m)
 static void soft_gradient(T *dlogits, const soft_target *t, int64_t n, double softmax_scale, double scale,
                           const exponentials *s)
 {
-    for (int64_t i = 0; i < n; i += s->block) {
+    for (int64_t i = 0, b = 0; i < n; i += s->block, b++) {
         const int64_t end = n - i < s->block ? n : i + s->block;
-        const W factor = w_set1(softmax_scale * block_factor(s, i / s->block));
+        const W factor = w_set1(softmax_scale * block_factor(s, b));
         for (int64_t j = i; j < end; j += VL) {
             V e = v_load_upto(dlogits + j, end - j, 0);
             W part[V_PARTS];
@@ -347,8 +387,6 @@ static int row_counts(const fnn_target *t, double smoothing, int64_t i)
     return !sample_weight || sample_weight[i] != 0;
 }
 
-enum { LOSS_ROWS = 16 };
-
 static void FNN(loss_cross_entropy)(double *sum, void *losses_, void *dlogits_, const void *logits_,
                                     const fnn_target *target, double scale, const double *params, int64_t batch,
                                     int64_t classes)
@@ -358,15 +396,17 @@ static void FNN(loss_cross_entropy)(double *sum, void *losses_, void *dlogits_, 
     const int64_t *labels = target->labels;
     const double smoothing = params[0];
     soft_target t = {target->class_weight, probabilities, 1 - smoothing, smoothing / (double)classes};
-    /* Several rows a step, as far as they stay in L1: the chains of operations of one overlap with the next one's. */
-    const int64_t step = classes < SOFT_BLOCK / LOSS_ROWS ? LOSS_ROWS : classes < SOFT_BLOCK ? SOFT_BLOCK / classes : 1;
+    const int64_t step = rows_a_step(classes);
     for (int64_t first = 0, rows; first < batch; first += rows) {
-        loss_row_state row[LOSS_ROWS];
-        double rest[LOSS_ROWS] = {0}, logarithm[LOSS_ROWS];
-        int counts[LOSS_ROWS];
+        loss_row_state row[STEP_ROWS];
+        double rest[STEP_ROWS] = {0}, logarithm[STEP_ROWS];
+        int counts[STEP_ROWS];
         rows = batch - first < step ? batch - first : step;
         for (int64_t r = 0, i = first; r < rows; r++, i++) {
             counts[r] = row_counts(target, smoothing, i);
+            if (counts[r]) first_max(&row[r].e, logits + i * classes, classes);
+        }
+        for (int64_t r = 0, i = first; r < rows; r++, i++) {
             if (!counts[r]) continue;
             if (probabilities) t.probabilities = probabilities + i * classes;
             start_loss(row + r, dlogits ? dlogits + i * classes : NULL, logits + i * classes, classes, &t,
