@@ -59,6 +59,98 @@ def test_the_accuracy_is_that_of_the_epochs_minibatches(capsys):
         assert f"accuracy {want:.4f}" in capsys.readouterr().err
 
 
+@pytest.fixture
+def shown_at_each_minibatch(monkeypatch):
+    """Each minibatch shows what is known of the epoch, however little time has passed."""
+    monkeypatch.setattr(history.Progress, "_INTERVAL", -1.0)
+
+
+def fields(err):
+    """Return the (loss, accuracy) of each line that was shown, texts."""
+    return re.findall(r"loss (\S+)  accuracy (\S+)", err)
+
+
+def test_what_is_shown_within_an_epoch_is_the_mean_over_its_rows_so_far(capsys, shown_at_each_minibatch):
+    model = fnn.Sequential(fnn.Linear(1, 2))
+    model.load_state_dict({"0.weight": [[0.0], [1.0]], "0.bias": [0.0, 0.0]})  # class 1 where x > 0
+    x, y = np.array([1, 1, 1, -1, 1.0])[:, None], np.array([1, 1, 0, 0, 1])
+    run = fnn.Trainer(model, "cross_entropy", fnn.SGD(lr=0.0))
+    run.fit(x, y, batch_size=2, shuffle=False, verbose=True)
+    each = np.log1p(np.exp(-np.where(y == 1, 1, -1) * x[:, 0]))
+    right = np.where(x[:, 0] > 0, 1, 0) == y
+    want = [(f"{each[:n].mean():.4f}", f"{right[:n].mean():.4f}") for n in (2, 4, 5)]
+    assert fields(capsys.readouterr().err) == want
+    run.fit(x[:1], y[:1], shuffle=False, verbose=True)
+    assert fields(capsys.readouterr().err) == want[:1]
+
+
+def test_rows_that_do_not_count_move_nothing_that_is_shown(capsys, shown_at_each_minibatch):
+    run = fnn.Trainer(fnn.MLP([4, 8, 3], seed=0), fnn.CrossEntropy(ignore_index=2), fnn.SGD(lr=0.0))
+    order = np.argsort(-Y, kind="stable")  # the ignored come first: a minibatch of them alone
+    got = run.fit(X[order], Y[order], batch_size=5, shuffle=False, verbose=True)
+    shown = fields(capsys.readouterr().err)
+    assert shown[0] == shown[1] == ("0.0000", "0.0000"), "nothing is known yet"
+    want = run.evaluate(X, Y)
+    assert shown[-1] == (f"{want['loss']:.4f}", f"{want['accuracy']:.4f}")
+    assert got["loss"] == [pytest.approx(want["loss"], rel=1e-6)]
+
+
+def test_an_accuracy_that_nobody_sees_is_not_measured(monkeypatch, capsys):
+    def measure(*arguments):
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(fnn.Trainer, "_measure", measure)
+    assert list(trainer().fit(X, Y, verbose=False)) == ["loss"]
+    with pytest.raises(AssertionError, match="measured"):
+        trainer().fit(X, Y, verbose=True)
+    monkeypatch.setattr(fnn.Trainer, "_measure", lambda *arguments: 0.5)
+    monkeypatch.setenv("COLUMNS", "200")
+    trainer().fit(X, Y, validation_data=(X, Y), verbose=2)
+    assert re.search(
+        r"^epoch 1/1  loss \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy 0\.5000  \S+ rows/s ",
+        capsys.readouterr().err.split("\n")[-2],
+    )
+
+
+def test_speed_and_time_left_are_those_of_the_clock(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(history.time, "perf_counter", lambda: now[0])
+
+    def shown():
+        return capsys.readouterr().err.lstrip("\r").rstrip()
+
+    progress = history.Progress(True, 4, 100)
+    progress.begin_epoch()
+    now[0] += 0.0625
+    progress.minibatch(10, lambda: {"loss": 1.0})
+    assert shown() == "", "too soon after the beginning"
+    now[0] += 0.0625
+    progress.minibatch(25, lambda: {"loss": 2.0})
+    assert shown() == "epoch 1/4  loss 2.0000  200 rows/s  0:02 left", (
+        "a quarter of an epoch in 1/8 s: 15/8 s for the rest"
+    )
+    now[0] += 0.125
+    progress.minibatch(100, lambda: {"loss": 3.0})
+    assert shown() == "", "the end of the epoch shows it"
+    now[0] += 9.75  # of validation
+    progress.end_epoch({"loss": 4.0})
+    assert shown() == "epoch 1/4  loss 4.0000  400 rows/s  0:30 left"
+    now[0] += 5
+    progress.begin_epoch()
+    now[0] += 5
+    progress.minibatch(50, lambda: {"loss": 5.0})
+    assert shown() == "epoch 2/4  loss 5.0000  10 rows/s  0:33 left"
+    progress = history.Progress(2, 2, 100)
+    progress.begin_epoch()
+    now[0] += 5
+    progress.minibatch(50, lambda: {"loss": 6.0})
+    assert shown() == "", "a line an epoch"
+    now[0] += 5
+    progress.minibatch(100, lambda: {"loss": 6.0})
+    progress.end_epoch({"loss": 7.0})
+    assert shown() == "epoch 1/2  loss 7.0000  10 rows/s  0:10 left"
+
+
 def test_a_line_per_epoch(capsys):
     trainer().fit(X, Y, epochs=3, validation_data=(X, Y), verbose=2)
     err = capsys.readouterr().err
