@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import tracemalloc
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from support import refused
 
 import fastnn as fnn
 from fastnn import datasets, serialization
+from fastnn.layers.base import BLANK
 
 
 def model(dtype=np.float32):
@@ -175,6 +177,15 @@ def test_a_constructed_layer_is_blank_until_it_is_loaded():
         np.testing.assert_array_equal(value, net.state_dict()[name])
         assert value.flags.writeable
         assert value.flags.aligned
+
+
+def test_a_blank_layer_draws_nothing_and_a_row_never_changes():
+    with pytest.raises(AssertionError, match="draws nothing"):
+        BLANK((2, 2), np.random.default_rng(0))
+    row = fnn.ReLU().lower((2, 3))[0]
+    with pytest.raises(FrozenInstanceError):
+        row.kind = "gelu"
+    assert row == fnn.ReLU().lower((2, 3))[0]
 
 
 def test_names_of_described_classes_are_unique():
