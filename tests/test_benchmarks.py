@@ -1,8 +1,7 @@
-"""The benchmarks: what each case computes, on which data, and how much; clocks, peers and reports, with clocks and peers that are made up."""
+"""The benchmarks: what each case computes, on which data, and how much; clocks and peers, with clocks and peers that are made up."""
 
 import importlib.util
 import io
-import json
 import math
 import os
 import re
@@ -20,15 +19,16 @@ import torch_stand_in
 
 import fastnn as fnn
 from fastnn import _fastnn_core as core
-from fastnn import benchmarks, cli
+from fastnn import benchmarks
 from fastnn import functional as F
 from fastnn import reference as R
-from fastnn.benchmarks import peers, report, timing
+from fastnn.benchmarks import peers, timing
 
 # Measurements are compared by these names.
-PRODUCTS = """1x784x512 1x256x256 2x256x256 6x256x256 16x256x256 32x64x64 32x64x100 64x64x64 64x128x10 64x16384x10 64x784x128 64x1000x100
-    784x64x128 128x784x256 128x512x512 256x512x512 512x256x512 256x17x256 512x1024x2048 2048x512x1024 1024x1024x1024 2048x2048x2048
-    4096x256x256"""
+QUICK_PRODUCTS = """1x784x512 1x256x256 6x256x256 16x256x256 32x64x64 32x64x100 64x128x10 64x784x128 64x1000x100 784x64x128 128x784x256
+    128x512x512 256x512x512 512x256x512 256x17x256 512x1024x2048 2048x512x1024 1024x1024x1024 4096x256x256 50x333x77 7x1500x13
+    300x300x300 96x96x96 200x64x100"""
+PRODUCTS = QUICK_PRODUCTS + " 2x256x256 64x64x64 64x16384x10 2048x2048x2048"
 LAYERS = """784-512:128 512-512:128 784-128:128 1000-100:64 256-256:256 64-100:32 500-500:256 1024-2048:512 2048-2048:512
     64-64:64"""
 CASES = benchmarks.cases()
@@ -62,6 +62,17 @@ def test_the_list_of_cases():
     ]
     wanted += [f"training step {sizes}" for sizes in ("32:64-256-10", "32:64-100-10", "128:784-128-10")]
     assert names == wanted
+
+
+def test_a_quick_run_has_the_shapes_that_fastnn_is_judged_by_and_each_activation_once():
+    quick = benchmarks.cases(quick=True)
+    assert {case_id(case) for case in quick} < {case_id(case) for case in CASES}
+    for group in ("matmul", "matmul da", "matmul db"):
+        assert [case.name for case in quick if case.group == group] == QUICK_PRODUCTS.split()
+    for group in ("forward", "backward"):
+        assert [case.name for case in quick if case.group == group] == [f"{name} 65536" for name in F.activations()]
+    rest = [case_id(case) for case in CASES if case.group in ("softmax", "cross_entropy", "training step")]
+    assert [case_id(case) for case in quick[-len(rest) :]] == rest
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
@@ -232,6 +243,16 @@ def test_the_peak_is_what_all_threads_do_in_the_time_of_the_slowest(threads, clo
     assert len(warm) == threads
     assert len(runs) == 2 * threads
     assert len({steps for _, steps in runs}) == 1
+
+
+def test_the_clock_is_the_median_speed_and_what_was_lost_of_the_time(monkeypatch):
+    speeds = iter([1.0] * 50 + [100.0] * 100 + [50.0] * 50 + [200.0] * 50)
+    monkeypatch.setattr(timing, "fma_peak", lambda threads: next(speeds) * threads)
+    found = timing.clock(2)
+    assert found["fma_gflops"] == 200
+    assert found["lost"] == pytest.approx(1 - 1 / (0.5 + 0.5 + 0.125))
+    monkeypatch.setattr(timing, "fma_peak", lambda threads: 7.0)
+    assert timing.clock() == {"fma_gflops": 7, "lost": 0}
 
 
 def test_the_bandwidth_of_copies_counts_what_is_read_and_what_is_written(clock, monkeypatch):
@@ -461,132 +482,3 @@ def test_pytorch_may_lack_a_function(torch):
     assert by_name["backward square 65536"].torch() is None
     assert by_name["backward relu 65536"].torch() is not None
     assert by_name["forward square 65536"].torch() is not None
-
-
-# ----------------------------------------------------------------------------------------------------------------- report
-
-
-@pytest.fixture
-def peaks(monkeypatch):
-    """Peaks of 0, 1, 2 ... and bandwidths of 10, 11, ...; the threads that were asked for."""
-    numbers, bandwidths, threads = count(), count(10), []
-    monkeypatch.setattr(report, "fma_peak", lambda n: threads.append(n) or float(next(numbers)))
-    monkeypatch.setattr(report, "copy_bandwidth", lambda: float(next(bandwidths)))
-    return threads
-
-
-def test_the_peak_as_text(peaks, capsys):
-    report.print_peak()
-    assert capsys.readouterr().out == (
-        f"isa {fnn.isa()}, 1 thread(s); median of 9 repeats, and their spread\n"
-        "multiply-add peak     41.0 GFLOP/s  175.6%\n"
-        "memcpy, 1 thread      14.0 GB/s      57.1%\n"
-    )
-    assert set(peaks) == {1}
-
-
-def test_the_peak_as_json(peaks, capsys):
-    report.print_peak(2, as_json=True)
-    spreads = {"fma_gflops_spread": (77 - 5) / 41, "copy_gbs_spread": (18 - 10) / 14}
-    wanted = {"isa": fnn.isa(), "threads": 2, "fma_gflops": 41, "copy_gbs": 14, **spreads}
-    assert json.loads(capsys.readouterr().out) == pytest.approx(wanted)
-    assert set(peaks) == {2}
-
-
-RESULTS = {
-    "first": {"fastnn_seconds": 1e-6, "reference_seconds": 2.5e-6, "ratio": 2.5, "rate": 30.0, "unit": "GFLOP/s", "peak": 0.75},
-    "second": {"fastnn_seconds": 2e-6, "reference_seconds": 1e-6, "ratio": 0.5, "rate": 4.0, "unit": "GB/s",
-               "torch_seconds": 3e-6, "torch_ratio": 1.5}}  # fmt: skip
-HEAD = "isa {}, {} thread(s) on each side, float32; median of interleaved runs, each case verified first\n"
-
-
-@pytest.fixture
-def measured(monkeypatch):
-    """Two cases, one of which PyTorch has, with made-up results; what was asked for."""
-    seen, before = SimpleNamespace(measured=[], peers=[], closed=[]), fnn.get_num_threads()
-    cases = [
-        benchmarks.Case("group", name, 1, "GB/s", None, torch=torch)
-        for name, torch in (("first", None), ("second", print))
-    ]
-
-    def peer(name, threads):
-        seen.peers.append((name, threads))
-        return SimpleNamespace(name=name, close=lambda: seen.closed.append(name))
-
-    def measure(case, seconds, threads, peers):
-        assert fnn.get_num_threads() == threads
-        seen.measured.append((case.name, seconds, threads, sorted(peers)))
-        return {"group": "group", "name": case.name, **RESULTS[case.name]}
-
-    monkeypatch.setattr(report, "cases", lambda: cases)
-    monkeypatch.setattr(report, "Peer", peer)
-    monkeypatch.setattr(report, "measure", measure)
-    monkeypatch.setattr(report, "has_torch", lambda: True)
-    yield seen
-    fnn.set_num_threads(before)
-
-
-def test_results_as_text_beside_numpy_and_pytorch(measured, capsys):
-    report.print_cases()
-    assert capsys.readouterr().out == (
-        HEAD.format(fnn.isa(), 1)
-        + "case                                       fastnn        NumPy   faster      PyTorch   faster             rate  of peak\n"
-        "group first                                1.0 us       2.5 us    2.50x                           30.0 GFLOP/s     0.75\n"
-        "group second                               2.0 us       1.0 us    0.50x       3.0 us    1.50x      4.0 GB/s\n"
-    )
-    both = ["numpy", "torch"]
-    assert measured.measured == [("first", 0.3, 1, both), ("second", 0.3, 1, both)]
-    assert measured.peers == [("numpy", 1), ("torch", 1)]
-    assert measured.closed == both
-
-
-def test_results_as_text_without_pytorch(measured, capsys):
-    report.print_cases("group first", 2, 3)
-    assert capsys.readouterr().out == (
-        HEAD.format(fnn.isa(), 3)
-        + "case                                       fastnn        NumPy   faster             rate  of peak\n"
-        "group first                                1.0 us       2.5 us    2.50x     30.0 GFLOP/s     0.75\n"
-    )
-    assert measured.measured == [("first", 2, 3, ["numpy"])]
-    assert measured.peers == [("numpy", 3)]
-
-
-def test_results_as_json(measured, capsys, monkeypatch):
-    monkeypatch.setattr(report, "has_torch", lambda: False)
-    report.print_cases(threads=2, as_json=True)
-    results = [{"group": "group", "name": name, **RESULTS[name]} for name in ("first", "second")]
-    assert json.loads(capsys.readouterr().out) == {"isa": fnn.isa(), "threads": 2, "results": results}
-    assert measured.closed == ["numpy"]
-
-
-def test_peers_end_with_a_measurement_that_fails(measured, monkeypatch):
-    def measure(*arguments):
-        raise AssertionError("first: relative difference 1")
-
-    monkeypatch.setattr(report, "measure", measure)
-    with pytest.raises(AssertionError):
-        report.print_cases()
-    assert measured.closed == ["numpy", "torch"]
-
-
-def test_no_case_contains_the_text(measured):
-    with pytest.raises(ValueError, match="^no case contains 'third'$"):
-        report.print_cases("third")
-    assert measured.peers == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "call"),
-    [
-        ("bench", ("cases", "", 0.3, 1, False)),
-        ("bench --only relu --seconds 2 --threads 3 --json", ("cases", "relu", 2, 3, True)),
-        ("bench --peak", ("peak", 1, False)),
-        ("bench --peak --threads 2 --json", ("peak", 2, True)),
-    ],
-)
-def test_the_command_line_asks_for_a_report(arguments, call, monkeypatch):
-    calls = []
-    monkeypatch.setattr(report, "print_cases", lambda *given, as_json: calls.append(("cases", *given, as_json)))
-    monkeypatch.setattr(report, "print_peak", lambda *given, as_json: calls.append(("peak", *given, as_json)))
-    cli.main(arguments.split())
-    assert calls == [call]

@@ -218,21 +218,25 @@ def _training_step(batch, *sizes):
     return Case("training step", f"{batch}:{'-'.join(map(str, sizes))}", flops, "GFLOP/s", build)
 
 
-PRODUCTS = [(1, 784, 512), (1, 256, 256), (2, 256, 256), (6, 256, 256), (16, 256, 256), (32, 64, 64), (32, 64, 100), (64, 64, 64),
-            (64, 128, 10), (64, 16384, 10), (64, 784, 128), (64, 1000, 100), (784, 64, 128), (128, 784, 256), (128, 512, 512),
-            (256, 512, 512), (512, 256, 512), (256, 17, 256), (512, 1024, 2048), (2048, 512, 1024), (1024, 1024, 1024),
-            (2048, 2048, 2048), (4096, 256, 256)]  # fmt: skip
+PRODUCTS = [(1, 784, 512), (1, 256, 256), (6, 256, 256), (16, 256, 256), (32, 64, 64), (32, 64, 100), (64, 128, 10), (64, 784, 128),
+            (64, 1000, 100), (784, 64, 128), (128, 784, 256), (128, 512, 512), (256, 512, 512), (512, 256, 512), (256, 17, 256),
+            (512, 1024, 2048), (2048, 512, 1024), (1024, 1024, 1024), (4096, 256, 256), (50, 333, 77), (7, 1500, 13), (300, 300, 300),
+            (96, 96, 96), (200, 64, 100)]  # fmt: skip
+MORE_PRODUCTS = [(2, 256, 256), (64, 64, 64), (64, 16384, 10), (2048, 2048, 2048)]
 LAYERS = [(784, 512, 128), (512, 512, 128), (784, 128, 128), (1000, 100, 64), (256, 256, 256), (64, 100, 32), (500, 500, 256),
           (1024, 2048, 512), (2048, 2048, 512), (64, 64, 64)]  # fmt: skip
 
 
-def cases():
-    """Return the list of cases."""
+def cases(quick=False):
+    """Return the list of cases, or the shorter list of a quick run."""
+    products, layers, elements = PRODUCTS + MORE_PRODUCTS, LAYERS, ELEMENTS
+    if quick:
+        products, layers, elements = PRODUCTS, [], ELEMENTS[:1]
     return [
-        *(case for shape in PRODUCTS for case in _products(*shape)),
-        *(case for layer in LAYERS for case in _panel_forms(*layer)),
-        *(_forward(name, n) for name in F.activations() for n in ELEMENTS),
-        *(_backward(info, n) for info in F.activations().values() for n in ELEMENTS),
+        *(case for shape in products for case in _products(*shape)),
+        *(case for layer in layers for case in _panel_forms(*layer)),
+        *(_forward(name, n) for name in F.activations() for n in elements),
+        *(_backward(info, n) for info in F.activations().values() for n in elements),
         _softmax("softmax", 256, 1000),
         _softmax("log_softmax", 256, 1000),
         *(_cross_entropy(*shape) for shape in [(64, 10), (256, 100), (256, 1000), (4096, 1000), (512, 32000)]),

@@ -52,6 +52,24 @@ def fma_peak(threads=1):
     return sum(operations) / max(ends) / 1e9
 
 
+def clock(threads=1):
+    """Measure :func:`fma_peak` for about a quarter of a second, as a sign of how fast the processor runs and whom else it serves.
+
+    Parameters
+    ----------
+    threads : int
+
+    Returns
+    -------
+    dict
+        ``fma_gflops``, the median; ``lost``, the share of the time that went to other programs or machines, because of which the mean
+        speed is below the median.
+    """
+    speeds = [fma_peak(threads) for _ in range(250)][50:]  # the first ones bring the clock up
+    median = statistics.median(speeds)
+    return {"fma_gflops": median, "lost": max(0.0, 1 - statistics.harmonic_mean(speeds) / median)}
+
+
 def copy_bandwidth():
     """Measure memcpy on arrays of 64 MiB, far larger than the caches; the mean of three copies.
 

@@ -44,7 +44,7 @@ TESTS = {
     r"products|panel|tile|pack|matmul": "matmul", r"split|pool|thread|dispatch|runtime|platform": "threads package",
     r"reference|functional": "activations package arguments losses",
     r"gates": "arguments activations matmul", r"vec_": "activations guard", r"core/|csrc/": "activations",
-    r"layers|init\.py": "layers", r"serialization|datasets": "files", r"benchmarks": "benchmarks", r"cli|accuracy|__": "package",
+    r"layers|init\.py": "layers", r"serialization|datasets": "files", r"benchmarks": "benchmarks reports", r"cli|accuracy|__": "package",
 }  # fmt: skip
 
 
