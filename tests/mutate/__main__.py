@@ -11,8 +11,8 @@ B. The places of a file are drawn by a seed, function after function, so that no
 C. A mutant is noticed when a test fails, crashes or hangs. One that does not compile, or whose objects are those of the
    unbroken tree (code of another platform), is replaced by the next of its file.
 D. Each mutant gets a copy of the built tree, in which only what depends on it is rebuilt; Python needs no build. Kernels
-   are rebuilt and tested for one ISA, the one their file is named after or else the best: the objects of the others are made
-   to look newer than the mutant.
+   are rebuilt and tested for one ISA, the one their file is named after, or else those of this machine by turns, as the number
+   of the mutant in its file has it: the objects of the others are made to look newer than the mutant.
 E. There is no list of exceptions: a mutant that computes the same shows code that does nothing, and that code goes.
 """
 
@@ -109,14 +109,17 @@ class Tree:
         first = [file for file in dict.fromkeys(wanted) if file in self.seconds]
         return first, [file for file in self.seconds if file not in first]
 
-    def isa_of(self, name):
-        """Return the ISA to which a path of kernels belongs."""
+    def isa_of(self, mutant):
+        """Return the ISA for which a mutant is tried, which may be none of this machine; None where it is not of kernels."""
+        if mutant.file not in self.kernels:
+            return None
         known = [path.stem.removeprefix("isa_") for path in self.folder.glob("csrc/isa_*.c")]
-        return next((isa for isa in known if re.search(rf"_{isa}\.", name)), self.isas[0])
+        named = (isa for isa in known if re.search(rf"_{isa}\.", mutant.file))
+        return next(named, self.isas[mutant.number % len(self.isas)])
 
     def verdict(self, mutant, folder):
         """Return caught, survived, or why the mutant is none: invalid, or same (nothing differs that runs here)."""
-        isa = self.isa_of(mutant.file) if mutant.file in self.kernels else None
+        isa = self.isa_of(mutant)
         if isa not in (None, *self.isas):
             return "same"
         shutil.copytree(self.folder, folder)
@@ -151,7 +154,7 @@ def run_all(tree, mutants, share, jobs):
     def run(turn):
         for mutant in iter(lambda: next_of(turn), None):
             verdict = tree.verdict(mutant, tree.folder.with_name(f"{turn[0]}"))
-            print(f"{verdict:8}  {describe(mutant)}", flush=True)
+            print(f"{verdict:8}  {tree.isa_of(mutant) or '':8}  {describe(mutant)}", flush=True)
             if verdict in ("caught", "survived"):
                 results.append((mutant, verdict))
                 return

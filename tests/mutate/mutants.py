@@ -14,7 +14,8 @@ import python_sites
 ROOT = Path(__file__).resolve().parents[2]
 PER_FUNCTION, LEAST = 3, 10  # mutants of a function, of a file
 
-Mutant = namedtuple("Mutant", "file function line before after text")  # text: of the whole file
+# number: among those of its file; text: of the whole file
+Mutant = namedtuple("Mutant", "file number function line before after text")
 
 
 def sources():
@@ -53,15 +54,17 @@ def mutants_of(names, seed, only=""):
                 functions.setdefault(site[0], []).append(site)
         lists = [draw.sample(some, len(some)) for some in functions.values()]
         draw.shuffle(lists)
-        found[name] = [mutant(name, text, *site) for turn in zip_longest(*lists) for site in turn if site]
+        drawn = [site for turn in zip_longest(*lists) for site in turn if site]
+        found[name] = [mutant(name, number, text, *site) for number, site in enumerate(drawn)]
     return {name: mutants for name, mutants in found.items() if mutants}
 
 
-def mutant(name, text, function, start, end, replacement):
+def mutant(name, number, text, function, start, end, replacement):
     first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
     lines = text[first:last], text[first:start] + replacement + text[end:last]
     before, after = (" ".join(line.split()) for line in lines)
-    return Mutant(name, function, text.count("\n", 0, start) + 1, before, after, text[:first] + lines[1] + text[last:])
+    line = text.count("\n", 0, start) + 1
+    return Mutant(name, number, function, line, before, after, text[:first] + lines[1] + text[last:])
 
 
 def shares(mutants, sample, seed):
