@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench bits lint format fuzz guard alias sanitize mutate exhaustive wheels clean
+.PHONY: build test bench bits lint format fuzz guard alias sanitize emulate mutate exhaustive wheels clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -63,6 +63,17 @@ sanitize:
 		$(addprefix ../../,$(SANITIZED))
 	$${CC:-gcc} -std=c11 -O1 -g -fsanitize=thread -Icsrc tests/race.c csrc/pool.c -o build/race -lpthread
 	build/race
+
+# The avx512 kernels on any CPU with AVX2 and FMA, in a copy of the tree where C functions stand for the intrinsics.
+EMULATED = activations arguments bits losses matmul optimizers
+emulate: ROUNDS = 5000
+emulate:
+	rm -rf build/emulated
+	$(PYTHON) tests/emulate_avx512.py build/emulated
+	cd build/emulated && $(PYTHON) setup.py -q build_ext --inplace
+	$(MAKE) -s -C build/emulated guard ROUNDS=$(ROUNDS)
+	cd build/emulated && FASTNN_ISA=avx512 PYTHONPATH=$(CURDIR)/build/emulated $(PYTHON) -m pytest -q -p no:cacheprovider \
+		$(EMULATED:%=tests/test_%.py)
 
 # Breaks the sources one place at a time in copies of the tree and expects the suite to turn red: in all places, which is
 # long, or in SAMPLE of them drawn with SEED.

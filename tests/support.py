@@ -10,6 +10,7 @@ from fastnn import accuracy
 from fastnn import functional as F
 
 ISAS = [os.environ["FASTNN_ISA"]] if os.environ.get("FASTNN_ISA") else core.available_isas()
+EXACT = [name for name in core.available_isas() if name != "portable"]  # those that promise the same bits
 DTYPES = [np.float32, np.float64]
 ROWS = list(F.activations().values())
 SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 100]  # around the lengths of vectors
@@ -38,6 +39,11 @@ def special(dtype):
     ]
     positive = np.array([*positive, info.max, np.inf], dtype)
     return np.concatenate([positive, -positive])
+
+
+def other_params(row):
+    """Parameters of an activation that are not the defaults."""
+    return {name: 0.7 * value for name, value in row.params.items()}
 
 
 def floats(stride):

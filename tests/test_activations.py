@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
-from support import ROWS, SIZES, OnlyDlpack, central_difference, floats, layouts, refused, special, ulps
+from support import ROWS, SIZES, OnlyDlpack, central_difference, floats, layouts, other_params, refused, special, ulps
 
 import fastnn as fnn
 from fastnn import _fastnn_core as core
@@ -18,11 +18,6 @@ wide_oracle = pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="lon
 
 def functions(row, module=F):
     return getattr(module, row.name), getattr(module, f"{row.name}_backward")
-
-
-def other_params(row):
-    """Parameters that are not the defaults."""
-    return {name: 0.7 * value for name, value in row.params.items()}
 
 
 def samples32(row):
@@ -326,19 +321,6 @@ def test_layouts(row, dtype):
         np.testing.assert_array_equal(df(a, x=a), dx, err_msg=name)
     assert f(x[0, 0]).shape == ()
     assert f(np.empty((0, 3), dtype)).shape == (0, 3)
-
-
-@rows
-def test_isas_with_fma_agree_bitwise(row, dtype):
-    x = np.linspace(-30, 30, 10001, dtype=dtype)
-    f, df = functions(row)
-    before, results = core.isa(), []
-    for name in core.available_isas():
-        if name != "portable":
-            core._use_isa(name)
-            results.append((f(x).tobytes(), df(x, x=x).tobytes()))
-    core._use_isa(before)
-    assert len(set(results)) <= 1
 
 
 def test_in_place_and_out(dtype, isa):

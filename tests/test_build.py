@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import emulate_avx512
 import pytest
 
 import fastnn as fnn
@@ -148,6 +149,24 @@ def test_every_package_is_installed(build, monkeypatch):
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "fastnn").rglob("*") if path.suffix in (".py", ".npz")}
     assert {".".join(folder.parts) for folder in folders} <= set(distribution.packages)
     assert "fastnn.core" not in distribution.packages
+
+
+def test_the_emulation_names_an_intrinsic_that_it_does_not_define():
+    emulate_avx512.header({path.name: path.read_text() for path in (ROOT / "csrc").glob("*avx512*")})
+    with pytest.raises(SystemExit, match="^emulate_avx512: csrc/x.h uses _mm512_scalef_ps, which "):
+        emulate_avx512.header({"csrc/x.h": "return _mm512_add_ps(a, _mm512_scalef_ps(a, b));"})
+
+
+def test_the_emulation_replaces_a_line_of_the_build_and_one_of_dispatch(tmp_path):
+    emulate_avx512.main(tmp_path)
+    assert {path.name for path in (tmp_path / "csrc").iterdir()} - {
+        path.name for path in (ROOT / "csrc").iterdir()
+    } == {"emulated_avx512.h"}
+    for name in ("setup.py", "csrc/dispatch.c"):
+        ours, copied = ((folder / name).read_text().splitlines() for folder in (ROOT, tmp_path))
+        changed = [line for line, copy in zip(ours, copied, strict=True) if line != copy]
+        assert len(changed) == 1
+        assert "512" in changed[0]
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc/cpuinfo")
