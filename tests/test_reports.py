@@ -107,7 +107,7 @@ def test_results_as_text_beside_numpy_and_pytorch(measured, capsys):
     report.print_cases()
     printed, both = capsys.readouterr().out, ["numpy", "torch"]
     assert printed.startswith(head(1) + FIRST + SECOND + "\nagainst NumPy    cases ")
-    assert printed.endswith("ratio\n0.50; 0% and 0% of the time went to other programs\n")
+    assert printed.endswith("\nclock ratio 0.50; 0% and 0% of the time went to other programs\n")
     assert measured.measured == [("first", 0.3, 1, both), ("second", 0.3, 1, both)]
     assert measured.peers == [("numpy", 1), ("torch", 1)]
     assert measured.closed == both
@@ -324,8 +324,8 @@ def test_the_lines_of_a_summary():
         "matmul               2      50%            25% small",
         "all                  2      50%            25% matmul small",
         "",
-        "multiply-add peak of avx512: 118.0 GFLOP/s at the start, 59.0 at the end, ratio",
-        "0.50; 0% and 26% of the time went to other programs",
+        "multiply-adds of avx512: 118.0 GFLOP/s at the start, 59.0 at the end",
+        "clock ratio 0.50; 0% and 26% of the time went to other programs",
     ]
 
 
