@@ -38,6 +38,12 @@ def test_a_saved_model_comes_back(tmp_path, dtype):
     assert os.listdir(tmp_path) == ["m.safetensors"]
 
 
+def test_arguments_that_are_infinite_come_back(tmp_path):
+    fnn.save(fnn.Sequential(fnn.Hardtanh(-np.inf, 2), fnn.Hardtanh(-1, np.inf)), tmp_path / "m")
+    first, second = fnn.load(tmp_path / "m").layers
+    assert (first.min_val, first.max_val, second.min_val, second.max_val) == (-np.inf, 2, -1, np.inf)
+
+
 def test_an_mlp_keeps_its_task(tmp_path):
     fnn.save(fnn.MLP([4, 3], task="classification", seed=0), tmp_path / "m")
     loaded = fnn.load(tmp_path / "m")

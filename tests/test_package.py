@@ -141,6 +141,32 @@ def test_activations_describe_themselves():
     assert F.activations(), "a copy"
 
 
+DEFAULTS = {
+    fnn.Linear: "bias=True init=None rng=None dtype=float32", fnn.Maxout: "pieces=2 bias=True init=None rng=None dtype=float32",
+    fnn.PReLU: "num_parameters=1 init=0.25 dtype=float32", fnn.Dropout: "p=0.5 seed=None layer=0", fnn.Softmax: "axis=-1",
+    fnn.MLP: "activation=relu dropout=0.0 init=None task=None seed=None dtype=float32",
+    fnn.Trainer: "loss=None optimizer=adam metrics=() l1=0.0 l2=0.0 clip_norm=None clip_value=None seed=None",
+    fnn.Trainer.fit: "epochs=1 batch_size=32 validation_data=None validation_split=0.0 sample_weight=None class_weight=None "
+                     "shuffle=True callbacks=() verbose=auto",
+    fnn.Trainer.predict: "batch_size=1024 out=None",
+    fnn.SGD: "lr=0.001 momentum=0.0 nesterov=False weight_decay=0.0",
+    fnn.Adam: "lr=0.001 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.0",
+    fnn.AdamW: "lr=0.001 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.01",
+    fnn.CrossEntropy: "weight=None ignore_index=-100 label_smoothing=0.0", fnn.MSE: "", fnn.Huber: "delta=1.0",
+    F.cross_entropy: "weight=None sample_weight=None ignore_index=-100 label_smoothing=0.0 reduction=mean",
+    F.dropout: "step=0 out=None", F.softplus: "beta=1.0 threshold=20.0 out=None", F.softmax: "axis=-1 out=None",
+    F.linear: "bias=None activation=None out=None return_preactivation=False",
+    F.linear_backward: "activation=None z=None y=None need_dx=True",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("named", DEFAULTS, ids=lambda named: named.__qualname__)
+def test_defaults(named):
+    parameters = inspect.signature(named).parameters.values()
+    shown = {p.name: getattr(p.default, "__name__", p.default) for p in parameters if p.default is not p.empty}
+    assert " ".join(f"{name}={value}" for name, value in shown.items()) == DEFAULTS[named]
+
+
 def test_public_names():
     for name in ["Linear", "Maxout", "PReLU", "ReLU", "GELU", "Dropout", "Softmax", "Sequential", "MLP", "Trainer", "SGD", "Adam", "save", "load", "functional", "datasets", "set_num_threads", "get_num_threads", "threads", "isa", "available_isas", "show_versions"]:  # fmt: skip
         assert hasattr(fnn, name), name
