@@ -353,6 +353,13 @@ def test_a_header_has_the_length_it_says_and_no_more_than_the_format_allows(tmp_
     refused(lambda: fnn.load(path), ValueError, message)
 
 
+def test_the_smallest_header_is_a_table_of_nothing(tmp_path):
+    path = tmp_path / "m"
+    path.write_bytes((2).to_bytes(8, "little") + b"{}")
+    message = f"load: {path}: the file has tensors but no fastnn architecture; use load_state_dict"
+    refused(lambda: fnn.load(path), ValueError, message)
+
+
 def test_a_long_message_is_cut():
     assert serialization._line(ValueError("a " * 150)) == ("a " * 150).rstrip()
     assert serialization._line(ValueError("b" * 301)) == "b" * 300 + "..."
