@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
+from fastnn import data
 from fastnn import functional as F
 
 SIZES = [4, 8, 3]
@@ -528,3 +529,16 @@ def test_rows_of_another_number_of_dimensions_say_what_to_pass(call):
         assert str(caught.value).endswith(f": pass {hint}")
         assert run.steps_done == 0
         run.fit(eval(hint, {"x": x}), y, verbose=False)
+
+
+def test_rows_are_looked_at_in_pieces_of_a_million_numbers():
+    for shape, sizes in (
+        ((3, 2**10), [3]),
+        ((3 << 9, 2**10), [1024, 512]),
+        ((2, 2**21), [1, 1]),
+        ((5, 0), [5]),
+        ((0, 4), []),
+    ):
+        pieces = list(data._pieces(np.broadcast_to(np.zeros(1), shape)))
+        assert [len(rows) for _, rows in pieces] == sizes
+        assert [start for start, _ in pieces] == [0, *np.cumsum(sizes)][: len(sizes)]

@@ -141,6 +141,17 @@ def test_activations_describe_themselves():
     assert F.activations(), "a copy"
 
 
+def test_specifications_point_to_the_function_that_describes_them():
+    for spec, name in [
+        (fnn.Adam, "adam_update"),
+        (fnn.SGD, "sgd_update"),
+        (fnn.CrossEntropy, "cross_entropy"),
+        (fnn.MSE, "mse_loss"),
+    ]:
+        assert spec.__doc__.startswith(f"See ``functional.{name}``, whose ")
+        assert spec.__module__ in ("fastnn.optim", "fastnn.losses")
+
+
 DEFAULTS = {
     fnn.Linear: "bias=True init=None rng=None dtype=float32", fnn.Maxout: "pieces=2 bias=True init=None rng=None dtype=float32",
     fnn.PReLU: "num_parameters=1 init=0.25 dtype=float32", fnn.Dropout: "p=0.5 seed=None layer=0", fnn.Softmax: "axis=-1",
