@@ -92,6 +92,10 @@ typedef void (*fnn_rows_fn)(void *y, const void *x, int64_t batch, int64_t featu
 typedef void (*fnn_rows_backward_fn)(void *dx, const void *dy, const void *y, int64_t batch, int64_t features);
 
 typedef struct fnn_kernels {
+    /* How many elements of a function, where 128 multiply-adds of a product count as one, a caller that answers signals
+     * computes at a time. */
+    int64_t per_look;
+
     /* c (m, n), row-major with row stride ldc, = epilogue(a (m, k) @ b (k, n)). Sums over k: chunks of FNN_K_CHUNK,
      * each one fma chain from +0 in increasing k; chunk sums added in increasing order. FNN_NO_MEMORY. */
     int (*matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,

@@ -32,7 +32,8 @@ enum {
     TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
     EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
     EXP_VECTORS = 2,                 /* vectors of a row whose exponentials are computed side by side */
-    ALIGNED = 4096                   /* fewer elements do not pay for aligning the stores */
+    ALIGNED = 4096,                  /* fewer elements do not pay for aligning the stores */
+    PER_LOOK = (1 << 25) / sizeof(T) /* elements between two looks at signals: at most some 0.05 s */
 };
 
 /* Vectors of b in a tile of 1 to MR rows, where there are no more: 12 chains for fewer rows than 6. A single row waits

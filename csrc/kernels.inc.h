@@ -42,6 +42,7 @@ static const fnn_forward_fn forward_loops[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIO
 #define UPDATES(name, ...) [FNN_OPTIMIZER_##name] = FNN(name##_update),
 
 const fnn_kernels FNN_KERNELS = {
+    .per_look = PER_LOOK,
     .matmul = FNN(matmul),
     .sum_rows = FNN(sum_rows),
     .to_panels = FNN(to_panels),

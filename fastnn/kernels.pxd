@@ -41,6 +41,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*fnn_rows_backward_fn)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
 
     ctypedef struct fnn_kernels:
+        int64_t per_look
         void (*sum_rows)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
         void (*to_panels)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
         void (*from_panels)(void *, int64_t, const void *, int64_t, int64_t) noexcept nogil

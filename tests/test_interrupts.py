@@ -9,6 +9,7 @@ import pytest
 from calls import calls
 from support import ROWS
 
+import fastnn as fnn
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
 
@@ -18,7 +19,6 @@ NEVER = 1 << 40  # elements: no call of these tests is that long
 @pytest.fixture
 def looks_of():
     """Return a function (call, elements between two looks) -> (result, looks)."""
-    before = core._look_after(NEVER)
 
     def run(call, elements):
         core._look_after(elements)
@@ -26,7 +26,7 @@ def looks_of():
         return call(), core._looks() - looks
 
     yield run
-    core._look_after(before)
+    core._look_after(0)
 
 
 def test_a_call_in_pieces_has_the_bits_of_one_call(looks_of, isa, dtype):
@@ -57,17 +57,28 @@ def test_a_product_in_pieces_has_the_bits_of_one_product(looks_of, isa, dtype, m
             assert a.tobytes() == b.tobytes()
 
 
-def test_a_call_looks_at_signals_once_every_four_million_elements():
+def test_a_call_looks_at_signals_once_a_piece(isa):
+    piece = 1 << (21 if isa == "portable" else 23)
     before = core._looks()
-    F.relu(np.zeros(10 << 22, np.float32))
-    assert core._looks() - before == 9
+    F.relu(np.zeros(4 * piece, np.float32))
+    F.relu(np.zeros(2 * piece, np.float64))
+    assert core._looks() - before == 3 + 3
 
 
-def test_a_product_looks_at_signals_once_every_half_billion_multiply_adds():
-    before = core._looks()
-    F.matmul(np.broadcast_to(np.float32(1), (1536, 1024)), np.broadcast_to(np.float32(1), (1024, 1536)))
-    pieces = core._looks() - before + 1
-    assert 1536 * 1024 * 1536 / pieces < 1.1 * 128 * (1 << 22) * core.get_num_threads()
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_product_looks_at_signals_between_pieces_that_are_about_squares(looks_of, threads):
+    with fnn.threads(threads):
+        for m, n, looks in (
+            (640, 640, 0),
+            (1872, 1248, 5),
+            (1900, 1300, 11),
+            (64, 5000, 0),
+            (64, 20000, 3),
+            (20000, 64, 3),
+        ):
+            a, b = (np.broadcast_to(np.float32(1), shape) for shape in ((m, 20), (20, n)))
+            _, counted = looks_of(lambda a=a, b=b: F.matmul(a, b), 640 * 640 * 20 // 128 // threads)
+            assert counted == looks, (m, n)  # pieces of 624 by 624, a multiple of 48, or of 64 by 6384
 
 
 @pytest.mark.parametrize("size", [1, 10000])
@@ -107,7 +118,8 @@ def test_ctrl_c_ends_a_product_of_6000_cubed_before_its_end():
 def test_a_handler_that_returns_lets_the_call_go_on():
     seen, before = [], signal.signal(signal.SIGALRM, lambda *_: seen.append(core._looks()))
     first = last = core._looks()
-    y = np.zeros(5 << 22, np.float32)
+    y = np.zeros(5 << 23, np.float32)
+    core._look_after(1 << 23)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
         while not any(first < looks < last for looks in seen):  # inside a call
@@ -117,5 +129,6 @@ def test_a_handler_that_returns_lets_the_call_go_on():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        core._look_after(0)
     assert last - first == 4
     assert not y.any()

@@ -107,7 +107,7 @@ def activation_forward(str name, object x, dict params, object out):
     cdef int dtype = _dtype(source, name, "x")
     source = _ready(source, dtype)
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, name), out, source, True)
-    cdef cut p = _cut(size(source), 1)
+    cdef cut p = _cut(size(source), 1, dtype)
     with nogil:
         while _next(&p):
             fnn_activation_forward(dtype, row, _at(data(y), p.first, dtype), _at(data(source), p.first, dtype), p.count, values)
@@ -117,7 +117,7 @@ def activation_forward(str name, object x, dict params, object out):
 cdef object _differentiate(ndarray dx, ndarray dy, ndarray saved, int row, bint from_y, const double *params,
                            int dtype):
     """dx = dy * f'(saved); contiguous arrays."""
-    cdef cut p = _cut(size(dy), 1)
+    cdef cut p = _cut(size(dy), 1, dtype)
     with nogil:
         while _next(&p):
             fnn_activation_backward(dtype, row, from_y, _at(data(dx), p.first, dtype), _at(data(dy), p.first, dtype),
@@ -159,7 +159,7 @@ def prelu(object x, object weight, object out):
     cdef int64_t batch = _rows(source), features = _last(source), at
     if shared:
         batch, features = size(source), 1
-    cdef cut p = _cut(batch, features)
+    cdef cut p = _cut(batch, features, dtype)
     with nogil:
         while _next(&p):
             at = p.first * features
@@ -191,7 +191,7 @@ def prelu_backward(object grad, object x, object weight):
     cdef int shared = size(w) == 1
     if shared:
         batch, features = size(source), 1
-    cdef cut p = _cut(batch, features)
+    cdef cut p = _cut(batch, features, dtype)
     with nogil:
         while _next(&p):
             at = p.first * features
@@ -213,7 +213,7 @@ def maxout(object x, bint return_index, object out):
         index = cnp.PyArray_EMPTY(source.ndim - 1, source.shape, cnp.NPY_INT64, 0)
         winners = <int64_t *>data(index)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef cut p = _cut(n, pieces)
+    cdef cut p = _cut(n, pieces, dtype)
     with nogil:
         while _next(&p):
             kernels.maxout_forward(_at(data(y), p.first, dtype), NULL if winners == NULL else winners + p.first,
@@ -241,7 +241,7 @@ def maxout_backward(object grad, object index, object pieces, object out):
     cdef ndarray dx = _apart(_output(out, dy.ndim + 1, shape, dtype, func), out, dy, False)
     dx = _apart(dx, out, chosen, False)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef cut p = _cut(n, count)
+    cdef cut p = _cut(n, count, dtype)
     with nogil:
         while _next(&p):
             kernels.maxout_backward(_at(data(dx), p.first * count, dtype), _at(data(dy), p.first, dtype), winners + p.first,
@@ -263,7 +263,7 @@ def dropout(object x, object p, object seed, object step, object out, object lay
     source = _ready(source, dtype)
     cdef ndarray y = _apart(_output(out, source.ndim, source.shape, dtype, "dropout"), out, source, True)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef cut piece = _cut(size(source), 1)
+    cdef cut piece = _cut(size(source), 1, dtype)
     with nogil:
         while _next(&piece):
             kernels.dropout(_at(data(y), piece.first, dtype), _at(data(source), piece.first, dtype), probability, key, at, stream,
@@ -277,7 +277,7 @@ def random_words(int64_t n, uint64_t seed, uint32_t step, uint32_t layer, int64_
     cdef ndarray words = cnp.PyArray_EMPTY(1, &count, cnp.NPY_UINT32, 0)
     cdef uint32_t *to = <uint32_t *>data(words)
     cdef const fnn_kernels *kernels = fnn_kernels_for(FNN_F32)
-    cdef cut piece = _cut(n, 1)
+    cdef cut piece = _cut(n, 1, FNN_F32)
     with nogil:
         while _next(&piece):
             kernels.random_words(to + piece.first, seed, step, layer, first + piece.first, piece.count)
@@ -297,7 +297,7 @@ def random_order(int64_t n, uint64_t seed, uint32_t step, uint32_t layer):
     cdef uint32_t words[WORDS]
     cdef uint64_t low, high, among
     cdef int64_t i, j
-    cdef cut piece = _cut(n, 1)
+    cdef cut piece = _cut(n, 1, FNN_F32)
     with nogil:
         while _next(&piece):
             for i in range(piece.first, piece.first + piece.count):

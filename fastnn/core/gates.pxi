@@ -11,19 +11,20 @@
 
 cdef enum:
     MAX_NDIM = 64  # NumPy's bound on dimensions
-    MULTIPLY_ADDS = 128  # that take as long as an element of a costly function
+    MULTIPLY_ADDS = 128  # that count as one element of a function between two looks at signals
 
-# Elements between two looks at signals; 128 multiply-adds count as one. On one core of Zen 3 they take 1 ms (relu) to 0.1 s
-# (products of float64, mish).
-cdef int64_t _elements_per_look = 1 << 22
+cdef int64_t _forced_per_look = 0  # 0: what the ISA says
 cdef int64_t _looked = 0
 
 
 def _look_after(int64_t elements):
-    """Set how many elements lie between two looks at signals, a multiple of 16; for tests. Returns the number before."""
-    global _elements_per_look
-    before, _elements_per_look = _elements_per_look, elements
-    return before
+    """Set how many elements lie between two looks at signals, a multiple of 16; 0 leaves it to the ISA; for tests."""
+    global _forced_per_look
+    _forced_per_look = elements
+
+
+cdef inline int64_t _per_look(int dtype) noexcept:
+    return _forced_per_look if _forced_per_look else fnn_kernels_for(dtype).per_look
 
 
 def _looks():
@@ -45,9 +46,10 @@ cdef inline cut _cut_at(int64_t n, int64_t most) noexcept nogil:
     return p
 
 
-cdef inline cut _cut(int64_t n, int64_t each) noexcept:
+cdef inline cut _cut(int64_t n, int64_t each, int dtype) noexcept:
     """n items of so many elements each, to be worked on in pieces: `while _next(&p)`."""
-    return _cut_at(n, n if n * each <= _elements_per_look else max(_elements_per_look // each, 1))
+    cdef int64_t most = _per_look(dtype)
+    return _cut_at(n, n if n * each <= most else max(most // each, 1))
 
 
 cdef inline bint _next(cut *p) except -1 nogil:

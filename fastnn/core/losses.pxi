@@ -22,7 +22,7 @@ cdef object _softmax(str func, bint log, object x, object axis, object out):
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef fnn_rows_fn kernel = kernels.log_softmax_forward if log else kernels.softmax_forward
     cdef int64_t batch = _rows(source), classes = _last(source), at
-    cdef cut p = _cut(batch, classes)
+    cdef cut p = _cut(batch, classes, dtype)
     with nogil:
         while _next(&p):
             at = p.first * classes
@@ -59,7 +59,7 @@ cdef object _softmax_backward(str func, bint log, object grad, object y, object 
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef fnn_rows_backward_fn kernel = kernels.log_softmax_backward if log else kernels.softmax_backward
     cdef int64_t batch = _rows(dy), classes = _last(dy), at
-    cdef cut p = _cut(batch, classes)
+    cdef cut p = _cut(batch, classes, dtype)
     with nogil:
         while _next(&p):
             at = p.first * classes
@@ -258,7 +258,7 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     cdef void *to = _data(dx)
     cdef void *each_to = _data(each)
     cdef int64_t at
-    cdef cut p = _cut(batch, features)
+    cdef cut p = _cut(batch, features, dtype)
     cdef fnn_target part
     with nogil:
         while _next(&p):

@@ -177,7 +177,7 @@ cdef object _update(str func, Optimizer row, const double *hyper, object step, o
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int64_t n = size(p)
     cdef double number = step or 0
-    cdef cut piece = _cut(n, 1)
+    cdef cut piece = _cut(n, 1, dtype)
     with nogil:
         kernels.scalars[row.index](scalars, hyper, number)
         while _next(&piece):

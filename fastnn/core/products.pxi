@@ -23,14 +23,16 @@ cdef int64_t _side(int64_t sums, int64_t other, int64_t length) noexcept:
     return min(length, max(sums // other // WHOLE_TILES * WHOLE_TILES, LEAST_SIDE))
 
 
-cdef fnn_rectangle _piece_of_product(int64_t m, int64_t n, int64_t k) noexcept:
+cdef fnn_rectangle _piece_of_product(int64_t m, int64_t n, int64_t k, int dtype) noexcept:
     """How large the rectangles of c are that are computed between two looks at signals: about squares, for each to meet as much
     as can be of what it packs. k is not cut."""
     cdef fnn_rectangle piece = {"row": 0, "column": 0, "rows": m, "columns": n}
-    cdef double most = <double>_elements_per_look * MULTIPLY_ADDS
+    cdef double most = <double>_per_look(dtype) * MULTIPLY_ADDS
     cdef int64_t sums
     if <double>m * n * k > most:
         sums = <int64_t>(most * fnn_get_num_threads() / k)
+        if m * n <= sums:
+            return piece
         piece.rows = _side(sums, <int64_t>sqrt(<double>sums) + 1, m)
         piece.columns = _side(sums, piece.rows, n)
         piece.rows = _side(sums, piece.columns, m)
@@ -48,11 +50,11 @@ cdef object _multiply(ndarray c, fnn_matrix a, fnn_matrix b, int64_t m, int64_t 
         nothing.activation = FNN_identity
         nothing.params = NULL
         epilogue = &nothing
-    cdef fnn_rectangle part = _piece_of_product(m, n, k)
-    cdef cut down = _cut_at(m, part.rows), across
+    cdef fnn_rectangle piece = _piece_of_product(m, n, k, dtype), part
+    cdef cut down = _cut_at(m, piece.rows), across
     with nogil:
         while _next(&down):
-            across = _cut_at(n, part.columns)
+            across = _cut_at(n, piece.columns)
             while _next(&across):
                 part.row, part.rows, part.column, part.columns = down.first, down.count, across.first, across.count
                 code = fnn_matmul(dtype, data(c), n, a, b, part, k, epilogue)
@@ -218,7 +220,7 @@ def linear_backward(object grad, object x, object weight, object activation, obj
         _multiply(dx, _strided(dz2, dtype), _strided(w, dtype), batch, features, outputs, dtype, NULL)
     _multiply(dweight, _matrix(dz2, 1, outputs), _strided(rows, dtype), outputs, features, batch, dtype, NULL)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef cut p = _cut(outputs, batch)
+    cdef cut p = _cut(outputs, batch, dtype)
     with nogil:
         while _next(&p):
             kernels.sum_rows(_at(data(dbias), p.first, dtype), _at(data(dz2), p.first, dtype), outputs, batch, p.count)
