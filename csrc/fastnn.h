@@ -206,10 +206,11 @@ typedef void (*fnn_task)(void *context, int part);
 void fnn_parallel(int threads, int parts, fnn_task task, void *context);
 
 /* pool.c. For tests: no cost model, every call in as many parts as the bound says, each on a thread of its own. Returns
- * the setting before. And how many threads worked on the last job of the calling thread. */
+ * the setting before. And how many threads worked on the last job of the calling thread, and of how many parts it was. */
 int fnn_force_threads(int on);
 int fnn_forcing_threads(void);
 int fnn_threads_of_last_job(void);
+int fnn_parts_of_last_job(void);
 
 /* split.c. Kernels of the active ISA, on as many threads as pay. */
 void fnn_activation_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params);

@@ -111,10 +111,11 @@ static int threads_of(uint64_t word) { return (int)(word >> 24 & 0x7fff); }
 static int parts_of(uint64_t word) { return (int)(word & 0xffffff); }
 
 static _Atomic(pool *) current;
-static _Thread_local int inside; /* a part of a job */
-static _Thread_local int took_part = 1;
+static _Thread_local int inside;                      /* a part of a job */
+static _Thread_local int took_part = 1, cut_into = 1; /* of the thread's last job: threads, parts */
 
 int fnn_threads_of_last_job(void) { return took_part; }
+int fnn_parts_of_last_job(void) { return cut_into; }
 
 static void start_over(void) { atomic_store(&current, NULL); }
 static void watch_forks(void) { on_fork_in_child(start_over); }
@@ -237,7 +238,7 @@ static void run_job(pool *p, int threads, int parts, fnn_task task, void *contex
 int fnn_threads_for(double work, double work_per_thread)
 {
     const int bound = fnn_get_num_threads();
-    took_part = 1;
+    took_part = cut_into = 1;
     if (inside) return 1;
     if (forced || bound == 1) return bound;
     double paying = work / work_per_thread;
@@ -250,6 +251,7 @@ int fnn_threads_for(double work, double work_per_thread)
 void fnn_parallel(int threads, int parts, fnn_task task, void *context)
 {
     pool *p;
+    cut_into = parts;
     if (threads > parts) threads = parts;
     p = threads > 1 && !inside ? get_pool() : NULL;
     if (p) {

@@ -23,8 +23,6 @@ from libc.string cimport memcpy, memset
 
 from fastnn.kernels cimport *
 
-cnp.import_array()
-
 include "core/gates.pxi"
 include "core/activations.pxi"
 include "core/products.pxi"

@@ -123,6 +123,7 @@ cdef extern from "fastnn.h" nogil:
     int fnn_set_thread_bound(int n)
     int fnn_force_threads(int on)
     int fnn_threads_of_last_job()
+    int fnn_parts_of_last_job()
     void fnn_activation_forward(int, int, void *, const void *, int64_t, const double *) noexcept nogil
     void fnn_activation_backward(int, int, int, void *, const void *, const void *, int64_t,
                                  const double *) noexcept nogil

@@ -576,6 +576,20 @@ def test_a_label_beyond_int64_does_not_wrap_around():
             F.cross_entropy(X, np.array([0, label, 0], np.uint64))
 
 
+@pytest.mark.parametrize("n", [*range(1, 70), 2047, 2049, 6000])
+def test_a_row_far_below_0_is_the_row_shifted(n, dtype, isa):
+    x, labels = np.round(8 * normal(2, n, dtype=dtype)) / 8, np.array([0, n - 1])  # the shift is exact
+    for shift in (-1000, 1000):
+        far = x + dtype(shift)
+        np.testing.assert_array_equal(F.softmax(far), F.softmax(x))
+        np.testing.assert_array_equal(F.log_softmax(far), F.log_softmax(x))
+        for smoothing in (0.0, 0.1):
+            loss, grad = F.cross_entropy_with_grad(far, labels, label_smoothing=smoothing)
+            want_loss, want_grad = F.cross_entropy_with_grad(x, labels, label_smoothing=smoothing)
+            assert loss == pytest.approx(want_loss, rel=1e-6)
+            np.testing.assert_array_equal(grad, want_grad)
+
+
 def test_softmax_of_a_scalar_is_refused_by_name():
     for f in (F.softmax, F.log_softmax):
         for axis in (-1, 0):

@@ -126,6 +126,19 @@ def test_annotations_of_made_functions():
     }  # fmt: skip
 
 
+def test_docstrings_name_the_arguments():
+    for name in FUNCTIONS:
+        f = getattr(F, name)
+        first = next(iter(inspect.signature(f).parameters), None)
+        if name.endswith("_with_grad"):
+            assert f"gradient by ``{first}``" in f.__doc__, name
+            assert f"may be ``{first}``" in f.__doc__, name
+            assert f"\n    d{first} : ndarray" in f.__doc__, name
+        elif first:
+            section = f.__doc__.split("----------\n")[1]
+            assert section.startswith(f"    {first}"), name
+
+
 def test_activations_describe_themselves():
     infos = F.activations()
     assert infos["leaky_relu"].params == {"negative_slope": 0.01}
@@ -288,6 +301,17 @@ def test_the_held_out_split_is_fixed_and_stratified():
     shares = np.bincount(y[held_out]) / np.bincount(y)
     assert (np.abs(shares - 0.2) < 0.005).all()
     np.testing.assert_array_equal(_stratified_split(y)[1], held_out)
+
+
+def test_show_versions(capsys):
+    fnn.show_versions()
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["fastnn"] == fnn.__version__
+    assert lines["numpy"] == np.__version__
+    assert lines["isa"] == fnn.isa()
+    assert lines["available_isas"] == ", ".join(fnn.available_isas())
+    assert lines["threads"] == str(fnn.get_num_threads())
+    assert len(lines) == 7
 
 
 def test_info(tmp_path):

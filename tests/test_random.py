@@ -11,6 +11,7 @@ import pytest
 import fastnn as fnn
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
+from fastnn import random
 from fastnn.random import ORDERS, WEIGHTS, Philox, _log, _normal_quantile, permutation
 
 
@@ -180,3 +181,8 @@ def test_no_kernel_asks_the_c_library_for_a_last_bit(source):
     code = re.sub(r"/\*.*?\*/|//[^\n]*", "", source.read_text(), flags=re.S)
     inexact = "exp|exp2|expm1|log|log2|log10|log1p|pow|sin|cos|tan|sinh|cosh|tanh|asinh|acosh|atanh|erf|erfc|cbrt|hypot|tgamma|lgamma"
     assert not re.findall(rf"\b(?:{inexact})[fl]?\(", code)
+
+
+def test_a_drawn_seed_has_32_bits_of_the_operating_system(monkeypatch):
+    monkeypatch.setattr(random.os, "urandom", lambda n: bytes(range(1, n)) + b"\xff")
+    assert random.draw_seed() == 0xFF030201

@@ -140,6 +140,18 @@ def test_cost_model_spares_small_calls(forced):
     assert max(took_part) == min(2, available)
 
 
+def test_no_more_threads_take_part_than_a_job_asks_for(forced):
+    small, large = np.ones((40, 40), np.float32), np.ones((512, 512), np.float32)
+    for _ in range(50):
+        core._force_threads(True)
+        forced(4)
+        F.matmul(small, small)  # its three workers stay awake for some microseconds
+        core._force_threads(False)
+        forced(2)
+        F.matmul(large, large)
+        assert core._threads_of_last_job() <= 2
+
+
 # ---------------------------------------------------------------- how many processors: recorded trees of /proc and /sys
 
 CONTAINER = "/docker/4e1f"

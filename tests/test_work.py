@@ -93,6 +93,61 @@ def test_an_elementwise_call_takes_no_more_threads_than_pay(bound, n):
         assert 1 <= core._threads_of_last_job() <= max(1, min(bound, PROCESSORS, n // PAYS[1]))
 
 
+two_processors = pytest.mark.skipif(PROCESSORS < 2, reason="one processor: nothing is cut")
+
+
+# 2 threads: one part each, or up to four where each is of 6e6 multiply-adds or 2.5e5 elements, and of 64 columns, 32 rows;
+# their lengths are the nearest multiples of 16 columns, 8 rows and 64 elements, whence now and then one part more, a short one.
+@two_processors
+@pytest.mark.parametrize(
+    ("m", "n", "k", "parts"),
+    [(128, 128, 64, 1), (128, 1024, 16, 1), (128, 1024, 64, 2), (64, 1024, 512, 4), (512, 512, 512, 8), (256, 2048, 256, 8), (100, 100, 10000, 2),
+     (300, 300, 300, 4), (300, 330, 300, 5), (330, 300, 300, 5), (2000, 7, 1000, 2), (4000, 20, 1000, 8), (1000, 20, 1300, 5),
+     (100, 90, 5000, 3), (60, 50, 20000, 2), (50, 60, 20000, 2)])  # fmt: skip
+def test_parts_of_a_product(m, n, k, parts, dtype):
+    rng = np.random.default_rng(0)
+    a, b, bias = (rng.standard_normal(shape).astype(dtype) for shape in ((m, k), (n, k), n))
+    with fnn.threads(1):
+        alone = F.linear(a, b, bias)
+        assert core._parts_of_last_job() == 1
+    before = fnn.get_num_threads()
+    fnn.set_num_threads(2)
+    try:
+        together = F.linear(a, b, bias)
+        assert core._parts_of_last_job() == parts
+    finally:
+        fnn.set_num_threads(before)
+    np.testing.assert_array_equal(together, alone)
+
+
+@two_processors
+@pytest.mark.parametrize(
+    ("n", "parts"),
+    [
+        (0, 0),
+        (999_999, 1),
+        (1_000_000, 5),
+        (1_024_000, 4),
+        (1_400_000, 4),
+        (1_600_000, 6),
+        (1_999_999, 7),
+        (2_048_000, 8),
+    ],
+)
+def test_parts_of_an_elementwise_call(n, parts):
+    x, before = np.linspace(-3, 3, n, dtype=np.float32), fnn.get_num_threads()
+    fnn.set_num_threads(2)
+    try:
+        y = F.relu(x)
+        assert core._parts_of_last_job() == parts
+        dx = F.relu_backward(x, y=y)
+        assert core._parts_of_last_job() == parts
+    finally:
+        fnn.set_num_threads(before)
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
+    np.testing.assert_array_equal(dx, y)
+
+
 SMALL_NETWORK = """
 import os
 import numpy as np, fastnn as fnn

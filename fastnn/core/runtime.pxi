@@ -65,3 +65,8 @@ def _force_threads(bint on):
 def _threads_of_last_job():
     """How many threads worked on the last parallel call of this thread; for tests."""
     return fnn_threads_of_last_job()
+
+
+def _parts_of_last_job():
+    """Into how many parts the last call of this thread was cut; for tests."""
+    return fnn_parts_of_last_job()

@@ -41,7 +41,7 @@ MEMORY = 64 << 30  # bytes of addresses for a process, so that a mutant cannot t
 TESTS = {
     r"optim|schedule": "optimizers trainer", r"loss|softmax": "losses trainer",
     r"trainer|network|metrics|history|data\.py": "trainer steps history",
-    r"products|panel|tile|pack|matmul": "matmul", r"split|pool|thread|dispatch|runtime|platform": "threads package",
+    r"products|panel|tile|pack|matmul": "matmul", r"split|pool|thread|dispatch|runtime|platform": "threads work package",
     r"reference|functional": "activations package arguments losses",
     r"gates": "arguments activations matmul", r"vec_": "activations guard", r"core/|csrc/": "activations",
     r"layers|init\.py": "layers", r"serialization|datasets": "files", r"benchmarks": "benchmarks reports", r"cli|accuracy|__": "package",

@@ -34,7 +34,7 @@ TEXT = {
 SCALAR = {" + ": " - ", " - ": " + ", " * ": " + ", " / ": " * ", " += ": " -= ", " -= ": " += "}
 
 SPEED = r"cost|prefetch|relax|leave_processor|fma_chains"  # of the name of a function
-FEW = 3  # sites of a function; with fewer, what it returns is doubled too
+FEW = 3  # sites of a function; with fewer, what it returns is doubled too, unless it is a code: twice an error is an error
 
 
 def without_comments(text):
@@ -168,6 +168,7 @@ def sites(text, computes):
                 here.update(decision_sites(code, start, end))
             here.update(text_sites(code, header, start, end))
         if computes and len(here) < FEW:  # twice the result
+            bodies = [body for body in bodies if not re.match(r"static (?:FNN_INLINE )?int ", code[body[0] :])]
             returns = (m for body in bodies for m in re.compile(r"\breturn (?!0|FNN)([^;]*)").finditer(code, *body[1:]))
             here.update((m.start(1), m.end(1), f"({m[1]}) + ({m[1]})") for m in returns)
         found.update((name, *site) for site in here if "PREFETCH" not in code[code.rfind("\n", 0, site[0]) : site[1]])
