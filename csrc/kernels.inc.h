@@ -28,6 +28,8 @@ static const fnn_forward_fn forward_loops[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIO
 
 #include "losses.inc.h"
 
+#include "softmax_columns.inc.h"
+
 #include "softmax.inc.h"
 
 #include "optimizers.inc.h"

@@ -1,5 +1,5 @@
 /*
- * softmax.inc.h: softmax, log_softmax and the fused softmax cross-entropy, row by row.
+ * softmax.inc.h: softmax, log_softmax and the fused softmax cross-entropy, row by row; few classes: softmax_columns.inc.h.
  *
  * Design
  * A. Sums over a row: struct lanes (base.inc.h), in float64, after at most four numbers have been summed in lanes of T.
@@ -56,16 +56,12 @@ typedef struct {
 
 enum {
     ROW_VECTORS = FNN_ROW_LANES / VL,
-    EXP_GROUP = ROW_VECTORS > EXP_VECTORS ? ROW_VECTORS : EXP_VECTORS, /* vectors of whole groups of lanes */
-    PLAIN = 0,
-    WITH_MAX = 1,
-    HUGE_ROW = 2
+    EXP_GROUP = ROW_VECTORS > EXP_VECTORS ? ROW_VECTORS : EXP_VECTORS /* vectors of whole groups of lanes */
 };
 
-/* `vectors` vectors of whole groups of lanes, of which `left` numbers exist: e^(x_j - m) 2^EXP_SCALE, rounded to T, is added
- * to part, group after group, and goes to e unless that is NULL. The difference is exact, as e^d would magnify its rounding
- * error |d| times. WITH_MAX counts those that equal m in `equal` and leaves them out of part. It suffices to clamp x, except
- * in a HUGE_ROW, where m + V_EXP_IS_ZERO is too coarse. */
+/* `vectors` vectors of whole groups of lanes, of which `left` numbers exist: their scaled exponentials are added to part, group
+ * after group, and go to e unless that is NULL. WITH_MAX counts those of numbers that equal m in `equal` and leaves them out
+ * of part. */
 static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int kind, const int vectors, V *part,
                                  V *equal)
 {
@@ -77,10 +73,7 @@ static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int 
         FNN_UNROLL(16)
         for (int v = 0; v < together; v++) {
             V xv = v_load_upto(x + (first + v) * VL, left - v * VL, -INFINITY);
-            pair d = p_exact_difference(kind & HUGE_ROW ? xv : v_max(v_set1(m + V_EXP_IS_ZERO), xv), v_set1(m));
-            is_max[v] = v_eq(d.hi, v_set1(0));
-            if (kind & HUGE_ROW) d = p_max(V_EXP_IS_ZERO, d);
-            value[v] = v_exp_scaled_rounded(d);
+            value[v] = exp_below(xv, v_set1(m), kind, &is_max[v]);
         }
         FNN_UNROLL(16)
         for (int v = 0; v < together; v++) {
@@ -162,7 +155,7 @@ static FNN_UNSCHEDULED void exp_row(exponentials *s, T *e, const T *x, int64_t n
         }
         s->maxima[b] = (T)s->max;
         const T shift = s->max == -INFINITY ? 0 : (T)s->max;
-        if (fabs(s->max) < 0x1p20)
+        if (fabs(s->max) < HUGE_MAX)
             exp_block(s, e ? e + i : NULL, x + i, length, shift, first, PLAIN);
         else
             exp_block(s, e ? e + i : NULL, x + i, length, shift, first, HUGE_ROW);
@@ -183,19 +176,27 @@ static void scale_row(T *y, int64_t n, double a, const exponentials *s)
         const int64_t end = n - i < s->block ? n : i + s->block;
         const pair factor = p_constant(a * block_factor(s, b));
         for (int64_t j = i; j < end; j += VL) {
-            V e = v_load_upto(y + j, end - j, 0);
-            e = v_mul(v_fma(e, factor.hi, v_mul(e, factor.lo)), v_set1(EXP_DOWN));
-            v_store_upto(y + j, e, end - j);
+            v_store_upto(y + j, exp_times(v_load_upto(y + j, end - j, 0), factor), end - j);
         }
     }
 }
 
 enum { STEP_ROWS = 16 };
 
-/* As many as stay in L1 (Design F). */
-static int64_t rows_a_step(int64_t classes)
+/* As many as stay in L1 (Design F); by columns as many as there are lanes. */
+static int64_t rows_a_step(int64_t classes, int by_columns)
 {
+    if (by_columns) return VL;
     return classes < SOFT_BLOCK / STEP_ROWS ? STEP_ROWS : classes < SOFT_BLOCK ? SOFT_BLOCK / classes : 1;
+}
+
+/* One step. */
+static void softmax_rows(T *y, const T *x, int64_t rows, int64_t classes)
+{
+    exponentials s[STEP_ROWS];
+    for (int64_t r = 0; r < rows; r++) first_max(s + r, x + r * classes, classes);
+    for (int64_t r = 0; r < rows; r++) exp_row(s + r, y + r * classes, x + r * classes, classes);
+    for (int64_t r = 0; r < rows; r++) scale_row(y + r * classes, classes, 1 / (1 + s[r].rest), s + r);
 }
 
 /* softmax(x)_j = e^(x_j - m) / sum */
@@ -203,14 +204,11 @@ static void FNN(softmax_forward)(void *y_, const void *x_, int64_t batch, int64_
 {
     T *y = y_;
     const T *x = x_;
-    const int64_t step = rows_a_step(classes);
-    for (int64_t first = 0, rows; first < batch; first += rows) {
-        exponentials s[STEP_ROWS];
-        rows = batch - first < step ? batch - first : step;
-        for (int64_t r = 0; r < rows; r++) first_max(s + r, x + (first + r) * classes, classes);
-        for (int64_t r = 0; r < rows; r++)
-            exp_row(s + r, y + (first + r) * classes, x + (first + r) * classes, classes);
-        for (int64_t r = 0; r < rows; r++) scale_row(y + (first + r) * classes, classes, 1 / (1 + s[r].rest), s + r);
+    const int few = has_columns(batch, classes);
+    const int64_t step = rows_a_step(classes, few);
+    for (int64_t i = 0, rows; i < batch; i += rows, x += rows * classes, y += rows * classes) {
+        rows = batch - i < step ? batch - i : step;
+        if (!few || !softmax_columns(y, x, rows, classes)) softmax_rows(y, x, rows, classes);
     }
 }
 
@@ -387,40 +385,48 @@ static int row_counts(const fnn_target *t, double smoothing, int64_t i)
     return !sample_weight || sample_weight[i] != 0;
 }
 
-static void FNN(loss_cross_entropy)(double *sum, void *losses_, void *dlogits_, const void *logits_,
+/* One step, of `rows` rows from `start` on. */
+static void cross_entropy_rows(double *sum, T *losses, T *dlogits, const T *logits, const fnn_target *target,
+                               double scale, double smoothing, int64_t start, int64_t rows, int64_t classes)
+{
+    const T *sample_weight = target->sample_weight, *const probabilities = target->values;
+    const int64_t *labels = target->labels, end = start + rows;
+    soft_target t = {target->class_weight, probabilities, 1 - smoothing, smoothing / (double)classes};
+    loss_row_state row[STEP_ROWS];
+    double rest[STEP_ROWS] = {0}, logarithm[STEP_ROWS];
+    int counts[STEP_ROWS];
+    for (int64_t r = 0, i = start; i < end; r++, i++) {
+        counts[r] = row_counts(target, smoothing, i);
+        if (counts[r]) first_max(&row[r].e, logits + i * classes, classes);
+    }
+    for (int64_t r = 0, i = start; i < end; r++, i++) {
+        if (!counts[r]) continue;
+        if (probabilities) t.probabilities = probabilities + i * classes;
+        start_loss(row + r, dlogits ? dlogits + i * classes : NULL, logits + i * classes, classes, &t,
+                   labels ? labels[i] : -1);
+        rest[r] = row[r].e.rest;
+    }
+    for (int64_t r = 0; r < rows; r += WL) w_store(logarithm + r, w_log1p(w_load(rest + r)));
+    for (int64_t r = 0, i = start; i < end; r++, i++) {
+        const double w = sample_weight ? sample_weight[i] : 1;
+        const double loss = counts[r] ? w * (row[r].cost + row[r].total * logarithm[r]) : 0;
+        if (losses) losses[i] = (T)loss;
+        *sum += loss;
+        if (dlogits && !counts[r]) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
+        if (dlogits && counts[r]) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
+    }
+}
+
+static void FNN(loss_cross_entropy)(double *sum, void *losses, void *dlogits, const void *logits,
                                     const fnn_target *target, double scale, const double *params, int64_t batch,
                                     int64_t classes)
 {
-    T *losses = losses_, *dlogits = dlogits_;
-    const T *logits = logits_, *sample_weight = target->sample_weight, *const probabilities = target->values;
-    const int64_t *labels = target->labels;
     const double smoothing = params[0];
-    soft_target t = {target->class_weight, probabilities, 1 - smoothing, smoothing / (double)classes};
-    const int64_t step = rows_a_step(classes);
-    for (int64_t first = 0, rows; first < batch; first += rows) {
-        loss_row_state row[STEP_ROWS];
-        double rest[STEP_ROWS] = {0}, logarithm[STEP_ROWS];
-        int counts[STEP_ROWS];
-        rows = batch - first < step ? batch - first : step;
-        for (int64_t r = 0, i = first; r < rows; r++, i++) {
-            counts[r] = row_counts(target, smoothing, i);
-            if (counts[r]) first_max(&row[r].e, logits + i * classes, classes);
-        }
-        for (int64_t r = 0, i = first; r < rows; r++, i++) {
-            if (!counts[r]) continue;
-            if (probabilities) t.probabilities = probabilities + i * classes;
-            start_loss(row + r, dlogits ? dlogits + i * classes : NULL, logits + i * classes, classes, &t,
-                       labels ? labels[i] : -1);
-            rest[r] = row[r].e.rest;
-        }
-        for (int64_t r = 0; r < rows; r += WL) w_store(logarithm + r, w_log1p(w_load(rest + r)));
-        for (int64_t r = 0, i = first; r < rows; r++, i++) {
-            const double w = sample_weight ? sample_weight[i] : 1;
-            const double loss = counts[r] ? w * (row[r].cost + row[r].total * logarithm[r]) : 0;
-            if (losses) losses[i] = (T)loss;
-            *sum += loss;
-            if (dlogits && !counts[r]) memset(dlogits + i * classes, 0, (size_t)classes * sizeof(T)); /* +0 */
-            if (dlogits && counts[r]) finish_gradient(dlogits + i * classes, row + r, classes, w * scale);
-        }
+    const int few = has_columns(batch, classes) && target->labels && !target->class_weight && smoothing == 0;
+    const int64_t step = rows_a_step(classes, few);
+    for (int64_t i = 0, rows; i < batch; i += rows) {
+        rows = batch - i < step ? batch - i : step;
+        if (!few || !cross_entropy_columns(sum, losses, dlogits, logits, target, scale, i, rows, classes))
+            cross_entropy_rows(sum, losses, dlogits, logits, target, scale, smoothing, i, rows, classes);
     }
 }

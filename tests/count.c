@@ -1,5 +1,5 @@
 /* count.c: one call of a kernel, whose instructions tests/test_work.py has counted: build/count ISA BITS KERNEL SIZE.
- * KERNEL is matmul, of SIZE rows, columns and terms, or the name of an activation, of SIZE elements. */
+ * KERNEL is matmul, of SIZE rows, columns and terms, or the name of an activation, or softmax in rows of 8, of SIZE elements. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +22,14 @@ static int row_named(const char *name)
 }
 
 /* What is counted. */
-__attribute__((noinline)) static void measured(const fnn_kernels *kernels, int row, int64_t n)
+__attribute__((noinline)) static void measured(const fnn_kernels *kernels, const char *kernel, int64_t n)
 {
     static const double params[FNN_MAX_PARAMS];
     static const fnn_epilogue plain = {.activation = FNN_identity};
-    if (row < 0)
+    const int row = row_named(kernel);
+    if (strcmp(kernel, "softmax") == 0)
+        kernels->softmax_forward(y, x, n / 8, 8);
+    else if (row < 0)
         kernels->matmul(z, n, (fnn_matrix){x, n, 1}, (fnn_matrix){y, n, 1}, n, n, n, &plain);
     else
         kernels->forward[row](y, x, n, params);
@@ -36,6 +39,6 @@ int main(int count, char **arguments)
 {
     if (count != 5 || fnn_isa_use(arguments[1])) return 1;
     const fnn_kernels *kernels = fnn_kernels_for(strcmp(arguments[2], "32") == 0 ? FNN_F32 : FNN_F64);
-    measured(kernels, row_named(arguments[3]), atoll(arguments[4]));
+    measured(kernels, arguments[3], atoll(arguments[4]));
     return 0;
 }

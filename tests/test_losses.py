@@ -255,6 +255,69 @@ def test_cross_entropy_of_awkward_rows(dtype, isa):
     assert F.cross_entropy(np.empty((0, 3), dtype), np.empty(0, int), reduction="sum") == 0
 
 
+def few_classes(kind, rows, classes, dtype):
+    x = normal(rows, classes, dtype=dtype, seed=classes)
+    where = np.random.default_rng(rows).random
+    if kind == "ties":
+        x = np.round(x)
+    if kind == "infinite":
+        x[where(x.shape) < 0.3] = -np.inf
+        x[where(rows) < 0.2] = -np.inf
+        x[where(x.shape) < 0.02] = np.inf
+    if kind == "nan":
+        x[where(x.shape) < 0.05] = np.nan
+    if kind == "huge":
+        x[where(rows) < 0.2] *= dtype(1e9)
+    if kind == "far":
+        x *= dtype(60)
+    return x
+
+
+def same_bits(got, want):
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(np.signbit(got) & (got == 0), np.signbit(want) & (want == 0))
+
+
+KINDS = ["normal", "ties", "infinite", "nan", "huge", "far"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("classes", range(1, 18))
+def test_few_classes_have_the_bits_of_a_longer_row(classes, kind, dtype, isa):
+    """Up to 16 classes a row is a lane; with as many of -inf behind them as make it longer it is a row of lanes."""
+    for rows in (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33):
+        x = few_classes(kind, rows, classes, dtype)
+        long = np.full((rows, 20), -np.inf, dtype)
+        long[:, :classes] = x
+        want = F.softmax(long)[:, :classes]
+        same_bits(F.softmax(x), want)
+        same_bits(F.softmax(x, out=x.copy()), want)
+        rng = np.random.default_rng(rows)
+        labels = np.where(rng.random(rows) < 0.2, -100, rng.integers(0, classes, rows))
+        weights = (rng.random(rows) * (rng.random(rows) < 0.7)).astype(dtype)
+        for options in (
+            {},
+            {"sample_weight": weights},
+            {"sample_weight": weights, "reduction": "sum"},
+            {"reduction": "none"},
+        ):
+            want_loss, want_gradient = F.cross_entropy_with_grad(long, labels, **options)
+            loss, gradient = F.cross_entropy_with_grad(x, labels, out=x.copy(), **options)
+            same_bits(np.asarray(loss), np.asarray(want_loss))
+            same_bits(gradient, want_gradient[:, :classes])
+            same_bits(np.asarray(F.cross_entropy(x, labels, **options)), np.asarray(want_loss))
+
+
+def test_few_classes_write_no_further_than_their_rows(dtype, isa):
+    for rows, classes in ((5, 3), (16, 10), (17, 7), (33, 15)):
+        kept = np.full(rows * classes + 40, 7, dtype)
+        out = kept[20 : 20 + rows * classes].reshape(rows, classes)
+        F.softmax(normal(rows, classes, dtype=dtype), out=out)
+        F.cross_entropy_with_grad(out, np.zeros(rows, int), out=out)
+        assert (kept[:20] == 7).all()
+        assert (kept[-20:] == 7).all()
+
+
 def test_cross_entropy_shapes_and_out(dtype):
     x = normal(5, 4, dtype=dtype)
     labels = np.array([0, 1, 2, 3, 0], np.uint8)
