@@ -72,6 +72,7 @@ emulate:
 	$(PYTHON) tests/emulate_avx512.py build/emulated
 	cd build/emulated && $(PYTHON) setup.py -q build_ext --inplace
 	$(MAKE) -s -C build/emulated guard ROUNDS=$(ROUNDS)
+	cd build/emulated && PYTHONPATH=$(CURDIR)/build/emulated $(PYTHON) -m fastnn verify
 	cd build/emulated && FASTNN_ISA=avx512 PYTHONPATH=$(CURDIR)/build/emulated $(PYTHON) -m pytest -q -p no:cacheprovider \
 		$(EMULATED:%=tests/test_%.py)
 

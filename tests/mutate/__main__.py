@@ -60,7 +60,8 @@ class Tree:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)  # times stay, so that objects stay current
         if (ROOT / "build").exists():
-            shutil.copytree(ROOT / "build", folder / "build")
+            others = shutil.ignore_patterns("emulated", "sanitize")  # builds of their own
+            shutil.copytree(ROOT / "build", folder / "build", ignore=others)
         if not self.build(folder):
             sys.exit("mutate: the tree does not build")
         self.isas = self.run(folder, 60, "-c", "import fastnn; print(*fastnn.available_isas())")[1].split()
