@@ -151,6 +151,19 @@ def test_speed_and_time_left_are_those_of_the_clock(monkeypatch, capsys):
     assert shown() == "epoch 1/2  loss 7.0000  10 rows/s  0:10 left"
 
 
+def test_time_between_epochs_is_no_time_of_an_epoch(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(history.time, "perf_counter", lambda: now[0])
+
+    def wait(trainer, history):
+        now[0] += 100
+
+    trainer().fit(X, Y, epochs=2, callbacks=wait, verbose=2)
+    assert re.findall(r"(\S+) rows/s", capsys.readouterr().err) == ["40,000,000,000"] * 2, (
+        "40 in a nanosecond, the least"
+    )
+
+
 def test_a_line_per_epoch(capsys):
     trainer().fit(X, Y, epochs=3, validation_data=(X, Y), verbose=2)
     err = capsys.readouterr().err
