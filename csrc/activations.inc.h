@@ -204,18 +204,55 @@ EXTENDED(silu_dx)
     return OR_EXPANSION(x, silu, e_x_sigmoid_dx(x, a, a));
 }
 
+/* gelu(x) = x Phi(x): gelu(-a) = -a Q(a) with Q(a) = Phi(-a). gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) /
+ * sqrt(2 pi). Both Q(a), and gelu'(-a) over -a - root, are e^(-a^2 / 2) times a positive and smooth function: a
+ * polynomial for each of eight intervals in float32, one in a / (a + 4) for all in float64. */
+#if FNN_DTYPE == 32
+/* (value + r slope) e^(-a^2 / 2), scaled, over *power. What is small is added first: r slope, the largest beside the
+ * leading product, then meets one rounding. */
+static FNN_INLINE pair p_times_gauss(V value, V r, V slope, V a, V *power)
+{
+    const V half = v_mul(a, v_set1(-0.5f)), square = v_mul(a, half);
+    const exponential e = exponential_scaled((pair){square, v_fms(a, half, square)});
+    const V hi = v_fma(value, e.head, value), error = v_fma(value, e.head, v_sub(value, hi));
+    const V small = v_fma(v_mul(r, slope), v_add(e.head, e.tail), v_fma(value, e.tail, error));
+    *power = e.power;
+    return (pair){hi, v_fma(r, slope, small)};
+}
+/* max(0, x) - a Q(a), the last operation; beyond the second interval a is a part of the polynomial */
+PIECEWISE(gelu, 2)
+{
+    V power, a = v_min(v_set1(GELU_LIMIT), v_abs(x));
+    const piece at = piece_of(a, GELU_SCALE, gelu_centre);
+    const pair ratio = p_times_gauss(v_lookup8(gelu_value, at.index), at.r, PIECE_POLY(at, gelu_poly), a, &power);
+    const V factor = v_mul(power, v_min(a, v_lookup8(gelu_most, at.index))), y = v_mul(factor, ratio.hi);
+    const V low = v_fma(factor, ratio.lo, v_fms(factor, ratio.hi, y));
+    return v_fma(v_add(y, low), v_set1(-EXP_DOWN), v_max(v_set1(0), x));
+}
+/* x < 0 ? gelu'(-a) : 1 - gelu'(-a); d + error is -root - a, exactly but for the last digits of the root */
+PIECEWISE(gelu_dx, 3)
+{
+    V power, a = v_min(v_set1(GELU_DX_LIMIT), v_abs(x));
+    const piece at = piece_of(a, GELU_DX_SCALE, gelu_dx_centre);
+    const V root = v_lookup8(gelu_dx_root, at.index), d = v_sub(root, a);
+    const V error = v_add(v_sub(v_sub(root, d), a), v_set1(GELU_DX_ROOT_REST));
+    const pair slope = p_times_gauss(v_lookup8(gelu_dx_value, at.index), at.r, PIECE_POLY(at, gelu_dx_poly), a, &power);
+    pair y = {.hi = v_mul(slope.hi, d)};
+    y.lo = v_fma(slope.lo, d, v_fma(v_add(slope.hi, slope.lo), error, v_fms(slope.hi, d, y.hi)));
+    const V down = v_select_sign(x, v_set1(EXP_DOWN), v_set1(-EXP_DOWN));
+    return v_fma(v_mul(power, v_add(y.hi, y.lo)), down, v_select_sign(x, v_set1(0), v_set1(1)));
+}
+#else
 /* e^(-a^2 / 2), scaled, for |a| <= GAUSS_LIMIT */
 static FNN_INLINE extended e_gauss(extended a) { return e_exp_scaled(e_scaled(-0.5, e_mul(a, a))); }
-/* gelu(x) = x Phi(x): gelu(-a) = -a Q(a) with Q(a) = Phi(-a), which is e^(-a^2 / 2) times a polynomial in (a - 4) / (a
- * + 4) */
+/* here in (a - 4) / (a + 4) */
 EXTENDED(gelu)
 {
     const extended a = e_from(w_magnitude(x, GAUSS_LIMIT)), four = e_from(w_set1(4));
     extended ratio = E_POLY(e_div(e_sub(a, four), e_add(a, four)), gelu);
     return e_from_negative_half(x, e_mul(e_mul(a, ratio), e_gauss(a)));
 }
-/* gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) / sqrt(2 pi): gelu'(-a) is e^(-a^2 / 2) (-a - root) times a
- * polynomial in a / (a + 4) */
+/* gelu'(-a) is e^(-a^2 / 2) (-a - root) times a polynomial in a / (a + 4) */
 EXTENDED(gelu_dx)
 {
     const W magnitude = w_magnitude(x, GAUSS_LIMIT);
@@ -223,6 +260,7 @@ EXTENDED(gelu_dx)
     extended slope = e_mul(e_minus_root(w_neg(magnitude), gelu_root), E_POLY(t, gelu_dx));
     return e_from_negative_half_dx(x, e_mul(slope, e_gauss(a)));
 }
+#endif
 
 /* gelu_tanh(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x sigmoid(u) with u = x (c + d x^2), and |u| <=
  * E_LARGEST where |x| <= GELU_TANH_LIMIT */

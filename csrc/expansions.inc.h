@@ -1,11 +1,9 @@
 /*
- * expansions.inc.h: polynomials for the normal distribution, and for where terms would cancel: near the root of a
- * derivative and for tanhshrink near 0. docs/numerics/expansions.py makes them; above each array stands the call of its
- * show(f, from, to, terms, pairs), and ROOT is mp.findroot(). A bound is the relative error of the polynomial.
- * NAME_rests[i] is the low part of coefficient i, for the leading ones, which are kept as pairs.
+ * expansions.inc.h: polynomials for where terms would cancel, near the root of a derivative and for tanhshrink near 0,
+ * and, for float64, for the normal distribution. docs/numerics/expansions.py makes them; above each array stands the
+ * call of its show(f, from, to, terms, pairs), and ROOT is mp.findroot(). A bound is the relative error of the
+ * polynomial. NAME_rests[i] is the low part of coefficient i, for the leading ones, which are kept as pairs.
  */
-
-static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56};
 
 #if FNN_DTYPE == 32
 
@@ -13,22 +11,11 @@ static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56
 #define TANHSHRINK_NEAR 0x1p-10
 /* (x - tanh(x)) / x^3 in x^2, |x| <= TANHSHRINK_NEAR, from its series: 2^-42 */
 static const double tanhshrink_poly[] = {1. / 3, -2. / 15};
-#define GAUSS_LIMIT 15 /* x Q(x) and x phi(x) round to 0 */
-/* gelu'(-a) e^(a^2 / 2) over -a - root in a / (a + 4) - 1 / 2, 0 <= a <= GAUSS_LIMIT: 2^-30.4
- * show(gelu_slope(ROOT), -1 / 2, 1 / 2 - 4 / (15 + 4), 10, 0) */
-static const double gelu_dx_poly[] = {
-    0x1.d94de787f8faep-2,  -0x1.a763001a4a29ap-3, 0x1.ef4fece3625fcp-3, -0x1.cc1e1ff2f4b72p-3, 0x1.3777eab582a4dp-3,
-    -0x1.d4c9b01e65d41p-5, -0x1.47cfa1eba6842p-7, 0x1.84eebe8184486p-6, -0x1.c570be0010bf3p-9, -0x1.11cfcc6fcc643p-7};
-/* Q(a) e^(a^2 / 2) in (a - 4) / (a + 4), 0 <= a <= GAUSS_LIMIT: 2^-27.7
- * show(gauss, -1, (15 - 4) / (15 + 4), 11, 0) */
-static const double gelu_poly[] = {0x1.82b4bba99735cp-4,   -0x1.5cf97b372cf78p-3, 0x1.fd750e29f3fb3p-4,
-                                   -0x1.25b694a811077p-4,  0x1.f9b388babbd82p-6,  -0x1.164c69ea86acbp-7,
-                                   0x1.07999a5d2e752p-11,  0x1.50723a37f9a13p-11, -0x1.6ba1278c9c1f2p-13,
-                                   -0x1.88994a75b9e02p-15, 0x1.955e7b707fbcbp-17};
 
 #else
 
 #define ROOT_RADIUS 0.375 /* the expansions of derivatives hold that near */
+static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56};
 static const double silu_root[2] = {-0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54};
 static const double gelu_tanh_root[2] = {-0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55};
 static const double mish_root[2] = {-0x1.31432c0d12d84p+0, -0x1.bf319154da21p-55};

@@ -34,8 +34,8 @@ static FNN_INLINE V piece_poly(piece p, const T (*c)[8], int n)
 {
     V sum = v_lookup8(c[n - 1], p.index);
     FNN_UNROLL(16)
-    for (int i = n - 2; i >= 0; i--) sum = v_madd(sum, p.r, v_lookup8(c[i], p.index));
-    return sum;
+    for (int i = n - 2; i > 0; i--) sum = v_madd(sum, p.r, v_lookup8(c[i], p.index));
+    return v_fma(sum, p.r, v_lookup8(c[0], p.index));
 }
 
 /* tanh: 2^-26.0 */
@@ -59,5 +59,51 @@ static const T tanh_poly[][8] = {{0x1.b77ffap-3f, 0x1.846c44p-5f, 0x1.cfe3f4p-11
                                   -0x1.e2dbdep-10f, -0x1.63de14p-4f, -0x1.3df3b6p-6f},
                                  {-0x1.21ac0ep-8f, -0x1.9c33e8p-13f, 0x1.9f0c48p-15f, 0x1.415068p-19f, 0x1.b0315ap-26f,
                                   -0x1.8c5686p-5f, 0x1.f7ecdcp-7f, 0x1.1f306ap-6f}};
+/* gelu: 2^-26.6 */
+#define GELU_LIMIT 0x1.cb851ep+3f
+#define GELU_SCALE 0x1.911d22p-1f
+static const T gelu_centre[8] = {0x1.1e07ep+1f, 0x1.c1542p+1f, 0x1.5b37ap+2f, 0x1.fe9b8p+2f,
+                                 0x1.79f04p+3f, 0x1.46e0cp-3f, 0x1.47492p-1f, 0x1.46c6cp+0f};
+static const T gelu_value[8] = {0x1.6179f6p-1f, 0x1.7d46bep-1f, 0x1.8bdb3p-1f,  0x1.926146p-1f,
+                                0x1.95a62ap-1f, 0x1.c4cdd6p-2f, 0x1.4844e2p-2f, 0x1.29d8dep-1f};
+static const T gelu_poly[][8] = {{0x1.1980d2p-4f, 0x1.9fa82cp-6f, 0x1.11c3a6p-7f, 0x1.790c16p-9f, 0x1.e718cap-11f,
+                                  -0x1.503edep-2f, -0x1.8d5ae6p-3f, 0x1.704792p-3f},
+                                 {-0x1.f7328ep-6f, -0x1.1c486cp-7f, -0x1.0ea7d2p-9f, -0x1.0bdc6p-11f, -0x1.e1953ap-14f,
+                                  0x1.8f22eep-3f, 0x1.928982p-4f, -0x1.9f42a8p-4f},
+                                 {0x1.786534p-7f, 0x1.4c0b32p-9f, 0x1.d0b724p-12f, 0x1.4df68ap-14f, 0x1.a47c42p-17f,
+                                  -0x1.95dd1cp-4f, -0x1.6642dep-5f, 0x1.7f2edep-5f},
+                                 {-0x1.f431ep-9f, -0x1.5e645ep-11f, -0x1.6cc8d6p-14f, -0x1.8131f2p-17f,
+                                  -0x1.549d8cp-20f, 0x1.6ebe48p-5f, 0x1.1ffcdep-6f, -0x1.35135ep-6f},
+                                 {0x1.309212p-10f, 0x1.578632p-13f, 0x1.0dc73ap-16f, 0x1.a5a0ecp-20f, 0x1.07d632p-23f,
+                                  -0x1.2b7e6ap-6f, -0x1.aa525cp-8f, 0x1.c26092p-8f},
+                                 {-0x1.6dc9cp-12f, -0x1.497f04p-15f, -0x1.a1a876p-19f, -0x1.d28f6ep-23f,
+                                  -0x1.b98c56p-27f, 0x1.cb5caap-8f, 0x1.2b0ad2p-9f, -0x1.34908ep-9f},
+                                 {0x1.8cbcd6p-14f, 0x1.210428p-17f, 0x1.1e3a5ep-21f, 0x1.dea956p-26f, 0x1.47461p-30f,
+                                  -0x1.32dcdep-8f, -0x1.7039a8p-11f, 0x1.8d989cp-11f}};
+static const T gelu_most[8] = {0x1p-1f, 0x1p-1f, 0x1p-1f, 0x1p-1f, 0x1p-1f, 0x1p+4f, 0x1p+4f, 0x1p-1f};
+/* gelu_dx: 2^-28.8 */
+#define GELU_DX_LIMIT 0x1.d1999ap+3f
+#define GELU_DX_SCALE 0x1.8be03ap-1f
+static const T gelu_dx_centre[8] = {0x1.21d94p+1f, 0x1.c768cp+1f, 0x1.60062p+2f, 0x1.02b88p+3f,
+                                    0x1.7edb6p+3f, 0x1.4b1fep-3f, 0x1.4b32p-1f,  0x1.4b1e6p+0f};
+static const T gelu_dx_value[8] = {0x1.fc0dap-2f,  0x1.dfb6cp-2f, 0x1.ca0668p-2f, 0x1.bb9baep-2f,
+                                   0x1.b0e224p-2f, 0x1.471b6p-1f, 0x1.29d71ap-1f, 0x1.12170cp-1f};
+static const T gelu_dx_poly[][8] = {{-0x1.e19bb6p-6f, -0x1.fc3138p-7f, -0x1.f4dea6p-8f, -0x1.fc15d8p-9f,
+                                     -0x1.ec7d1p-10f, -0x1.30163ep-3f, -0x1.7ca4fcp-4f, -0x1.c3140ep-5f},
+                                    {0x1.12559ep-7f, 0x1.b5968ep-9f, 0x1.36ca1p-10f, 0x1.c74176p-12f, 0x1.358eap-13f,
+                                     0x1.3ddf22p-4f, 0x1.538ddap-5f, 0x1.4b70aep-6f},
+                                    {-0x1.2873dcp-9f, -0x1.6c9466p-11f, -0x1.7abe58p-13f, -0x1.93f69ap-15f,
+                                     -0x1.8343fcp-17f, -0x1.250c5p-5f, -0x1.11622p-6f, -0x1.c29446p-8f},
+                                    {0x1.31655p-11f, 0x1.267ee4p-13f, 0x1.c4e12ep-16f, 0x1.62e194p-18f, 0x1.e1356ep-21f,
+                                     0x1.e9093ep-7f, 0x1.94962ep-8f, 0x1.1eb3f6p-9f},
+                                    {-0x1.2d8d74p-13f, -0x1.ce182p-16f, -0x1.0a7516p-18f, -0x1.34d066p-21f,
+                                     -0x1.29e98ep-24f, -0x1.7baddep-8f, -0x1.16a576p-9f, -0x1.59208ap-11f},
+                                    {0x1.2adfd2p-15f, 0x1.6b187p-18f, 0x1.4a2dd6p-21f, 0x1.145a14p-24f, 0x1.8dc4f2p-28f,
+                                     0x1.056a06p-9f, 0x1.6fcb12p-11f, 0x1.e01bfcp-13f},
+                                    {-0x1.145f34p-17f, -0x1.150bcap-20f, -0x1.7c065p-24f, -0x1.de8e74p-28f,
+                                     -0x1.ec965p-32f, 0x1.40bb24p-11f, -0x1.caf098p-13f, -0x1.25f202p-13f}};
+static const T gelu_dx_root[8] = {0x1.80eaep-1f, 0x1.80eaep-1f,  0x1.80eaep-1f,  0x1.80eaep-1f,
+                                  0x1.80eaep-1f, 0x1.80ead2p-1f, 0x1.80ead2p-1f, 0x1.80eaep-1f};
+#define GELU_DX_ROOT_REST (-0x1.a03fd4p-27f)
 
 #endif

@@ -129,5 +129,45 @@ def tanh(terms=7):
     show("tanh", limit, scale, centres, values, polys, errors)
 
 
+def gauss_tail(a):
+    """Q(a) e^(a^2 / 2), Q the tail of the normal distribution."""
+    return mp.erfc(a / mp.sqrt(2)) / 2 * mp.exp(a * a / 2)
+
+
+GELU_ROOT = mp.findroot(lambda x: mp.ncdf(x) + x * mp.npdf(x), mp.mpf(-0.7518))
+
+
+def gelu_slope(root):
+    """gelu'(-a) e^(a^2 / 2) / (root - a), given an approximate root or the root."""
+    return lambda a: (gauss_tail(a) - a / mp.sqrt(2 * mp.pi)) / (root - a)
+
+
+def factor(name, functions, limit, terms):
+    """A positive function, for each interval one, with centres in the middle: r P(r) is small beside f(c) there, and both are a pair."""
+    limit = float32(limit)
+    scale, ends = edges(limit)
+    centres, values, polys, errors = [], [], [], []
+    for f, low, high in zip(functions, ends, ends[1:], strict=False):
+        c, value = centre_near(f, (low + high) / 2, 1)
+        assert is_exact(c, low or c / 2, high), "but for the smallest a, where r loses 2^-28 at most"
+        poly, error = approximate(f, lambda a, value=value: value, c, low, high, terms)
+        for each, one in zip((centres, values, polys, errors), (c, value, poly, error), strict=True):
+            each.append(one)
+    show(name, limit, scale, centres, values, polys, errors)
+
+
+def gelu():
+    """Both are e^(-a^2 / 2) times a function; their limits are where they round to 0."""
+    # a Q(a) is nearly constant beyond the second interval, where a factor 1 / 2 stands for a: the lesser of a and `most`.
+    factor("gelu", [gauss_tail] * 2 + [lambda a: 2 * a * gauss_tail(a)] * 6, 14.36, 7)
+    print(f"static const T gelu_most[8] = {table([mp.mpf(16)] * 2 + [mp.mpf(0.5)] * 6)};")
+    # root - a is exact but for what (root - (root - a)) - a gives: to 24 bits where a may be below it or near, else to 2^-20.
+    near, far = float32(-GELU_ROOT), mp.nint(-GELU_ROOT * 2**20) / 2**20
+    roots, rest = [near] * 2 + [far] * 6, float32(-GELU_ROOT - near)
+    factor("gelu_dx", [gelu_slope(-GELU_ROOT)] * 2 + [gelu_slope(root + rest) for root in roots[2:]], 14.55, 7)
+    print(f"static const T gelu_dx_root[8] = {table(roots)};\n#define GELU_DX_ROOT_REST ({literal(rest)})")
+
+
 if __name__ == "__main__":
     tanh()
+    gelu()
