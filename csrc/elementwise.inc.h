@@ -279,6 +279,13 @@ static void FNN(random_words)(uint32_t *to, uint64_t seed, uint32_t step, uint32
     }
 }
 
+/* y = x scale where the sign of keep is set, else 0; at most VL elements */
+static FNN_INLINE void dropout_part(T *y, const T *x, const T *keep, int64_t left, T scale)
+{
+    const V kept = v_mul(v_load_upto(x, left, 0), v_set1(scale));
+    v_store_upto(y, v_select_sign(v_load_upto(keep, left, 0), kept, v_set1(0)), left);
+}
+
 static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint32_t step, uint32_t layer,
                          int64_t first, int64_t n)
 {
@@ -288,14 +295,15 @@ static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint
     const uint32_t all = p == 0 ? UINT32_MAX : 0;                           /* with p = 0 even word 0 is kept */
     const uint32_t dropped = p == 0 ? 0 : (uint32_t)(ceil(p * 0x1p32) - 1); /* words up to this one are dropped */
     uint32_t words[PHILOX_WORDS];
+    T keep[PHILOX_WORDS]; /* the sign says which: a compiler vectorises this comparison, but not one that stores to y */
     for (int64_t i = 0; i < n;) {
         int64_t element = first + i, start = element % PHILOX_WORDS, count = PHILOX_WORDS - start;
         if (count > n - i) count = n - i;
         philox(words, (uint64_t)(element - start) / 4, step, layer, seed);
-        for (int64_t j = 0; j < count; j++) {
-            T kept = x[i + j] * scale;
-            y[i + j] = (words[start + j] | all) > dropped ? kept : 0;
-        }
+        for (int j = 0; j < PHILOX_WORDS; j++) keep[j] = (words[j] | all) > dropped ? -1 : 0;
+        int64_t j = 0;
+        for (; j + VL <= count; j += VL) dropout_part(y + i + j, x + i + j, keep + start + j, VL, scale);
+        if (j < count) dropout_part(y + i + j, x + i + j, keep + start + j, count - j, scale);
         i += count;
     }
 }

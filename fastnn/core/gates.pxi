@@ -320,7 +320,9 @@ cdef double _number(object x, str func, str arg) except? -1:
 
 cdef ndarray _labels(ndarray x, str func, str arg):
     """Label gate: a contiguous int64 array; a uint64 beyond int64 becomes negative."""
-    if x.dtype.kind not in "iu":
+    if typenum(x) == cnp.NPY_INT64 and cnp.PyArray_ISCARRAY_RO(x):
+        return x
+    if not cnp.PyTypeNum_ISINTEGER(typenum(x)):
         raise TypeError(f"{func}: {arg} has dtype {x.dtype} but integers were expected")
     return cnp.PyArray_FROMANY(x, cnp.NPY_INT64, 0, 0, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST
                                | cnp.NPY_ARRAY_NOTSWAPPED)

@@ -158,9 +158,9 @@ cdef ndarray _class_labels(ndarray given, str func, int64_t classes, int64_t ign
     cdef ndarray labels = _labels(given, func, "target")
     cdef const int64_t *label = <const int64_t *>data(labels)
     cdef int64_t row
+    cdef bint wraps = cnp.PyTypeNum_ISUNSIGNED(typenum(given))  # a uint64 beyond int64, to a negative number
     for row in range(size(labels)):
-        if label[row] != ignore_index and not 0 <= label[row] < classes or \
-                label[row] < 0 and given.dtype.kind == "u":  # a uint64 beyond int64 has wrapped around
+        if not 0 <= label[row] < classes and (label[row] != ignore_index or wraps and label[row] < 0):
             raise IndexError(f"{func}: target[{row}] is {given.flat[row]} but a label in [0, {classes}) or "
                              f"ignore_index ({ignore_index}) was expected")
     return labels
