@@ -14,7 +14,7 @@
 static const struct {
     double multiply_adds; /* of a matrix product: 40 us at 50 a nanosecond */
     double elements;      /* of an elementwise function: 100 us and more, cheap ones being bound by memory */
-} work_per_thread = {2e6, 5e5}, enough = {6e6, 2.5e5}; /* enough: for a piece of its own */
+} work_per_thread = {2e6, 5e5}, enough = {3e7, 2.5e5}; /* enough: for a piece of its own */
 
 /* Pieces end where panels of b, tiles of a and lines of memory do. */
 enum { COLUMNS = FNN_PANEL, ROWS = 8, ELEMENTS = 64 };
@@ -67,7 +67,7 @@ static int64_t piece(int64_t n, int64_t unit, int threads, double work, double e
                      : pieces < 4.0 * threads                  ? (int)(pieces / threads)
                                                                : 4;
     const int64_t count = (int64_t)each * threads, length = (n + count - 1) / count;
-    return fnn_forcing_threads() || length < 4 * unit ? length : (length + unit / 2) / unit * unit;
+    return fnn_forcing_threads() || length < 4 * unit ? length : (length + unit - 1) / unit * unit;
 }
 
 int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, fnn_rectangle part, int64_t k,
