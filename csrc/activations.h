@@ -45,7 +45,7 @@ enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
         .output = {-1, INFINITY}, .gain = 1, .params = {{"alpha", 1.0, POSITIVE}})                                    \
     ROW(sigmoid, Y, .layer = "Sigmoid", .ulp = {0.95, 0.95, 1, 1}, .domain = REALS,                                   \
         .output = {0, 1}, .gain = 1)                                                                                  \
-    ROW(tanh, Y, .layer = "Tanh", .ulp = {0.96, 0.95, 1.5, 1}, .domain = REALS,                                       \
+    ROW(tanh, Y, .layer = "Tanh", .ulp = {0.95, 0.95, 1.5, 1}, .domain = REALS,                                       \
         .output = {-1, 1}, .gain = 5.0 / 3)                                                                           \
     ROW(softplus, X, .layer = "Softplus", .ulp = {1, 0.95, 1, 1}, .domain = REALS,                                    \
         .output = {0, INFINITY}, .gain = 1, .params = {{"beta", 1.0, NONZERO}, {"threshold", 20.0, ANY}})             \
@@ -57,7 +57,7 @@ enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
         .output = {0, INFINITY}, .gain = 1)                                                                           \
     ROW(silu, X, .layer = "SiLU", .ulp = {0.9, 0.51, 1, 1}, .domain = REALS,                                          \
         .output = {-0.2784645427610738, INFINITY}, .gain = 1)                                                         \
-    ROW(gelu, X, .layer = "GELU", .ulp = {1, 0.9, 1.5, 1.5}, .domain = REALS,                                     \
+    ROW(gelu, X, .layer = "GELU", .ulp = {0.95, 0.9, 1.5, 1.5}, .domain = REALS,                                  \
         .output = {-0.16997120747990369, INFINITY}, .gain = 1)                                                        \
     ROW(gelu_tanh, X, .layer = "GELUTanh", .ulp = {0.56, 0.51, 2, 2}, .domain = REALS,                                \
         .output = {-0.17004075057125403, INFINITY}, .gain = 1)                                                        \

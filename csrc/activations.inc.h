@@ -8,8 +8,8 @@
  * B. NARROW(f) { ... } is evaluated in lanes of T. EXTENDED(f) { ... } is evaluated in extended numbers (pair.inc.h)
  *    and rounded once to T. A function of an exponential has two bodies, between which the loop stores the exponentials
  *    of a tile: EXPONENT(f, what is kept of it) { ... } gives the exponential e of x, and FROM_EXPONENT(f) { ... } the
- *    value from x and e. PIECEWISE(f, vectors) { ... } is a NARROW one on the tables of piecewise.inc.h, for float32
- *    alone; its long chains of multiply-adds want so many vectors in a step of the loop.
+ *    value from x and e. NARROW_BY(f, vectors) { ... } is NARROW with so many vectors in a step of the loop instead of
+ *    two, which the long chains of multiply-adds on the tables of piecewise.inc.h want; those are for float32 alone.
  * C. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
  */
 
@@ -73,7 +73,7 @@ NARROW(sigmoid_dy) { return v_fma(v_neg(x), x, x); }
 
 #if FNN_DTYPE == 32
 /* In the first interval it is a + a P(a): there the value is 1, elsewhere tanh(c) < a. */
-PIECEWISE(tanh, 4)
+NARROW_BY(tanh, 4)
 {
     const V a = v_min(v_set1(TANH_LIMIT), v_abs(x));
     const piece at = piece_of(a, TANH_SCALE, tanh_centre);
@@ -220,7 +220,7 @@ static FNN_INLINE pair p_times_gauss(V value, V r, V slope, V a, V *power)
     return (pair){hi, v_fma(r, slope, small)};
 }
 /* max(0, x) - a Q(a), the last operation; beyond the second interval a is a part of the polynomial */
-PIECEWISE(gelu, 2)
+NARROW_BY(gelu, 2)
 {
     V power, a = v_min(v_set1(GELU_LIMIT), v_abs(x));
     const piece at = piece_of(a, GELU_SCALE, gelu_centre);
@@ -230,7 +230,7 @@ PIECEWISE(gelu, 2)
     return v_fma(v_add(y, low), v_set1(-EXP_DOWN), v_max(v_set1(0), x));
 }
 /* x < 0 ? gelu'(-a) : 1 - gelu'(-a); d + error is -root - a, exactly but for the last digits of the root */
-PIECEWISE(gelu_dx, 3)
+NARROW_BY(gelu_dx, 3)
 {
     V power, a = v_min(v_set1(GELU_DX_LIMIT), v_abs(x));
     const piece at = piece_of(a, GELU_DX_SCALE, gelu_dx_centre);

@@ -34,12 +34,12 @@ enum kept { NOTHING, HEAD, HEAD_AND_TAIL };
 #define EXPONENT(name, what) LOOP(name, what, 2)
 #define FROM_EXPONENT(name)                                                                                            \
     static FNN_INLINE V name##_of(FNN_UNUSED V x, FNN_UNUSED exponential e, FNN_UNUSED row_params p)
-#define PIECEWISE(name, vectors)                                                                                       \
+#define NARROW_BY(name, vectors)                                                                                       \
     static FNN_INLINE V name##_v(V x, row_params p);                                                                   \
     LOOP(name, NOTHING, vectors) { return (exponential){x, x, x}; }                                                    \
     FROM_EXPONENT(name) { return name##_v(x, p); }                                                                     \
     static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED row_params p)
-#define NARROW(name) PIECEWISE(name, 2)
+#define NARROW(name) NARROW_BY(name, 2)
 #define EXTENDED(name)                                                                                                 \
     static FNN_INLINE extended name##_e(W x);                                                                          \
     NARROW(name) { return rounded_once(x, name##_e); }                                                                 \
@@ -71,7 +71,7 @@ static FNN_INLINE void map_part(T *y, const T *dy, const T *x, int64_t n, enum k
 
 enum { MOST_STEP = 4 }; /* vectors in a step */
 
-/* y = f(x), or dy f'(x) where dy is given. Two or four vectors at a time: the compiler interleaves their chains of
+/* y = f(x), or dy f'(x) where dy is given. Two to four vectors at a time: the compiler interleaves their chains of
  * operations. */
 static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, int vectors, enum kept kept, exponent_fn *exponent,
                            expression_fn *f, row_params p)
@@ -267,15 +267,22 @@ static void philox(uint32_t out[PHILOX_WORDS], uint64_t first_block, uint32_t st
         for (int w = 0; w < 4; w++) out[4 * b + w] = word[w][b];
 }
 
+/* The PHILOX_WORDS words among which that of `element` stands, at words[*start]. Returns for how many of the n elements
+ * from there on they are. */
+static int64_t words_around(uint32_t words[PHILOX_WORDS], int64_t *start, uint64_t seed, uint32_t step, uint32_t layer,
+                            int64_t element, int64_t n)
+{
+    *start = element % PHILOX_WORDS;
+    philox(words, (uint64_t)(element - *start) / 4, step, layer, seed);
+    return n < PHILOX_WORDS - *start ? n : PHILOX_WORDS - *start;
+}
+
 static void FNN(random_words)(uint32_t *to, uint64_t seed, uint32_t step, uint32_t layer, int64_t first, int64_t n)
 {
     uint32_t words[PHILOX_WORDS];
-    for (int64_t i = 0; i < n;) {
-        int64_t element = first + i, start = element % PHILOX_WORDS, count = PHILOX_WORDS - start;
-        if (count > n - i) count = n - i;
-        philox(words, (uint64_t)(element - start) / 4, step, layer, seed);
+    for (int64_t i = 0, count, start; i < n; i += count) {
+        count = words_around(words, &start, seed, step, layer, first + i, n - i);
         memcpy(to + i, words + start, (size_t)count * sizeof *to);
-        i += count;
     }
 }
 
@@ -296,14 +303,11 @@ static void FNN(dropout)(void *y_, const void *x_, double p, uint64_t seed, uint
     const uint32_t dropped = p == 0 ? 0 : (uint32_t)(ceil(p * 0x1p32) - 1); /* words up to this one are dropped */
     uint32_t words[PHILOX_WORDS];
     T keep[PHILOX_WORDS]; /* the sign says which: a compiler vectorises this comparison, but not one that stores to y */
-    for (int64_t i = 0; i < n;) {
-        int64_t element = first + i, start = element % PHILOX_WORDS, count = PHILOX_WORDS - start;
-        if (count > n - i) count = n - i;
-        philox(words, (uint64_t)(element - start) / 4, step, layer, seed);
+    for (int64_t i = 0, count, start; i < n; i += count) {
+        count = words_around(words, &start, seed, step, layer, first + i, n - i);
         for (int j = 0; j < PHILOX_WORDS; j++) keep[j] = (words[j] | all) > dropped ? -1 : 0;
         int64_t j = 0;
         for (; j + VL <= count; j += VL) dropout_part(y + i + j, x + i + j, keep + start + j, VL, scale);
         if (j < count) dropout_part(y + i + j, x + i + j, keep + start + j, count - j, scale);
-        i += count;
     }
 }

@@ -10,11 +10,13 @@
 
 #include <stdatomic.h>
 
-/* Work that pays for one more thread: waking it and sharing the caches with it costs about 10 us. */
+/* Amounts of work. One more thread pays for 40 us of a product, at 50 multiply-adds a nanosecond, or 100 us and more of a
+ * function, cheap ones being bound by memory: waking it and sharing the caches with it costs about 10 us. More pieces
+ * than threads pay where each is that large: smaller ones pack operands more often than they help a late thread. */
 static const struct {
-    double multiply_adds; /* of a matrix product: 40 us at 50 a nanosecond */
-    double elements;      /* of an elementwise function: 100 us and more, cheap ones being bound by memory */
-} work_per_thread = {2e6, 5e5}, enough = {3e7, 2.5e5}; /* enough: for a piece of its own */
+    double multiply_adds; /* of a matrix product */
+    double elements;      /* of an elementwise function */
+} work_per_thread = {2e6, 5e5}, work_per_piece = {3e7, 2.5e5};
 
 /* Pieces end where panels of b, tiles of a and lines of memory do. */
 enum { COLUMNS = FNN_PANEL, ROWS = 8, ELEMENTS = 64 };
@@ -58,11 +60,12 @@ static void run_product_part(void *context, int part)
 }
 
 /* The length of a piece when n of so much work is cut for `threads` threads: into one piece a thread, or as many more as
- * are of `enough` work, up to four a thread, so that one which is late or slowed down leaves work to the others. Pieces
- * are multiples of `unit`, four of them or more, but when a test forces threads. */
-static int64_t piece(int64_t n, int64_t unit, int threads, double work, double enough)
+ * are of `per_piece` work and of four units, up to four a thread, so that one which is late or slowed down leaves work to
+ * the others. From four units on a length is a multiple of `unit`, but when a test forces threads. */
+static int64_t piece(int64_t n, int64_t unit, int threads, double work, double per_piece)
 {
-    const double thick = (double)n / (double)(4 * unit), pieces = work / enough < thick ? work / enough : thick;
+    const double large = work / per_piece, long_enough = (double)n / (double)(4 * unit);
+    const double pieces = large < long_enough ? large : long_enough;
     const int each = fnn_forcing_threads() || pieces < threads ? 1
                      : pieces < 4.0 * threads                  ? (int)(pieces / threads)
                                                                : 4;
@@ -80,9 +83,9 @@ int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, fnn_
     if (threads == 1 || m == 0 || n == 0) return multiply(&g, part.row, part.column, m, n);
     product_job job = {&g, part, m, n, 0};
     if (n >= m)
-        job.columns = piece(n, COLUMNS, threads, work, enough.multiply_adds);
+        job.columns = piece(n, COLUMNS, threads, work, work_per_piece.multiply_adds);
     else
-        job.rows = piece(m, ROWS, threads, work, enough.multiply_adds);
+        job.rows = piece(m, ROWS, threads, work, work_per_piece.multiply_adds);
     const int64_t parts = (m + job.rows - 1) / job.rows * ((n + job.columns - 1) / job.columns);
     fnn_parallel(threads, (int)parts, run_product_part, &job);
     return job.code;
@@ -112,7 +115,7 @@ static void run_map_part(void *context, int part)
 static void run_map(map_job f)
 {
     const int threads = fnn_threads_for((double)f.n, work_per_thread.elements);
-    f.length = threads == 1 ? f.n : piece(f.n, ELEMENTS, threads, (double)f.n, enough.elements);
+    f.length = threads == 1 ? f.n : piece(f.n, ELEMENTS, threads, (double)f.n, work_per_piece.elements);
     fnn_parallel(threads, f.n == 0 ? 0 : (int)((f.n + f.length - 1) / f.length), run_map_part, &f);
 }
 

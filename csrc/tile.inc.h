@@ -187,10 +187,13 @@ static FNN_INLINE void last_tile(const int vectors, int64_t rows, const store_to
 
 /* A tile that copies b, whole panels of it: the first of several micro-panels, to which tile_rows() gives more than half of
  * MR. */
-static FNN_INLINE void copying_tile(const int vectors, int64_t rows, const store_to *to, int64_t i, int64_t j,
-                                    const k_loop *s){HEIGHTS(MR / 2 + 1, vectors, COPYING)}
-
 /* clang-format off */
+static FNN_INLINE void copying_tile(const int vectors, int64_t rows, const store_to *to, int64_t i, int64_t j,
+                                    const k_loop *s)
+{
+    HEIGHTS(MR / 2 + 1, vectors, COPYING)
+}
+
 /* Calls f for as many vectors as hold `columns` columns. */
 #define FOR_VECTORS(f)                                                                                                 \
     switch ((columns + VL - 1) / VL) {                                                                                 \
@@ -223,8 +226,8 @@ static void wide_tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j,
 #undef WIDE
 }
 
-/* The height of the next tile of `rows_left` rows: 7 to 9 rows make two tiles of about a half, as 1 to 3 rows have too
- * few chains to be fast. */
+/* The height of the next tile of `rows_left` rows: up to three rows more than MR make two tiles of about a half, as 1 to
+ * 3 rows have too few chains to be fast. */
 static int64_t tile_rows(int64_t rows_left)
 {
     return rows_left <= MR ? rows_left : rows_left < MR + 4 ? (rows_left + 1) / 2 : MR;
