@@ -108,8 +108,9 @@ finally:
 """
 
 
-def test_ctrl_c_ends_a_product_of_6000_cubed_before_its_end():
-    done = subprocess.run([sys.executable, "-c", PRODUCT], capture_output=True, text=True, timeout=100, check=False)
+def test_ctrl_c_ends_a_product_of_6000_cubed_before_its_end(tmp_path):
+    command = [sys.executable, "-c", PRODUCT]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == -signal.SIGINT, done.stderr
     assert done.stderr.endswith("KeyboardInterrupt\n")
     assert 0 < int(done.stdout) < 6000 * 6000
