@@ -3,7 +3,7 @@
  *
  * Design
  * A. ISAs are a list, best first: name, what the CPU must have, kernels per dtype. To add one: its isa_*.c and
- *    vec_*.h, a line here, a line in setup.py. What it requires and cpu_has() does not know yet gets a bit there.
+ *    vec_*.h, a line here, a line in setup.py. What it requires of the CPU gets a row of `features`.
  * B. The choice is made once, at the first question, and stays until fnn_isa_use. An index is written whole, so
  *    readers need no lock.
  */
