@@ -66,6 +66,11 @@ def _softplus_backward(grad, x, beta, threshold):
     return R.softplus_backward(grad, x=beta * x)
 
 
+def _log_sigmoid_backward(grad, x, kept):
+    share = kept / (1 + kept)
+    return grad * np.where(x < 0, 1 - share, share)
+
+
 def _gelu_backward(grad, x, approximate="none"):
     return {"none": R.gelu_backward, "tanh": R.gelu_tanh_backward}[approximate](grad, x=x)
 
@@ -83,7 +88,8 @@ OPS = {
     "sigmoid_backward": lambda grad, y: grad * y * (1 - y),
     "tanh_backward": lambda grad, y: grad * (1 - y * y),
     "softplus_backward": _softplus_backward,
-    "log_sigmoid_backward": lambda grad, x, buffer: R.logsigmoid_backward(grad, x=x),
+    "log_sigmoid_forward": lambda x: (R.logsigmoid(x), np.exp(-np.abs(x))),
+    "log_sigmoid_backward": _log_sigmoid_backward,
     "hardshrink_backward": lambda grad, x, lambd: np.where(np.abs(x) <= lambd, 0, grad),
     "softshrink_backward": lambda grad, x, lambd: np.where(np.abs(x) <= lambd, 0, grad),
     "silu_backward": lambda grad, x: R.silu_backward(grad, x=x),

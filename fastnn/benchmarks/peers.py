@@ -84,6 +84,13 @@ def torch_backward(name):
     import torch
 
     ops, elu = torch.ops.aten, torch.ops.aten.elu_backward.grad_input
+    kept = []
+
+    def logsigmoid(g, x, out):  # from what its forward pass keeps besides x
+        if not kept:
+            kept.append(ops.log_sigmoid_forward(x)[1])
+        return ops.log_sigmoid_backward.grad_input(g, x, kept[0], grad_input=out)
+
     return {
         "relu": lambda g, y, out: ops.threshold_backward.grad_input(g, y, 0.0, grad_input=out),
         "leaky_relu": lambda g, y, out: ops.leaky_relu_backward.grad_input(g, y, 0.01, True, grad_input=out),
@@ -93,7 +100,7 @@ def torch_backward(name):
         "sigmoid": lambda g, y, out: ops.sigmoid_backward.grad_input(g, y, grad_input=out),
         "tanh": lambda g, y, out: ops.tanh_backward.grad_input(g, y, grad_input=out),
         "softplus": lambda g, x, out: ops.softplus_backward.grad_input(g, x, 1.0, 20.0, grad_input=out),
-        "logsigmoid": lambda g, x, out: ops.log_sigmoid_backward.grad_input(g, x, out, grad_input=out),
+        "logsigmoid": logsigmoid,
         "hardshrink": lambda g, x, out: ops.hardshrink_backward.grad_input(g, x, 0.5, grad_input=out),
         "silu": lambda g, x, out: ops.silu_backward.grad_input(g, x, grad_input=out),
         "gelu": lambda g, x, out: ops.gelu_backward.grad_input(g, x, grad_input=out),
