@@ -634,8 +634,6 @@ def test_inputs_are_computed_in_the_models_dtype():
         (lambda: fnn.Linear(2**70, 2), ValueError, f"Linear: in_features is {2**70} but no array has more than {2**63 - 1} elements"),
         (lambda: fnn.Softplus(1, 2, 3), TypeError, "Softplus takes at most 2 parameters (beta, threshold) but 3 were given"),
         (lambda: fnn.Linear(2, 2, dtype=None), TypeError, "Linear: dtype is None but float32 or float64 was expected"),
-        (lambda: fnn.Linear(2, 2, init="zeros"), TypeError, "Linear: init is 'zeros' but a function (shape, rng) -> array was expected"),
-        (lambda: fnn.Linear(2, 2, init=lambda shape, rng: np.ones(2)), ValueError, "Linear: init's weight has shape (2,) but (2, 2) was expected"),
         (lambda: fnn.Maxout(2, 2, 0), ValueError, "Maxout: pieces is 0 but a positive integer was expected"),
         (lambda: fnn.PReLU(init=np.nan), ValueError, "PReLU: init is nan but a number was expected"),
         (lambda: fnn.PReLU(init=np.inf), ValueError, "PReLU: init is inf but a finite number was expected"),

@@ -12,7 +12,7 @@ import fastnn as fnn
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn import random
-from fastnn.random import ORDERS, WEIGHTS, Philox, _log, _normal_quantile, permutation
+from fastnn.random import ORDERS, WEIGHTS, Philox, _log, normal_quantile, permutation
 
 
 def _philox(block, step, layer, seed):
@@ -88,7 +88,7 @@ def test_the_quantile_of_the_normal_distribution_is_exact_to_a_few_ulp():
     p = np.concatenate([np.linspace(0.001, 0.999, 500), 10.0 ** -np.arange(3, 17), 1 - 10.0 ** -np.arange(3, 15)])
     with mpmath.workdps(60):
         want = [float(mpmath.sqrt(2) * mpmath.erfinv(2 * mpmath.mpf(v) - 1)) for v in p]
-    np.testing.assert_allclose(_normal_quantile(p.copy()), want, rtol=2e-15, atol=1e-16)
+    np.testing.assert_allclose(normal_quantile(p.copy()), want, rtol=2e-15, atol=1e-16)
     x = np.concatenate([p, [2.0**-53, 0.5, 0.7071067811865475, 0.7071067811865477]])
     np.testing.assert_allclose(_log(x), [float(mpmath.log(mpmath.mpf(v))) for v in x], rtol=1e-15)
 

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 
 from fastnn import functional as F
+from fastnn.init import as_initialisers, bind, calculate_gain
 from fastnn.layers import activations
 from fastnn.layers.activations import Dropout
 from fastnn.layers.base import Layer, Op, as_count, as_dtype, as_integer, as_probability, as_real
@@ -232,8 +233,8 @@ class MLP(Sequential):
         A name of ``functional.activations()``.
     dropout : float
         Probability; 0 means no Dropout layers.
-    init : callable, optional
-        (shape, rng) -> array, for the weights; PyTorch's default if None.
+    init : str, callable or pair of them, optional
+        As for ``Linear``; the gain follows the activation.
     task : {"classification", "regression"}, optional
         Decides the trainer's loss where none is given.
     seed : int, optional
@@ -262,8 +263,11 @@ class MLP(Sequential):
         self.task = as_task(task, "MLP")
         layers = []
         for i in range(len(sizes) - 1):
-            layers.append(Linear(sizes[i], sizes[i + 1], init=init, rng=rng, dtype=dtype))
-            if i < len(sizes) - 2:
+            hidden = i < len(sizes) - 2
+            known = {"gain": calculate_gain(activation, **taken) if hidden else 1.0, "activation": activation}
+            inits = tuple(bind(function, **known) for function in as_initialisers(init, "MLP"))
+            layers.append(Linear(sizes[i], sizes[i + 1], init=inits, rng=rng, dtype=dtype))
+            if hidden:
                 layers.append(activation_class(**params))
                 if dropout:
                     layers.append(Dropout(dropout, seed=seed, layer=len(layers)))

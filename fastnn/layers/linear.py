@@ -4,28 +4,24 @@ import numpy as np
 
 from fastnn import _fastnn_core as _core
 from fastnn import functional as F
-from fastnn import init as initialisers
-from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_flag, as_real, blank
+from fastnn.init import as_initialisers, bind, draw
+from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_flag, blank
 from fastnn.random import as_generator
 
 
 def _linear_map(func, rows, in_features, bias, init, rng, dtype):
     """Return the parameters of a linear map with this many rows, weight before bias."""
-    shape = (rows, in_features)
+    shapes = {"weight": (rows, in_features), "bias": (rows,) if bias else None}
     if init is BLANK:
-        return {"weight": blank(shape, dtype), "bias": blank((rows,), dtype) if bias else None}
-    init = initialisers.uniform_fan_in if init is None else init
-    if not callable(init):
-        raise TypeError(f"{func}: init is {init!r} but a function (shape, rng) -> array was expected")
-    rng = as_generator(rng, func)
-    weight = as_real(init(shape, rng), func, "init's weight")
-    if weight.shape != shape:
-        raise ValueError(f"{func}: init's weight has shape {weight.shape} but {shape} was expected")
-    weight = np.array(weight, dtype, order="C")
-    return {
-        "weight": weight,
-        "bias": initialisers.uniform_fan_in(shape, rng)[:, 0].astype(dtype) if bias else None,
-    }
+        return {name: shape and blank(shape, dtype) for name, shape in shapes.items()}
+    initialisers, rng = as_initialisers(init, func), as_generator(rng, func)
+
+    def drawn(name, initialiser):
+        array = draw(bind(initialiser, fans=(in_features, rows)), shapes[name], rng, func, name)
+        return np.array(array, dtype, order="C")
+
+    pairs = zip(shapes, initialisers, strict=True)
+    return {name: drawn(name, initialiser) if shapes[name] else None for name, initialiser in pairs}
 
 
 class Linear(Layer):
@@ -35,8 +31,9 @@ class Linear(Layer):
     ----------
     in_features, out_features : int
     bias : bool
-    init : callable, optional
-        (shape, rng) -> array, for the weight; PyTorch's default if None.
+    init : str, callable or pair of them, optional
+        Initialiser of the weight: a name of ``fastnn.init``, or a function (shape, rng) -> array; the bias is then 0, except for
+        "torch" and "sklearn". Or a pair (weight, bias), such as ``("kaiming_normal", "constant")``. PyTorch's default if None.
     rng : numpy.random.Generator or int, optional
         An integer is a seed in [0, 2^64), whose numbers are the same everywhere (``fastnn.random.Philox``).
     dtype : float32 or float64
