@@ -69,8 +69,8 @@ def as_pair(x, y, func, x_name="x", y_name="y"):
     return x, y
 
 
-def _pieces(array):
-    """Yield (first row, rows) of about ``_PIECE`` elements each."""
+def pieces(array):
+    """Yield (number of the first row, rows) of about ``_PIECE`` elements each."""
     step = max(1, _PIECE // max(1, array[:1].size))
     for start in range(0, len(array), step):
         yield start, array[start : start + step]
@@ -80,7 +80,7 @@ def require_finite(array, dtype, func, name):
     """Raise ValueError for a NaN or infinity in array, or a number that dtype cannot hold, by row and column."""
     if array.dtype.kind != "f":
         return
-    for start, rows in _pieces(array):
+    for start, rows in pieces(array):
         with np.errstate(over="ignore"):
             finite = np.isfinite(rows.astype(dtype, copy=False) if rows.dtype.itemsize > dtype.itemsize else rows)
         if not finite.all():
@@ -95,7 +95,7 @@ def require_finite(array, dtype, func, name):
 
 def require_labels(y, classes, ignore_index, func, name):
     """Raise IndexError for the first label of y that is neither in [0, classes) nor ignore_index, by its row."""
-    for start, labels in _pieces(y.reshape(-1)):
+    for start, labels in pieces(y.reshape(-1)):
         bad = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
         if bad.any():
             row = int(bad.argmax())

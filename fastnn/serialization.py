@@ -110,9 +110,15 @@ def construct(description):
         if key not in names or key == "rng" or (key == "init" and issubclass(cls, Layer)):
             raise ValueError(f"{name}: unknown argument {key!r}")
     config = {key: _from_json(value) for key, value in config.items()}
-    if issubclass(cls, Layer) and "init" in names:
+    if not issubclass(cls, Layer):
+        return cls(**config)
+    if "init" in names:
         config["init"] = BLANK
-    return cls(**config)
+    layer = cls.__new__(cls)
+    layer._blank = True
+    layer.__init__(**config)
+    del layer._blank
+    return layer
 
 
 def _from_json(value):

@@ -539,6 +539,6 @@ def test_rows_are_looked_at_in_pieces_of_a_million_numbers():
         ((5, 0), [5]),
         ((0, 4), []),
     ):
-        pieces = list(data._pieces(np.broadcast_to(np.zeros(1), shape)))
+        pieces = list(data.pieces(np.broadcast_to(np.zeros(1), shape)))
         assert [len(rows) for _, rows in pieces] == sizes
         assert [start for start, _ in pieces] == [0, *np.cumsum(sizes)][: len(sizes)]

@@ -9,7 +9,9 @@ from fastnn.layers.activations import (
     ELU,
     GELU,
     SELU,
+    AlphaDropout,
     Dropout,
+    Flatten,
     GELUTanh,
     Hardshrink,
     Hardsigmoid,
@@ -18,6 +20,7 @@ from fastnn.layers.activations import (
     Identity,
     LeakyReLU,
     LogSigmoid,
+    LogSoftmax,
     Mish,
     PReLU,
     ReLU,
@@ -34,13 +37,16 @@ from fastnn.layers.activations import (
     Threshold,
 )
 from fastnn.layers.base import Layer
+from fastnn.layers.columns import Scale, Standardize
 from fastnn.layers.containers import MLP, Residual, Sequential
 from fastnn.layers.linear import Linear, Maxout
 
 __all__ = [
+    "AlphaDropout",
     "CELU",
     "Dropout",
     "ELU",
+    "Flatten",
     "GELU",
     "GELUTanh",
     "Hardshrink",
@@ -52,6 +58,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
+    "LogSoftmax",
     "MLP",
     "Maxout",
     "Mish",
@@ -60,6 +67,7 @@ __all__ = [
     "ReLU6",
     "Residual",
     "SELU",
+    "Scale",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -68,6 +76,7 @@ __all__ = [
     "Softshrink",
     "Softsign",
     "Square",
+    "Standardize",
     "Tanh",
     "Tanhshrink",
     "Threshold",

@@ -1,12 +1,26 @@
-"""Layers that work on each element or each row: activations, PReLU, Softmax, Dropout."""
+"""Layers that work on each element or each row: activations, PReLU, Softmax, Dropout; Flatten."""
 
 import inspect
+import math
 
 import numpy as np
 
 from fastnn import _fastnn_core as _core
 from fastnn import functional as F
-from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_integer, as_number, as_probability, blank
+from fastnn.layers.base import (
+    BLANK,
+    Layer,
+    Op,
+    as_count,
+    as_dtype,
+    as_float,
+    as_gradient,
+    as_integer,
+    as_number,
+    as_probability,
+    as_real,
+    blank,
+)
 from fastnn.random import draw_seed
 
 
@@ -148,31 +162,49 @@ class PReLU(Layer):
         return self(x), self._backward(pull)
 
 
-class Softmax(Layer):
-    """Softmax along an axis. Not needed before ``cross_entropy``, which takes logits.
+class _AlongAxis(Layer):
+    """A function of the rows along an axis, whose gradient is computed from its output."""
+
+    _keeps_y = True
+    _kind = None  # the name of the function
+
+    def __init__(self, axis=-1):
+        super().__init__()
+        self.axis = as_integer(axis, type(self).__name__, "axis")
+
+    def lower(self, shape):
+        if not -len(shape) <= self.axis < len(shape):
+            raise ValueError(f"{type(self).__name__}: the input has shape {tuple(shape)} but axis is {self.axis}")
+        return (Op(self._kind, tuple(shape), numbers={"axis": self.axis}),)
+
+    def __call__(self, x, out=None):
+        return getattr(F, self._kind)(x, self.axis, out=out)
+
+    def _vjp(self, x, step, train):
+        y, axis, pull = self(x), self.axis, getattr(F, f"{self._kind}_backward")
+        return y, self._backward(lambda dy, need_dx, grads: pull(dy, y, axis))
+
+
+class Softmax(_AlongAxis):
+    """y_i = e^x_i / sum_j e^x_j along an axis. Not needed before ``cross_entropy``, which takes logits.
 
     Parameters
     ----------
     axis : int
     """
 
-    _keeps_y = True
+    _kind = "softmax"
 
-    def __init__(self, axis=-1):
-        super().__init__()
-        self.axis = as_integer(axis, "Softmax", "axis")
 
-    def lower(self, shape):
-        if not -len(shape) <= self.axis < len(shape):
-            raise ValueError(f"Softmax: the input has shape {tuple(shape)} but axis is {self.axis}")
-        return (Op("softmax", tuple(shape), numbers={"axis": self.axis}),)
+class LogSoftmax(_AlongAxis):
+    """y_i = x_i - log sum_j e^x_j along an axis: log-probabilities, as ``nll`` and ``kl_div`` take them.
 
-    def __call__(self, x, out=None):
-        return F.softmax(x, self.axis, out=out)
+    Parameters
+    ----------
+    axis : int
+    """
 
-    def _vjp(self, x, step, train):
-        y, axis = self(x), self.axis
-        return y, self._backward(lambda dy, need_dx, grads: F.softmax_backward(dy, y, axis))
+    _kind = "log_softmax"
 
 
 class Dropout(Layer):
@@ -188,22 +220,97 @@ class Dropout(Layer):
         In [0, 2**32); tells layers of one seed apart.
     """
 
+    _kind = "dropout"
+
     def __init__(self, p=0.5, *, seed=None, layer=0):
         super().__init__()
-        self.p = as_probability(p, "Dropout", "p")
-        self.seed = draw_seed() if seed is None else as_integer(seed, "Dropout", "seed", 0, 2**64 - 1)
-        self.layer = as_integer(layer, "Dropout", "layer", 0, 2**32 - 1)
+        func = type(self).__name__
+        self.p = as_probability(p, func, "p")
+        self.seed = draw_seed() if seed is None else as_integer(seed, func, "seed", 0, 2**64 - 1)
+        self.layer = as_integer(layer, func, "layer", 0, 2**32 - 1)
 
     def lower(self, shape):
-        return (Op("dropout", tuple(shape), numbers=self.config),)
+        return (Op(self._kind, tuple(shape), numbers=self.config),)
 
     def __call__(self, x, out=None):
         return F.identity(x, out=out)
 
-    def _vjp(self, x, step, train):
+    def _mask(self, step):
+        """Return the function of an array that sets elements to 0 and divides the others by 1 - p."""
         p, seed, layer = self.p, self.seed, self.layer
+        return lambda a: _core.dropout(a, p, seed, step, None, layer)
 
-        def apply(a, *_):  # linear in its input, so its own gradient
-            return _core.dropout(a, p, seed, step, None, layer) if train else F.identity(a)
+    def _vjp(self, x, step, train):
+        apply = self._mask(step) if train else F.identity  # linear in its input, so its own gradient
+        return apply(x), self._backward(lambda dy, need_dx, grads: apply(dy))
 
-        return apply(x), self._backward(apply)
+
+class AlphaDropout(Dropout):
+    """Dropout that keeps mean 0 and variance 1, for networks of ``SELU`` (Klambauer et al., 2017); nothing at inference.
+
+    With probability p an element becomes -alpha, alpha = 1.7580993..., the limit of selu at minus infinity; then everything becomes
+    a x + b with a = ((1 - p) (1 + p alpha^2))^(-1/2) and b = a p alpha. PyTorch's formula; the mask is that of ``Dropout``.
+
+    Parameters
+    ----------
+    p : float
+        Probability of an element to be replaced.
+    seed, layer : int
+        As for ``Dropout``.
+    """
+
+    _kind = "alpha_dropout"
+    _ALPHA = 1.7580993408473766
+
+    def _vjp(self, x, step, train):
+        if not train or self.p == 0:
+            return super()._vjp(x, step, False)
+        # With m = mask / (1 - p): a (mask x - (1 - mask) alpha) + b = a (1 - p) (m (x + alpha) - alpha).
+        mask, factor = self._mask(step), np.sqrt((1 - self.p) / (1 + self.p * self._ALPHA**2)).item()
+        y = mask(as_float(x, "AlphaDropout") + self._ALPHA)
+        y -= self._ALPHA
+        y *= factor
+
+        def pull(dy, need_dx, grads):
+            dx = mask(dy)
+            dx *= factor
+            return dx
+
+        return y, self._backward(pull)
+
+
+class Flatten(Layer):
+    """Make one axis of several, such as rows (batch, height * width) of images (batch, height, width).
+
+    Parameters
+    ----------
+    start_dim, end_dim : int
+        The first and the last of these axes; PyTorch's names and defaults.
+    """
+
+    def __init__(self, start_dim=1, end_dim=-1):
+        super().__init__()
+        self.start_dim = as_integer(start_dim, "Flatten", "start_dim")
+        self.end_dim = as_integer(end_dim, "Flatten", "end_dim")
+
+    def _flat(self, shape):
+        """Return the shape of the output."""
+        n = max(len(shape), 1)  # a scalar counts as one axis
+        first, last = (axis + n if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
+        if not 0 <= first <= last < n:
+            raise ValueError(
+                f"Flatten: the input has shape {tuple(shape)} but start_dim is {self.start_dim} and end_dim {self.end_dim}"
+            )
+        merged = shape[first : last + 1]
+        return (*shape[:first], None if None in merged else math.prod(merged), *shape[last + 1 :])
+
+    def lower(self, shape):
+        return (Op("flatten", self._flat(tuple(shape))),)
+
+    def __call__(self, x, out=None):
+        x = as_real(x, "Flatten", "x")
+        return F.identity(x.reshape(self._flat(x.shape)), out=out)
+
+    def _vjp(self, x, step, train):
+        y, shape = self(x), np.shape(x)
+        return y, self._backward(lambda dy, need_dx, grads: F.identity(as_gradient(dy, y, "Flatten").reshape(shape)))

@@ -7,8 +7,11 @@ B. ``vjp`` returns a backward function that fills a dict of gradients of its own
    of the last backward call. Two threads that train one model never mix their gradients.
 C. Containers call ``_vjp``, whose output may be what the backward function reads. ``vjp`` hands such an output to the outside as
    a copy, so that ``y -= target`` cannot corrupt the gradient.
-D. A layer made with ``init=BLANK`` has arrays of the right shapes without memory of their own; ``load_state_dict`` then takes the
-   loaded arrays as they are. A file is compared with its architecture this way before anything is allocated.
+D. A layer made with ``init=BLANK``, or whose ``_blank`` is set before its constructor runs, has arrays of the right shapes without
+   memory of their own; ``load_state_dict`` then takes the loaded arrays as they are. A file is compared with its architecture this
+   way before anything is allocated.
+E. A chain casts its input to the dtype of its parameters, except for a first layer that takes any dtype (``_any_dtype``): an index
+   beyond 2^24 and a date in seconds would lose digits in float32 before that layer sees them.
 """
 
 import functools
@@ -19,6 +22,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fastnn._fastnn_core import real_array as as_real
+from fastnn.functional import identity
 
 
 def BLANK(shape, rng):
@@ -29,6 +33,25 @@ def BLANK(shape, rng):
 def blank(shape, dtype):
     """Return zeros of this shape and dtype that are one element in memory."""
     return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def as_float(x, func, dtype=np.float32):
+    """Return x as an array of float32 or float64, whichever holds both ``dtype`` and the dtype of x."""
+    x = as_real(x, func, "x")
+    return x.astype(np.result_type(x.dtype, dtype), copy=False)
+
+
+def as_gradient(dy, y, func):
+    """Return dy, the gradient by the output y, as an array of floats; its shape must be y's."""
+    dy = as_real(dy, func, "dy")
+    if dy.shape != y.shape:
+        raise ValueError(f"{func}: dy has shape {dy.shape} but the output has shape {y.shape}")
+    return dy.astype(np.result_type(dy.dtype, np.float32), copy=False)
+
+
+def deliver(y, out):
+    """Return y, which nobody else holds, or what it was copied into."""
+    return y if out is None else identity(y, out=out)
 
 
 # Arguments of constructors. Each function returns the plain Python value, or raises an error that names layer and argument.
@@ -158,6 +181,8 @@ class Layer:
     """
 
     _keeps_y = False  # whether the function that _vjp returns reads the y it returns
+    _any_dtype = False  # whether the layer reads x in whatever dtype it comes, and returns its own
+    _blank = False  # whether the constructor makes arrays without memory
 
     def __init__(self):
         self._parameters = {}  # None where the layer goes without, such as a bias
@@ -272,6 +297,10 @@ class Layer:
             For a layer that has no rows, such as a user's own.
         """
         raise NotImplementedError(f"lower: {type(self).__name__} has no rows; it runs as a layer")
+
+    def _full(self, shape, value, dtype):
+        """Return a new array filled with one value; blank in a blank layer."""
+        return blank(shape, dtype) if self._blank else np.full(shape, value, dtype)
 
     def _backward(self, pull):
         """Return the backward function of one vjp call. ``pull(dy, need_dx, grads)`` returns dx and fills grads."""

@@ -8,7 +8,7 @@ from fastnn import functional as F
 from fastnn.init import as_initialisers, bind, calculate_gain
 from fastnn.layers import activations
 from fastnn.layers.activations import Dropout
-from fastnn.layers.base import Layer, Op, as_count, as_dtype, as_integer, as_probability, as_real
+from fastnn.layers.base import Layer, Op, as_count, as_dtype, as_integer, as_probability, as_real, deliver
 from fastnn.layers.linear import Linear
 from fastnn.random import Philox, draw_seed
 
@@ -111,8 +111,10 @@ class _Chain(Layer):
                     np.copyto(value, part[name])
 
     def _input(self, x):
-        """Return x in the dtype of the parameters; where there are none, in that of functions of x."""
+        """Return x in the dtype of the parameters, or of functions of x without any; as it came for a layer that takes any."""
         x = as_real(x, type(self).__name__, "x")
+        if self._any_dtype:
+            return x
         first = next(self.named_parameters(), None)
         dtype = np.result_type(x.dtype, np.float32) if first is None else first[1].dtype
         return x if x.dtype == dtype else x.astype(dtype)
@@ -166,6 +168,10 @@ class Sequential(_Chain):
     task = None
 
     @property
+    def _any_dtype(self):
+        return bool(self.layers) and getattr(self.layers[0], "_any_dtype", False)
+
+    @property
     def _keeps_y(self):
         return not (self.layers and _own(self.layers[-1])) or self.layers[-1]._keeps_y  # others may return their input
 
@@ -209,7 +215,7 @@ class Residual(_Chain):
     def __call__(self, x, out=None):
         x = self._input(x)
         y = self._sum(x, self._run(x))
-        return y if out is None else F.identity(y, out=out)
+        return deliver(y, out)
 
     def _vjp(self, x, step, train):
         x = self._input(x)

@@ -1,0 +1,86 @@
+"""One of each layer, for the tests that every layer must pass."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from support import ROWS
+
+import fastnn as fnn
+
+RNG = np.random.default_rng(0)
+
+# Kinds of rows beside the activations.
+KINDS = {
+    "alpha_dropout",
+    "dropout",
+    "flatten",
+    "linear",
+    "log_softmax",
+    "maxout",
+    "prelu",
+    "residual",
+    "scale",
+    "softmax",
+    "standardize",
+}
+
+
+@dataclasses.dataclass
+class Case:
+    """A layer, made by a function of the dtype, and inputs for it."""
+
+    make: Callable
+    draw: Callable = lambda rng: rng.standard_normal((5, 6))  # float64
+    whole_columns: tuple = ()  # those that hold indices, by which nothing is differentiated
+
+    def __call__(self, dtype):
+        return self.make(dtype)
+
+
+# Those that are no Case take 6 features.
+LAYERS = [
+    lambda dtype: fnn.Linear(6, 4, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.Linear(6, 4, bias=False, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.Maxout(6, 4, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.Maxout(6, 3, pieces=3, bias=False, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.PReLU(dtype=dtype),
+    lambda dtype: fnn.PReLU(6, init=0.1, dtype=dtype),
+    lambda dtype: fnn.Dropout(0.4, seed=1),
+    lambda dtype: fnn.Softmax(),
+    lambda dtype: fnn.Softmax(axis=0),
+    lambda dtype: fnn.LogSoftmax(),
+    lambda dtype: fnn.LogSoftmax(axis=0),
+    lambda dtype: fnn.AlphaDropout(0.4, seed=1),
+    lambda dtype: fnn.Flatten(),
+    Case(lambda dtype: fnn.Flatten(), lambda rng: rng.standard_normal((5, 2, 3))),
+    Case(lambda dtype: fnn.Flatten(0, 1), lambda rng: rng.standard_normal((5, 2, 3))),
+    lambda dtype: fnn.Scale(6, init=0.3, dtype=dtype),
+    lambda dtype: fnn.Standardize(6, dtype=dtype).fit_statistics(RNG.normal(3, 2, (20, 6))),
+    Case(
+        lambda dtype: fnn.Standardize((2, 1), dtype=dtype).fit_statistics(RNG.normal(3, 2, (20, 2, 3))),
+        lambda rng: rng.standard_normal((5, 2, 3)),
+    ),
+    *[lambda dtype, name=row.layer: getattr(fnn, name)() for row in ROWS],
+    lambda dtype: fnn.LeakyReLU(0.2),
+    lambda dtype: fnn.LeakyReLU(-0.2),
+    lambda dtype: fnn.Softplus(beta=2.0, threshold=3.0),
+    lambda dtype: fnn.Sequential(
+        fnn.Linear(6, 5, rng=RNG, dtype=dtype), fnn.Tanh(), fnn.Sequential(fnn.Linear(5, 2, rng=RNG, dtype=dtype))
+    ),
+    lambda dtype: fnn.Sequential(fnn.Linear(6, 5, rng=RNG, dtype=dtype), fnn.Sequential(fnn.Sigmoid())),
+    lambda dtype: fnn.Sequential(),
+    lambda dtype: fnn.Residual(
+        fnn.Linear(6, 5, rng=RNG, dtype=dtype), fnn.Tanh(), fnn.Linear(5, 6, rng=RNG, dtype=dtype)
+    ),
+    lambda dtype: fnn.Sequential(
+        fnn.Linear(6, 4, rng=RNG, dtype=dtype), fnn.Residual(fnn.PReLU(4, dtype=dtype)), fnn.Residual(fnn.Sigmoid())
+    ),
+    lambda dtype: fnn.MLP([6, 5, 4, 3], "gelu", dropout=0.2, seed=0, dtype=dtype),
+    lambda dtype: fnn.MLP([6, 5, 3], "leaky_relu", negative_slope=0.3, seed=0, dtype=dtype),
+]
+
+CASES = [layer if isinstance(layer, Case) else Case(layer) for layer in LAYERS]
+
+every_layer = pytest.mark.parametrize("make", CASES, ids=[repr(make(np.float32))[:60] for make in CASES])
