@@ -21,15 +21,14 @@ import stat
 import numpy as np
 
 from fastnn import layers
-from fastnn.layers.base import BLANK, Layer, argument_names
-from fastnn.layers.containers import as_task
+from fastnn.layers.base import Layer, argument_names
+from fastnn.layers.containers import Container
 from fastnn.losses import LOSSES
 from fastnn.optim import OPTIMIZERS
 
 _DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
 _MAX_HEADER = 100_000_000  # bytes, the limit of the format
-_CONTAINERS = {"Sequential": layers.Sequential, "Residual": layers.Residual}
 
 
 @functools.cache
@@ -63,9 +62,9 @@ def describe(obj):
         if isinstance(obj, Layer) or hasattr(obj, "vjp"):
             raise TypeError(f"save: {name} is no layer of fastnn; its state_dict() can be saved by other means")
         raise TypeError(f"describe: {name} is not a class of fastnn")
-    if name in _CONTAINERS:
-        task = {"task": obj.task} if name == "Sequential" else {}
-        return {"class": name, **task, "layers": [describe(layer) for layer in obj.layers]}
+    if isinstance(obj, Container):
+        beside = {key: _as_json(getattr(obj, key)) for key in cls._described}
+        return {"class": name, **beside, "layers": [describe(layer) for layer in obj.layers]}
     config = obj.config if isinstance(obj, Layer) else {key: getattr(obj, key) for key in argument_names(cls)}
     return {"class": name, "config": {key: _as_json(value) for key, value in config.items()}}
 
@@ -99,7 +98,7 @@ def construct(description):
     cls = _classes().get(name) if isinstance(name, str) else None
     if cls is None:
         raise ValueError(f"class {name!r} is unknown")
-    if name in _CONTAINERS:
+    if issubclass(cls, Container):
         return _construct_container(cls, description)
     _require_keys(description, ("class", "config"), name)
     config = description["config"]
@@ -110,15 +109,7 @@ def construct(description):
         if key not in names or key == "rng" or (key == "init" and issubclass(cls, Layer)):
             raise ValueError(f"{name}: unknown argument {key!r}")
     config = {key: _from_json(value) for key, value in config.items()}
-    if not issubclass(cls, Layer):
-        return cls(**config)
-    if "init" in names:
-        config["init"] = BLANK
-    layer = cls.__new__(cls)
-    layer._blank = True
-    layer.__init__(**config)
-    del layer._blank
-    return layer
+    return (cls._made_blank if issubclass(cls, Layer) else cls)(**config)
 
 
 def _from_json(value):
@@ -126,14 +117,11 @@ def _from_json(value):
 
 
 def _construct_container(cls, description):
-    with_task = cls is layers.Sequential
-    _require_keys(description, ("class", "task", "layers") if with_task else ("class", "layers"), cls.__name__)
+    _require_keys(description, ("class", *cls._described, "layers"), cls.__name__)
     if not isinstance(description["layers"], list):
         raise TypeError(f"{cls.__name__}: layers is {type(description['layers']).__name__} but a list was expected")
-    model = cls(*[construct(inner) for inner in description["layers"]])
-    if with_task:
-        model.task = as_task(description["task"], cls.__name__)
-    return model
+    beside = {key: description[key] for key in cls._described}
+    return cls._made_of([construct(inner) for inner in description["layers"]], **beside)
 
 
 def _require_keys(table, names, what):

@@ -8,7 +8,6 @@ import numpy as np
 from fastnn import _fastnn_core as _core
 from fastnn import functional as F
 from fastnn.layers.base import (
-    BLANK,
     Layer,
     Op,
     as_count,
@@ -19,7 +18,6 @@ from fastnn.layers.base import (
     as_number,
     as_probability,
     as_real,
-    blank,
 )
 from fastnn.random import draw_seed
 
@@ -129,7 +127,7 @@ class PReLU(Layer):
     Parameters
     ----------
     num_parameters : int
-        1, or one per feature.
+        1, or one per feature of the last axis: PyTorch's channels where x is (rows, features).
     init : float
     dtype : float32 or float64
     """
@@ -138,13 +136,10 @@ class PReLU(Layer):
         super().__init__()
         self.num_parameters = as_count(num_parameters, "PReLU", "num_parameters")
         self.dtype = as_dtype(dtype, "PReLU")
-        if init is BLANK:
-            self._parameters["weight"] = blank((self.num_parameters,), self.dtype)
-            return
         slope = as_number(init, "PReLU", "init")
         if not np.isfinite(slope):
             raise ValueError(f"PReLU: init is {init} but a finite number was expected")
-        self._parameters["weight"] = np.full(self.num_parameters, slope, self.dtype)
+        self._parameters["weight"] = self._full((self.num_parameters,), slope, self.dtype)
 
     def lower(self, shape):
         if self.num_parameters not in (1, *shape[-1:]):

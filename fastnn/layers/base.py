@@ -7,9 +7,8 @@ B. ``vjp`` returns a backward function that fills a dict of gradients of its own
    of the last backward call. Two threads that train one model never mix their gradients.
 C. Containers call ``_vjp``, whose output may be what the backward function reads. ``vjp`` hands such an output to the outside as
    a copy, so that ``y -= target`` cannot corrupt the gradient.
-D. A layer made with ``init=BLANK``, or whose ``_blank`` is set before its constructor runs, has arrays of the right shapes without
-   memory of their own; ``load_state_dict`` then takes the loaded arrays as they are. A file is compared with its architecture this
-   way before anything is allocated.
+D. A blank layer, made by ``_made_blank``, has arrays of the right shapes without memory of their own; ``load_state_dict`` then takes
+   the loaded arrays as they are. A file is compared with its architecture this way before anything is drawn or allocated.
 E. A chain casts its input to the dtype of its parameters, except for a first layer that takes any dtype (``_any_dtype``): an index
    beyond 2^24 and a date in seconds would lose digits in float32 before that layer sees them.
 """
@@ -23,11 +22,6 @@ import numpy as np
 
 from fastnn._fastnn_core import real_array as as_real
 from fastnn.functional import identity
-
-
-def BLANK(shape, rng):
-    """Stand as ``init`` for parameters that will be loaded: nothing is drawn."""
-    raise AssertionError("a blank layer draws nothing")
 
 
 def blank(shape, dtype):
@@ -190,6 +184,15 @@ class Layer:
         self._grads = {}
         self._owner = None  # weak reference to the trainer this layer belongs to
 
+    @classmethod
+    def _made_blank(cls, *args, **config):
+        """Return a layer whose constructor has made its arrays blank."""
+        layer = cls.__new__(cls)
+        layer._blank = True
+        layer.__init__(*args, **config)
+        del layer._blank
+        return layer
+
     def __getattr__(self, name):
         for arrays in (self.__dict__.get("_parameters", {}), self.__dict__.get("_buffers", {})):
             if name in arrays:
@@ -297,6 +300,9 @@ class Layer:
             For a layer that has no rows, such as a user's own.
         """
         raise NotImplementedError(f"lower: {type(self).__name__} has no rows; it runs as a layer")
+
+    def _check_rows(self, x):
+        """Raise what would be wrong with some row of x, as an error that names it, before any is computed."""
 
     def _full(self, shape, value, dtype):
         """Return a new array filled with one value; blank in a blank layer."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from fastnn.data import pieces, require_finite
 from fastnn.layers.base import (
-    BLANK,
     Layer,
     Op,
     as_count,
@@ -20,7 +19,6 @@ from fastnn.layers.base import (
     as_gradient,
     as_number,
     as_real,
-    blank,
     deliver,
 )
 
@@ -153,9 +151,6 @@ class Scale(Layer):
         super().__init__()
         self.num_features = as_count(num_features, "Scale", "num_features")
         self.dtype = as_dtype(dtype, "Scale")
-        if init is BLANK:
-            self._parameters["weight"] = blank((self.num_features,), self.dtype)
-            return
         factor = as_number(init, "Scale", "init")
         if not np.isfinite(factor):
             raise ValueError(f"Scale: init is {init} but a finite number was expected")

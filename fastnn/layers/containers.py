@@ -18,19 +18,6 @@ def _own(layer):
     return isinstance(layer, Layer) and type(layer).vjp is Layer.vjp
 
 
-def _vjp(layer, x, step, train):
-    if _own(layer):
-        return layer._vjp(x, step, train)
-    if train or "train" not in inspect.signature(layer.vjp).parameters:
-        return layer.vjp(x, step=step)
-    return layer.vjp(x, step=step, train=False)
-
-
-def _named(layer, kind):
-    """Yield what ``layer.named_parameters()`` or ``layer.named_buffers()`` yields; an object without them has no arrays."""
-    yield from getattr(layer, kind, tuple)()
-
-
 def as_task(task, func):
     """Return the name of a task, or None."""
     if task not in (None, "classification", "regression"):
@@ -38,8 +25,10 @@ def as_task(task, func):
     return None if task is None else str(task)
 
 
-class _Chain(Layer):
-    """Layers one after the other, whose arrays are named "0.weight", "0.bias", "2.weight", ... Base of the containers."""
+class Container(Layer):
+    """Layers, whose arrays are named "0.weight", "0.bias", "2.weight", ... Base of the containers."""
+
+    _described = ()  # the attributes that make the container again, beside its layers
 
     def __init__(self, *layers):
         func = type(self).__name__
@@ -53,6 +42,11 @@ class _Chain(Layer):
         if len(set(leaves)) < len(leaves):
             raise ValueError(f"{func}: a layer with parameters appears twice; its gradients would overwrite each other")
 
+    @classmethod
+    def _made_of(cls, layers):
+        """Return a container of these layers and of what ``_described`` names, given by name."""
+        return cls(*layers)
+
     def __len__(self):
         return len(self.layers)
 
@@ -64,9 +58,9 @@ class _Chain(Layer):
 
     @property
     def is_native(self):
-        """Whether the chain and all its layers are fastnn's own: what their gradients look like is known then."""
-        return type(self).__module__ == __name__ and all(
-            layer.is_native if isinstance(layer, _Chain) else type(layer).__module__.startswith(f"{__package__}.")
+        """Whether the container and all its layers are fastnn's own: what their gradients look like is known then."""
+        return type(self).__module__.startswith(f"{__package__}.") and all(
+            layer.is_native if isinstance(layer, Container) else type(layer).__module__.startswith(f"{__package__}.")
             for layer in self.layers
         )
 
@@ -110,14 +104,57 @@ class _Chain(Layer):
                 for name, value in getattr(layer, "named_parameters", tuple)():
                     np.copyto(value, part[name])
 
-    def _input(self, x):
-        """Return x in the dtype of the parameters, or of functions of x without any; as it came for a layer that takes any."""
-        x = as_real(x, type(self).__name__, "x")
-        if self._any_dtype:
-            return x
+    def _as_own(self, x):
+        """Return x in the dtype of the parameters; where there are none, in that of functions of x."""
         first = next(self.named_parameters(), None)
         dtype = np.result_type(x.dtype, np.float32) if first is None else first[1].dtype
         return x if x.dtype == dtype else x.astype(dtype)
+
+    def _lower_layer(self, i, shape):
+        """Return the rows of layer i."""
+        layer = self.layers[i]
+        if not hasattr(layer, "lower"):
+            raise NotImplementedError(f"lower: {type(layer).__name__} has no rows; it runs as a layer")
+        return tuple(op.inside(f"{i}.") for op in layer.lower(shape))
+
+    def _vjp_layer(self, i, x, step, train):
+        """Return the output of layer i and its backward function, or one like those of fastnn's own layers."""
+        layer = self.layers[i]
+        if _own(layer):
+            return layer._vjp(x, step, train)
+        takes_train = "train" in inspect.signature(layer.vjp).parameters
+        y, back = layer.vjp(x, step=step, train=train) if takes_train else layer.vjp(x, step=step)
+
+        def backward(dy, need_dx=True):
+            dx = back(dy)
+            backward.grads = back.grads if hasattr(back, "grads") else getattr(layer, "grads", {})
+            return dx
+
+        return y, backward
+
+    @staticmethod
+    def _collect(backs, grads):
+        """Put the gradients that the backward functions of the layers made into grads."""
+        for i, back in enumerate(backs):
+            for name, value in back.grads.items():
+                grads[f"{i}.{name}"] = value
+
+
+class _Chain(Container):
+    """Layers one after the other."""
+
+    @property
+    def _any_dtype(self):
+        return bool(self.layers) and getattr(self.layers[0], "_any_dtype", False)
+
+    def _input(self, x):
+        """Return the input of the first layer: in the dtype of the parameters, or as it came for a layer that takes any."""
+        x = as_real(x, type(self).__name__, "x")
+        return x if self._any_dtype else self._as_own(x)
+
+    def _check_rows(self, x):
+        if self.layers and isinstance(self.layers[0], Layer):
+            self.layers[0]._check_rows(x)
 
     def _run(self, x, out=None):
         """Return the output of the chain for an input of its dtype."""
@@ -130,27 +167,22 @@ class _Chain(Layer):
 
     def lower(self, shape):
         ops, shape = [], tuple(shape)
-        for i, layer in enumerate(self.layers):
-            if not hasattr(layer, "lower"):
-                raise NotImplementedError(f"lower: {type(layer).__name__} has no rows; it runs as a layer")
-            ops += [op.inside(f"{i}.") for op in layer.lower(shape)]
+        for i in range(len(self.layers)):
+            ops += self._lower_layer(i, shape)
             shape = ops[-1].shape if ops else shape
         return tuple(ops)
 
     def _run_vjp(self, x, step, train):
         """Return the output of the chain and ``pull(dy, need_dx, grads)``, which takes a gradient back through it."""
-        chain = []
-        for layer in self.layers:
-            x, back = _vjp(layer, x, step, train)
-            chain.append((layer, back))
+        backs = []
+        for i in range(len(self.layers)):
+            x, back = self._vjp_layer(i, x, step, train)
+            backs.append(back)
 
         def pull(dy, need_dx, grads):
-            for i, (layer, back) in reversed(list(enumerate(chain))):
-                dy = back(dy) if need_dx or i or not _own(layer) else back(dy, need_dx=False)
-            for i, (layer, back) in enumerate(chain):
-                own = back.grads if hasattr(back, "grads") else getattr(layer, "grads", {})
-                for name, value in own.items():
-                    grads[f"{i}.{name}"] = value
+            for i, back in reversed(list(enumerate(backs))):
+                dy = back(dy, need_dx=need_dx or i > 0)
+            self._collect(backs, grads)
             return dy
 
         return x, pull
@@ -166,10 +198,13 @@ class Sequential(_Chain):
     """
 
     task = None
+    _described = ("task",)
 
-    @property
-    def _any_dtype(self):
-        return bool(self.layers) and getattr(self.layers[0], "_any_dtype", False)
+    @classmethod
+    def _made_of(cls, layers, task):
+        model = cls(*layers)
+        model.task = as_task(task, cls.__name__)
+        return model
 
     @property
     def _keeps_y(self):
@@ -191,6 +226,8 @@ class Residual(_Chain):
     *layers
         As for ``Sequential``; at least one. Together they must keep the shape of their input.
     """
+
+    _any_dtype = False  # x is added in the dtype of the layers
 
     def __init__(self, *layers):
         if not layers:

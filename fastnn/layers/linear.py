@@ -5,23 +5,8 @@ import numpy as np
 from fastnn import _fastnn_core as _core
 from fastnn import functional as F
 from fastnn.init import as_initialisers, bind, draw
-from fastnn.layers.base import BLANK, Layer, Op, as_count, as_dtype, as_flag, blank
+from fastnn.layers.base import Layer, Op, as_count, as_dtype, as_flag, blank
 from fastnn.random import as_generator
-
-
-def _linear_map(func, rows, in_features, bias, init, rng, dtype):
-    """Return the parameters of a linear map with this many rows, weight before bias."""
-    shapes = {"weight": (rows, in_features), "bias": (rows,) if bias else None}
-    if init is BLANK:
-        return {name: shape and blank(shape, dtype) for name, shape in shapes.items()}
-    initialisers, rng = as_initialisers(init, func), as_generator(rng, func)
-
-    def drawn(name, initialiser):
-        array = draw(bind(initialiser, fans=(in_features, rows)), shapes[name], rng, func, name)
-        return np.array(array, dtype, order="C")
-
-    pairs = zip(shapes, initialisers, strict=True)
-    return {name: drawn(name, initialiser) if shapes[name] else None for name, initialiser in pairs}
 
 
 class Linear(Layer):
@@ -46,7 +31,19 @@ class Linear(Layer):
         self.out_features = as_count(out_features, func, "out_features")
         self.dtype = as_dtype(dtype, func)
         bias = as_flag(bias, func, "bias")
-        self._parameters = _linear_map(func, self._rows(), self.in_features, bias, init, rng, self.dtype)
+        shapes = {"weight": (self._rows(), self.in_features), "bias": (self._rows(),) if bias else None}
+        if self._blank:
+            self._parameters = {name: shape and blank(shape, self.dtype) for name, shape in shapes.items()}
+        else:
+            self._parameters = self._drawn(shapes, as_initialisers(init, func), as_generator(rng, func))
+
+    def _drawn(self, shapes, initialisers, rng):
+        """Return the parameters of these shapes, drawn in their order."""
+        func, fans, drawn = type(self).__name__, (self.in_features, self._rows()), {}
+        for (name, shape), initialiser in zip(shapes.items(), initialisers, strict=True):
+            array = shape and draw(bind(initialiser, fans=fans), shape, rng, func, name)
+            drawn[name] = None if array is None else np.array(array, self.dtype, order="C")
+        return drawn
 
     def _rows(self):
         """Return how many rows the weight has."""
