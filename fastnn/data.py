@@ -76,6 +76,11 @@ def pieces(array):
         yield start, array[start : start + step]
 
 
+def place(row, *column):
+    """Return "row 3, column 2" for an index of an array."""
+    return f"row {row}" + (f", column {column[0] if len(column) == 1 else column}" if column else "")
+
+
 def require_finite(array, dtype, func, name):
     """Raise ValueError for a NaN or infinity in array, or a number that dtype cannot hold, by row and column."""
     if array.dtype.kind != "f":
@@ -86,11 +91,10 @@ def require_finite(array, dtype, func, name):
         if not finite.all():
             row, *column = (int(i) for i in np.argwhere(~finite)[0])
             value = rows[(row, *column)]
-            place = f"row {start + row}"
-            if column:
-                place += f", column {column[0] if len(column) == 1 else tuple(column)}"
             unfit = f", too large for {dtype.name}" if np.isfinite(value) else ""
-            raise ValueError(f"{func}: {name} is {value} at {place}{unfit}; finite numbers were expected")
+            raise ValueError(
+                f"{func}: {name} is {value} at {place(start + row, *column)}{unfit}; finite numbers were expected"
+            )
 
 
 def require_labels(y, classes, ignore_index, func, name):

@@ -410,6 +410,7 @@ class Trainer:
         """Raise what training on these rows would raise; return the number of outputs. Two rows are tried out."""
         data.require_finite(x, self.model.dtype, "fit", f"{prefix}x")
         data.require_finite(y, self.model.dtype, "fit", f"{prefix}y")
+        self.model._check_rows(x)
         output = self._owned.predict(x[:2])
         if len(output) != len(x[:2]):
             raise ValueError(f"fit: {prefix}x has shape {x.shape}, of which the model makes no output per row")
@@ -473,6 +474,7 @@ class Trainer:
             raise TypeError(f"predict: out is {type(out).__name__} but an ndarray was expected")
         if len(x) <= batch_size:
             return network.predict(x, out)
+        self.model._check_rows(x)  # the rows of a batch have other numbers
         result = None
         for start in range(0, len(x), batch_size):
             output = network.predict(x[start : start + batch_size])

@@ -14,7 +14,10 @@ RNG = np.random.default_rng(0)
 # Kinds of rows beside the activations.
 KINDS = {
     "alpha_dropout",
+    "columns",
+    "concatenate",
     "dropout",
+    "embedding",
     "flatten",
     "linear",
     "log_softmax",
@@ -37,6 +40,10 @@ class Case:
 
     def __call__(self, dtype):
         return self.make(dtype)
+
+
+def indices(rng):
+    return rng.integers(0, 4, (5, 6)).astype(np.float64)
 
 
 # Those that are no Case take 6 features.
@@ -76,6 +83,35 @@ LAYERS = [
     ),
     lambda dtype: fnn.Sequential(
         fnn.Linear(6, 4, rng=RNG, dtype=dtype), fnn.Residual(fnn.PReLU(4, dtype=dtype)), fnn.Residual(fnn.Sigmoid())
+    ),
+    Case(lambda dtype: fnn.Embedding(4, 3, rng=RNG, dtype=dtype), indices, tuple(range(6))),
+    Case(
+        lambda dtype: fnn.Sequential(
+            fnn.Embedding(4, 3, rng=RNG, dtype=dtype), fnn.Flatten(), fnn.Linear(18, 2, rng=RNG, dtype=dtype)
+        ),
+        indices,
+        tuple(range(6)),
+    ),
+    lambda dtype: fnn.Columns(
+        [
+            (range(6), fnn.Tanh()),
+            ((5, 0, 5), fnn.Linear(3, 2, rng=RNG, dtype=dtype)),
+            (1, fnn.Standardize(1, dtype=dtype)),
+        ]
+    ),
+    Case(
+        lambda dtype: fnn.Sequential(
+            fnn.Columns(
+                [
+                    ([0, 1, 2], fnn.Linear(3, 4, rng=RNG, dtype=dtype)),
+                    ([4, 3], fnn.Embedding(4, 3, rng=RNG, dtype=dtype)),
+                    (5, fnn.Sequential(fnn.Embedding(4, 2, rng=RNG, dtype=dtype), fnn.Tanh())),
+                ]
+            ),
+            fnn.Linear(12, 2, rng=RNG, dtype=dtype),
+        ),
+        lambda rng: np.concatenate([rng.standard_normal((5, 3)), rng.integers(0, 4, (5, 3))], 1),
+        (3, 4, 5),
     ),
     lambda dtype: fnn.MLP([6, 5, 4, 3], "gelu", dropout=0.2, seed=0, dtype=dtype),
     lambda dtype: fnn.MLP([6, 5, 3], "leaky_relu", negative_slope=0.3, seed=0, dtype=dtype),

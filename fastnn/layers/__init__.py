@@ -37,15 +37,17 @@ from fastnn.layers.activations import (
     Threshold,
 )
 from fastnn.layers.base import Layer
-from fastnn.layers.columns import Scale, Standardize
+from fastnn.layers.columns import Columns, Embedding, Scale, Standardize
 from fastnn.layers.containers import MLP, Residual, Sequential
 from fastnn.layers.linear import Linear, Maxout
 
 __all__ = [
     "AlphaDropout",
     "CELU",
+    "Columns",
     "Dropout",
     "ELU",
+    "Embedding",
     "Flatten",
     "GELU",
     "GELUTanh",

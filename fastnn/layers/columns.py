@@ -1,15 +1,18 @@
-"""Layers for columns of a table: scaling.
+"""Layers for columns of a table: scaling, vectors for categories, and columns sent to layers of their own.
 
 Design
-A. What comes first in a network reads x in the dtype it has (see ``layers.base``) and returns its own: differences, ratios and look-ups
-   are made before anything is rounded to float32.
+A. What comes first in a network reads x in the dtype it has (see ``layers.base``) and returns its own: differences and look-ups are
+   made before anything is rounded to float32.
+B. The error of an index keeps what it is made of, so that whoever passed on some columns, or some rows, of a larger x makes it again
+   with their numbers in that x (``_moved``).
 """
 
 import math
 
 import numpy as np
 
-from fastnn.data import pieces, require_finite
+from fastnn.data import pieces, place, require_finite
+from fastnn.init import as_initialisers, bind, draw, normal
 from fastnn.layers.base import (
     Layer,
     Op,
@@ -17,10 +20,14 @@ from fastnn.layers.base import (
     as_dtype,
     as_float,
     as_gradient,
+    as_integer,
     as_number,
     as_real,
+    blank,
     deliver,
 )
+from fastnn.layers.containers import Container
+from fastnn.random import as_generator
 
 
 def _as_shape(num_features, func):
@@ -176,3 +183,249 @@ class Scale(Layer):
             return dy * weight if need_dx else None
 
         return y, self._backward(pull)
+
+
+def _drawn(layer, shape, init, default, rng):
+    """Return a layer's only weight: drawn by ``init``, or by the default where that is None; blank in a blank layer."""
+    if layer._blank:
+        return blank(shape, layer.dtype)
+    func = type(layer).__name__
+    initialiser = as_initialisers(default if init is None else init, func)[0]
+    return np.array(draw(bind(initialiser), shape, as_generator(rng, func), func, "weight"), layer.dtype, order="C")
+
+
+def _index_error(kind, value, index, text):
+    """Return the error of a value that is no index, at this index of the input."""
+    error = kind(f"Embedding: x is {value} at {place(*index)}; {text}" if index else f"Embedding: x is {value}; {text}")
+    error._made_of = kind, value, index, text
+    return error
+
+
+def _moved(error, first_row=0, columns=None):
+    """Return the error of an index for an x of which the input was some rows, or some columns; other errors as they are."""
+    if not getattr(error, "_made_of", None):
+        return error
+    kind, value, index, text = error._made_of
+    if columns is not None:
+        index = (*index[:-1], columns[index[-1]])
+    elif index:
+        index = (index[0] + first_row, *index[1:])
+    return _index_error(kind, value, index, text)
+
+
+class Embedding(Layer):
+    """A learned vector for each of several things: y[..., :] = weight[x[...]].
+
+    Parameters
+    ----------
+    num_embeddings : int
+        x holds whole numbers in [0, num_embeddings), as integers or floats; another is an IndexError that names its row and column.
+    embedding_dim : int
+        Numbers in a vector. x (rows, columns) gives y (rows, columns, embedding_dim); ``Flatten`` makes rows of numbers of it.
+    init : str or callable, optional
+        Initialiser of the weight; N(0, 1), PyTorch's, if None.
+    rng : numpy.random.Generator or int, optional
+        As for ``Linear``.
+    dtype : float32 or float64
+
+    Notes
+    -----
+    As the first layer of a network it reads x as it comes: indices beyond 2^24, which float32 does not tell apart, are exact in
+    integers and in float64. There is no gradient by an index: dx is 0.
+    """
+
+    _any_dtype = True
+
+    def __init__(self, num_embeddings, embedding_dim, *, init=None, rng=None, dtype=np.float32):
+        super().__init__()
+        self.num_embeddings = as_count(num_embeddings, "Embedding", "num_embeddings")
+        self.embedding_dim = as_count(embedding_dim, "Embedding", "embedding_dim")
+        self.dtype = as_dtype(dtype, "Embedding")
+        self._parameters["weight"] = _drawn(self, (self.num_embeddings, self.embedding_dim), init, normal, rng)
+
+    def _indices(self, x):
+        """Return x as int64; ValueError for what is no whole number, IndexError for one out of range."""
+        x, n = as_real(x, "Embedding", "x"), self.num_embeddings
+        if x.dtype.kind == "f":
+            self._refuse(x, ~(np.floor(x) == x), ValueError, "a whole number was expected")
+            exact = 2 ** (np.finfo(x.dtype).nmant + 1)
+            if n > exact:
+                text = f"{x.dtype} skips whole numbers beyond {exact}: pass integers{', or float64' * (x.dtype.itemsize < 8)}"
+                self._refuse(x, (x >= exact) & (x < n), ValueError, text)
+        self._refuse(x, (x < 0) | (x >= n), IndexError, f"an index in [0, {n}) was expected")
+        return x.astype(np.int64)
+
+    @staticmethod
+    def _refuse(x, bad, kind, text):
+        if bad.any():
+            index = tuple(np.argwhere(bad)[0].tolist())
+            raise _index_error(kind, x[index], index, text)
+
+    def _check_rows(self, x):
+        for start, rows in pieces(x):
+            try:
+                self._indices(rows)
+            except (ValueError, IndexError) as error:
+                raise _moved(error, start) from None
+
+    def lower(self, shape):
+        return (Op("embedding", (*shape, self.embedding_dim), ("weight",)),)
+
+    def __call__(self, x, out=None):
+        return deliver(self._parameters["weight"][self._indices(x)], out)
+
+    def _vjp(self, x, step, train):
+        indices, weight = self._indices(x), self._parameters["weight"]
+        y = weight[indices]
+
+        def pull(dy, need_dx, grads):
+            dy = as_gradient(dy, y, "Embedding").reshape(-1, self.embedding_dim)
+            used, which = np.unique(indices, return_inverse=True)
+            places = which.reshape(-1, 1) * self.embedding_dim + np.arange(self.embedding_dim)
+            sums = np.bincount(
+                places.reshape(-1), dy.reshape(-1), minlength=used.size * self.embedding_dim
+            )  # in float64
+            grads["weight"] = np.zeros_like(weight)
+            grads["weight"][used] = sums.reshape(-1, self.embedding_dim)
+            return np.zeros(indices.shape, dy.dtype) if need_dx else None
+
+        return y, self._backward(pull)
+
+
+def _as_columns(columns, i):
+    """Return the columns of branch i as a tuple of integers."""
+    name = f"columns {i}"
+    if isinstance(columns, (int, np.integer)) and not isinstance(columns, bool):
+        columns = (columns,)
+    if isinstance(columns, (str, bytes)) or not hasattr(columns, "__iter__"):
+        raise TypeError(f"Columns: {name} is {columns!r} but an integer or a sequence of integers was expected")
+    columns = tuple(as_integer(column, "Columns", f"a column of branch {i}", 0) for column in columns)
+    if not columns:
+        raise ValueError(f"Columns: {name} is empty but at least one column was expected")
+    return columns
+
+
+class Columns(Container):
+    """Send columns of x to layers of their own, and concatenate what these return, in their order.
+
+    Parameters
+    ----------
+    branches : sequence of (columns, layer)
+        Columns are an integer, which means a list of one, or a sequence of them, such as ``range(3)``; numbers from 0, in the last
+        axis of x. Branches may share columns. A layer, or a chain, takes x[..., columns]; what it returns, such as the vectors of an
+        ``Embedding``, is flattened to one axis behind the leading axes of x.
+
+    Examples
+    --------
+    >>> fnn.Columns([([0, 1, 2], fnn.Standardize(3)), (3, fnn.Embedding(7, 4))])  # (rows, 4) -> (rows, 3 + 4)
+
+    Notes
+    -----
+    Each branch gets its columns in the dtype of the container's parameters, except for a layer that takes any dtype, such as
+    ``Embedding``, which gets them as they came: indices stay exact beside float32 numbers.
+    """
+
+    _any_dtype = True
+    _described = ("columns",)
+
+    def __init__(self, branches):
+        pairs = [tuple(branch) if isinstance(branch, (tuple, list)) else () for branch in branches]
+        for i, pair in enumerate(pairs):
+            if len(pair) != 2:
+                raise TypeError(f"Columns: branch {i} is {branches[i]!r} but a pair (columns, layer) was expected")
+        if not pairs:
+            raise ValueError("Columns: at least one branch was expected")
+        self.columns = tuple(_as_columns(columns, i) for i, (columns, _) in enumerate(pairs))
+        super().__init__(*[layer for _, layer in pairs])
+
+    @classmethod
+    def _made_of(cls, layers, columns):
+        return cls(list(zip(columns, layers, strict=True)))
+
+    def __repr__(self):
+        branches = ", ".join(
+            f"({list(columns)}, {layer!r})" for columns, layer in zip(self.columns, self.layers, strict=True)
+        )
+        return f"Columns([{branches}])"
+
+    @property
+    def config(self):
+        """The columns of each branch; the layers are in ``layers``."""
+        return {"columns": self.columns}
+
+    def _through(self, i, function, x):
+        """Return a function of the columns of branch i; the error of an index names its column in x."""
+        if x.ndim == 0 or x.shape[-1] <= max(self.columns[i]):
+            raise ValueError(
+                f"Columns: the input has shape {x.shape} but branch {i} reads column {max(self.columns[i])}"
+            )
+        part, any_dtype = x[..., list(self.columns[i])], getattr(self.layers[i], "_any_dtype", False)
+        try:
+            return function(part if any_dtype else self._as_own(part))
+        except (ValueError, IndexError) as error:
+            raise (_moved(error, columns=self.columns[i]) if any_dtype else error) from None
+
+    def _check_rows(self, x):
+        checked = [(i, layer) for i, layer in enumerate(self.layers) if getattr(layer, "_any_dtype", False)]
+        for start, rows in pieces(x) if checked else ():
+            try:
+                for i, layer in checked:
+                    self._through(i, layer._check_rows, rows)
+            except (ValueError, IndexError) as error:
+                raise _moved(error, start) from None
+
+    def _flat(self, i, shape, lead):
+        """Return the shape of what branch i adds to the output, of the shape its layer returns behind the axes lead."""
+        if shape[: len(lead)] != lead:
+            raise ValueError(f"Columns: branch {i} returns shape {shape} but its first axes should be {lead}")
+        rest = shape[len(lead) :]
+        return (*lead, None if None in rest else math.prod(rest))
+
+    def _joined(self, ys, lead):
+        return np.concatenate([y.reshape(self._flat(i, y.shape, lead)) for i, y in enumerate(ys)], axis=-1)
+
+    def lower(self, shape):
+        """Return for each branch ``columns``, which takes these from the input, and its own rows; at last ``concatenate``.
+
+        Its ``ops`` are the numbers of rows of the branches, with the row ``columns`` counted.
+        """
+        shape, ops, counts, width = tuple(shape), [], [], 0
+        for i, columns in enumerate(self.columns):
+            if not shape or shape[-1] <= max(columns):
+                raise ValueError(f"Columns: the input has shape {shape} but branch {i} reads column {max(columns)}")
+            taken = Op("columns", (*shape[:-1], len(columns)), numbers={"columns": columns})
+            branch = [taken, *self._lower_layer(i, taken.shape)]
+            added = self._flat(i, branch[-1].shape, shape[:-1])[-1]
+            width = None if None in (width, added) else width + added
+            ops += branch
+            counts.append(len(branch))
+        return (*ops, Op("concatenate", (*shape[:-1], width), numbers={"ops": tuple(counts)}))
+
+    def __call__(self, x, out=None):
+        x = as_real(x, "Columns", "x")
+        return deliver(
+            self._joined([self._through(i, layer, x) for i, layer in enumerate(self.layers)], x.shape[:-1]), out
+        )
+
+    def _vjp(self, x, step, train):
+        x = as_real(x, "Columns", "x")
+        ys, backs = [], []
+        for i in range(len(self.layers)):
+            y, back = self._through(i, lambda part, i=i: self._vjp_layer(i, part, step, train), x)
+            ys.append(y)
+            backs.append(back)
+        joined, shapes = self._joined(ys, x.shape[:-1]), [y.shape for y in ys]
+
+        def pull(dy, need_dx, grads):
+            dy = as_gradient(dy, joined, "Columns")
+            dx, start = np.zeros(x.shape, dy.dtype) if need_dx else None, 0
+            for columns, shape, back in zip(self.columns, shapes, backs, strict=True):
+                stop = start + math.prod(shape[x.ndim - 1 :])
+                part = back(dy[..., start:stop].reshape(shape), need_dx=need_dx)
+                if need_dx:
+                    np.add.at(dx, (..., list(columns)), part)
+                start = stop
+            self._collect(backs, grads)
+            return dx
+
+        return joined, self._backward(pull)
