@@ -4,6 +4,8 @@ import os
 import sys
 import time
 
+import numpy as np
+
 
 class History(dict):
     """From a name ("loss", "val_loss", "val_accuracy", ...) to a list with one number per epoch.
@@ -20,7 +22,9 @@ class History(dict):
 
     def __repr__(self):
         epochs = max(map(len, self.values()), default=0)
-        last = "".join(f", {name}={values[-1]:.4g}" for name, values in self.items() if values)
+        last = "".join(
+            f", {name}={values[-1]:.4g}" for name, values in self.items() if values and np.ndim(values[-1]) == 0
+        )
         return f"<History of {epochs} epoch{'' if epochs == 1 else 's'}, seed={self.seed}{last}>"
 
     def record(self, values):
@@ -107,7 +111,7 @@ class Progress:
         seconds_left = (self._shown_at - self._start) * (self.epochs / epochs_done - 1)
         fields = {
             "epoch": f"epoch {epoch}/{self.epochs}",
-            **{name: f"{name} {value:.4f}" for name, value in values.items()},
+            **{name: f"{name} {value:.4f}" for name, value in values.items() if np.ndim(value) == 0},
             "rows": f"{self._rows_per_second:,.0f} rows/s",
             "left": f"{_clock(seconds_left)} left",
         }

@@ -11,7 +11,7 @@ from fastnn.history import History, Progress
 from fastnn.layers import Layer, Sequential, Softmax
 from fastnn.layers.base import as_count, as_integer, as_number
 from fastnn.losses import LOSSES, TASKS
-from fastnn.metrics import METRICS
+from fastnn.metrics import METRICS, as_metrics, measure
 from fastnn.network import Layered
 from fastnn.optim import OPTIMIZERS
 from fastnn.random import draw_seed, permutation
@@ -44,28 +44,6 @@ def _as_optimizer(optimizer):
         hint = "; pass the loss second: Trainer(model, loss, optimizer)" if hasattr(optimizer, "row_weights") else ""
         raise TypeError(f"Trainer: optimizer is {optimizer!r} but a name or a specification was expected{hint}")
     return optimizer
-
-
-def _as_metrics(metrics):
-    """Return a dict from name to function."""
-    if isinstance(metrics, str) or callable(metrics):
-        metrics = (metrics,)
-    if not hasattr(metrics, "__iter__"):
-        raise TypeError(
-            f"Trainer: metrics is {metrics!r} but names or functions (output, target) -> float were expected"
-        )
-    named = {}
-    for metric in metrics:
-        function = _specification(metric, METRICS, "metric")
-        if not callable(function):
-            raise TypeError(
-                f"Trainer: metric is {metric!r} but a name or a function (output, target) -> float was expected"
-            )
-        name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
-        if name in named or name == "loss":
-            raise ValueError(f"Trainer: {name!r} names two values; each metric needs a name of its own")
-        named[name] = function
-    return named
 
 
 def _as_callbacks(callbacks):
@@ -102,7 +80,8 @@ class Trainer:
         ``"adam"``, ``"sgd"``, or a specification such as ``fastnn.SGD(lr=0.1)``: an object with ``slots``, the names of the arrays
         kept per parameter, and ``update(param, grad, slots, step)``, which makes one step in place.
     metrics : str, callable or sequence of them
-        Beside those of the loss: ``"accuracy"``, or callables (output, target) -> float.
+        Beside those of the loss: names of ``fastnn.metrics``, such as ``"f1"``, ``functools.partial`` of its functions, or callables
+        (output, target) -> float.
     l1, l2 : float
         Add l1 * sum |w| + l2 * sum w^2 over weights, not biases, to the objective (its gradient; losses are reported without).
     clip_norm, clip_value : float, optional
@@ -142,7 +121,7 @@ class Trainer:
             loss = TASKS[self.model.task]
         self.loss = None if loss is None else self._as_loss(loss)
         self.optimizer = _as_optimizer(optimizer)
-        self.metrics = _as_metrics(metrics)
+        self.metrics = as_metrics(metrics)
         self.l1, self.l2 = _as_bound(l1, "l1", False), _as_bound(l2, "l2", False)
         self.clip_norm, self.clip_value = (
             _as_bound(clip_norm, "clip_norm", True),
@@ -506,13 +485,20 @@ class Trainer:
             Where the loss has no probabilities, such as mse.
         """
         output = self.predict(x)
-        if len(self.model) and isinstance(self.model[-1], Softmax):
-            return output
-        if not hasattr(self.loss, "probabilities"):
+        if not hasattr(self.loss, "probabilities") and not self._ends_with_softmax:
             raise ValueError(
                 f"predict_proba: the loss ({self.loss!r}) gives no probabilities; cross_entropy was expected"
             )
-        return self.loss.probabilities(output)
+        return self._probabilities(output)
+
+    @property
+    def _ends_with_softmax(self):
+        return len(self.model) > 0 and isinstance(self.model[-1], Softmax)
+
+    def _probabilities(self, output):
+        """Return the probabilities that an output means; the output itself where the loss has none."""
+        has_none = self._ends_with_softmax or not hasattr(self.loss, "probabilities")
+        return output if has_none else self.loss.probabilities(output)
 
     def evaluate(self, x, y, sample_weight=None):
         """Loss and metrics on data, without training.
@@ -522,13 +508,13 @@ class Trainer:
         x, y : array_like
             Inputs and targets, one row per sample.
         sample_weight : array_like, shape (rows,), optional
-            Finite, at least 0. Loss and accuracy are weighted means; metrics of the user's own see every row alike.
+            Finite, at least 0. Loss and metrics are weighted; metrics of the user's own see every row alike.
 
         Returns
         -------
         dict
-            {"loss": ..., "accuracy": ...}: the loss, its own metrics and the trainer's. Rows with an ignored label count nothing;
-            where no row counts, loss and accuracy are NaN.
+            {"loss": ..., "accuracy": ...}: the loss, its own metrics and the trainer's, each computed from all rows at once. Rows with an
+            ignored label count nothing; where no row counts, loss and accuracy are NaN.
         """
         self._network("evaluate")
         x, y = data.as_pair(x, y, "evaluate")
@@ -543,14 +529,13 @@ class Trainer:
 
     def _all_metrics(self, loss):
         """Return the loss's own metrics and the trainer's, by name."""
-        return {name: METRICS[name] for name in getattr(loss, "metrics", ())} | self.metrics
+        return {name: METRICS[name].function for name in getattr(loss, "metrics", ())} | self.metrics
 
     def _measure(self, metric, output, y, weight):
         """Return the value of a metric; those of fastnn leave out the rows that the loss ignores."""
-        if metric not in METRICS.values():
-            return float(metric(output, y))
         own = self._own_weights(self.loss, y)
-        if own is not None:
-            weight = (own != 0) * (1.0 if weight is None else weight)
         threshold = 0.0 if hasattr(self.loss, "probabilities") else 0.5  # of one column: logits, or targets 0 and 1
-        return metric(output, y, sample_weight=weight, threshold=threshold)
+        return measure(
+            metric, output, y, weight, None if own is None else own != 0,
+            probabilities=self._probabilities, threshold=threshold, multilabel=False,
+        )  # fmt: skip

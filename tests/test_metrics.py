@@ -1,11 +1,16 @@
 """Metrics, and which of them evaluate reports."""
 
 import math
+import warnings
+from functools import partial
 
 import numpy as np
 import pytest
+from support import refused
 
 import fastnn as fnn
+from fastnn import functional as F
+from fastnn import metrics
 from fastnn.metrics import accuracy
 
 X = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
@@ -90,14 +95,14 @@ def test_metrics_by_name_function_or_several():
         return output.max()
 
     y = np.arange(30) % 3
-    for metrics, names in (
+    for given, names in (
         ("accuracy", ["loss", "accuracy"]),
         (accuracy, ["loss", "accuracy"]),
         (largest, ["loss", "accuracy", "largest"]),
         ([largest, "accuracy"], ["loss", "accuracy", "largest"]),
         ((), ["loss", "accuracy"]),
     ):
-        run = classifier(metrics=metrics)
+        run = classifier(metrics=given)
         values = run.evaluate(X, y)
         assert list(values) == names
         assert all(type(value) is float for value in values.values())
@@ -110,7 +115,7 @@ def loss(output, target):
 
 
 @pytest.mark.parametrize(
-    ("metrics", "error", "message"),
+    ("given", "error", "message"),
     [
         (
             ["accuracy", "accuracy"],
@@ -124,13 +129,18 @@ def loss(output, target):
         ),
         (loss, ValueError, "Trainer: 'loss' names two values; each metric needs a name of its own"),
         ([3], TypeError, "Trainer: metric is 3 but a name or a function (output, target) -> float was expected"),
-        ("f1", ValueError, "Trainer: metric is 'f1' but one of accuracy was expected"),
+        ("f2", ValueError, f"Trainer: metric is 'f2' but one of {', '.join(metrics.METRICS)} was expected"),
+        (
+            [partial(metrics.f1, average="micro"), "f1"],
+            ValueError,
+            "Trainer: 'f1' names two values; each metric needs a name of its own",
+        ),
         (3, TypeError, "Trainer: metrics is 3 but names or functions (output, target) -> float were expected"),
     ],
 )
-def test_metrics_that_cannot_be(metrics, error, message):
+def test_metrics_that_cannot_be(given, error, message):
     with pytest.raises(error) as caught:
-        classifier(metrics=metrics)
+        classifier(metrics=given)
     assert str(caught.value) == message
 
 
@@ -144,3 +154,267 @@ def test_evaluate_counts_no_row_that_the_loss_leaves_out_and_weights_the_others(
     assert run.evaluate(X, y)["accuracy"] == pytest.approx(right[counts].mean())
     given = np.arange(30.0)
     assert run.evaluate(X, y, given)["accuracy"] == pytest.approx(np.average(right[counts], weights=given[counts]))
+
+
+# ----------------------------------------------------------------------------------------------------------- scikit-learn
+
+
+def same(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.fixture(params=range(12))
+def rows(request):
+    """Yield scikit-learn's metrics, a generator, the number of rows, and weights: none, integers with zeros, or any."""
+    theirs = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(request.param)
+    n = int(rng.integers(3, 60))
+    weights = None, np.arange(n) % 3.0, rng.random(n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of both sides, for classes that do not occur
+        yield theirs, rng, n, weights[request.param % 3]
+
+
+AVERAGES = ("micro", "macro", "weighted")
+RATIOS = ("precision", "recall", "f1")
+
+
+def test_classes_agree_with_scikit_learn(rows):
+    theirs, rng, n, w = rows
+    for k in (2, 3, 6):
+        y, scores = rng.integers(0, k, n), rng.integers(0, 5, (n, k)) / 4  # with many ties
+        predicted = scores.argmax(1)
+        same(accuracy(scores, y, sample_weight=w), theirs.accuracy_score(y, predicted, sample_weight=w))
+        same(
+            metrics.balanced_accuracy(scores, y, sample_weight=w),
+            theirs.balanced_accuracy_score(y, predicted, sample_weight=w),
+        )
+        matrix = metrics.confusion_matrix(scores, y, sample_weight=w)
+        same(matrix, theirs.confusion_matrix(y, predicted, labels=range(k), sample_weight=w))
+        assert matrix.dtype == (np.int64 if w is None else np.float64)
+        for name in RATIOS:
+            ours, score = getattr(metrics, name), getattr(theirs, f"{name}_score")
+            for average in AVERAGES:
+                want = score(y, predicted, average=average, sample_weight=w)
+                same(ours(scores, y, average=average, sample_weight=w), want)
+                same(ours(predicted, y, average=average, sample_weight=w), want)
+                same(metrics.METRICS[f"{name}_{average}"].function(scores, y, sample_weight=w), want)
+            same(
+                ours(scores, y, sample_weight=w),
+                score(y, predicted, average="macro" if k > 2 else "binary", sample_weight=w),
+            )
+        if k > 2:
+            for best in (1, 2, 3):
+                want = theirs.top_k_accuracy_score(y, scores, k=best, labels=range(k), sample_weight=w)
+                same(metrics.top_k_accuracy(scores, y, k=best, sample_weight=w), want)
+
+
+def test_one_column_agrees_with_scikit_learn(rows):
+    theirs, rng, n, w = rows
+    y, p = rng.integers(0, 2, n), rng.integers(0, 11, n) / 10
+    y[:2] = 0, 1
+    y[2] = 1
+    for output, target in ((p, y), (p[:, None], y[:, None].astype(np.float32))):
+        for name in RATIOS:
+            same(
+                getattr(metrics, name)(output, target, sample_weight=w),
+                getattr(theirs, f"{name}_score")(y, p > 0.5, sample_weight=w),
+            )
+        same(
+            metrics.balanced_accuracy(output, target, sample_weight=w),
+            theirs.balanced_accuracy_score(y, p > 0.5, sample_weight=w),
+        )
+        same(
+            metrics.confusion_matrix(output, target, sample_weight=w),
+            theirs.confusion_matrix(y, p > 0.5, sample_weight=w),
+        )
+        same(metrics.roc_auc(output, target, sample_weight=w), theirs.roc_auc_score(y, p, sample_weight=w))
+        same(
+            metrics.average_precision(output, target, sample_weight=w),
+            theirs.average_precision_score(y, p, sample_weight=w),
+        )
+        same(metrics.log_loss(output, target, sample_weight=w), theirs.log_loss(y, p, labels=[0, 1], sample_weight=w))
+        same(metrics.brier(output, target, sample_weight=w), theirs.brier_score_loss(y, p, sample_weight=w))
+        for k in (1, 2):
+            same(
+                metrics.top_k_accuracy(output, target, k=k, sample_weight=w),
+                theirs.top_k_accuracy_score(y, p, k=k, sample_weight=w),
+            )
+
+
+def test_probabilities_agree_with_scikit_learn(rows):
+    theirs, rng, n, w = rows
+    for k in (2, 3):
+        y, p = np.concatenate([np.arange(k), rng.integers(0, k, n - k)]), rng.integers(1, 5, (n, k)).astype(float)
+        p[:, 0] = 3  # rounding aside p has ties
+        p /= p.sum(1, keepdims=True)
+        same(metrics.log_loss(p, y, sample_weight=w), theirs.log_loss(y, p, labels=range(k), sample_weight=w))
+        same(
+            metrics.log_loss(p, np.eye(k)[y], sample_weight=w), theirs.log_loss(y, p, labels=range(k), sample_weight=w)
+        )
+        same(metrics.brier(p, y, sample_weight=w), theirs.brier_score_loss(y, p, labels=range(k), sample_weight=w))
+        scores = p if k > 2 else p[:, 1]
+        for average in AVERAGES:
+            got = metrics.average_precision(p, y, average=average, sample_weight=w)
+            same(got, theirs.average_precision_score(y, scores, average=average, sample_weight=w))
+            if w is None or k > 2:
+                got = metrics.roc_auc(p, y, average=average, sample_weight=w)
+                same(got, theirs.roc_auc_score(y, scores, average=average, sample_weight=w, multi_class="ovr"))
+
+
+def test_several_labels_per_row_agree_with_scikit_learn(rows):
+    theirs, rng, n, w = rows
+    y, p = rng.integers(0, 2, (n, 4)), rng.integers(0, 11, (n, 4)) / 10
+    y[:2] = [[0], [1]]
+    y[2] = 1
+    same(accuracy(p, y, multilabel=True, sample_weight=w), theirs.accuracy_score(y, p > 0.5, sample_weight=w))
+    for average in AVERAGES:
+        for name in RATIOS:
+            got = getattr(metrics, name)(p, y, average=average, multilabel=True, sample_weight=w)
+            same(got, getattr(theirs, f"{name}_score")(y, p > 0.5, average=average, sample_weight=w))
+        for name in ("roc_auc", "average_precision"):
+            got = getattr(metrics, name)(p, y, average=average, multilabel=True, sample_weight=w)
+            same(got, getattr(theirs, f"{name}_score")(y, p, average=average, sample_weight=w))
+    for name, score in (("log_loss", theirs.log_loss), ("brier", theirs.brier_score_loss)):
+        each = [
+            score(y[:, i], p[:, i], sample_weight=w, **({"labels": [0, 1]} if name == "log_loss" else {}))
+            for i in range(4)
+        ]
+        same(getattr(metrics, name)(p, y, multilabel=True, sample_weight=w), np.mean(each))
+
+
+def test_numbers_agree_with_scikit_learn(rows):
+    theirs, rng, n, w = rows
+    t, x = rng.standard_normal((n, 3)), rng.standard_normal((n, 3))
+    for name, score in (
+        ("mse", theirs.mean_squared_error),
+        ("rmse", theirs.root_mean_squared_error),
+        ("mae", theirs.mean_absolute_error),
+        ("r2", theirs.r2_score),
+    ):
+        ours = getattr(metrics, name)
+        same(ours(x, t, sample_weight=w), score(t, x, sample_weight=w))
+        same(ours(x[:, 0], t[:, :1], sample_weight=w), score(t[:, 0], x[:, 0], sample_weight=w))
+    t[:, 0] = x[:, 1] = t[:, 1] = 2  # whose mean is exact: scikit-learn divides by rounding errors otherwise
+    same(metrics.r2(x, t), theirs.r2_score(t, x))
+    t[:, 0] = x[:, 1] = t[:, 1] = 0.1
+    same(metrics.r2(x, t, sample_weight=w), (0 + 1 + metrics.r2(x[:, 2], t[:, 2], sample_weight=w)) / 3)
+
+
+# -------------------------------------------------------------------------------------------------------------------- edges
+
+
+def test_roc_auc_of_one_class_is_nan_with_a_warning():
+    for y in ([0, 0, 0], [1, 1, 1]):
+        with pytest.warns(RuntimeWarning, match="^roc_auc: the target holds one class only, so there is no area: NaN$"):
+            assert math.isnan(metrics.roc_auc([0.1, 0.2, 0.3], y))
+    with pytest.warns(RuntimeWarning, match="one class only"):  # rows of weight 0 count nothing
+        assert math.isnan(metrics.roc_auc([0.1, 0.2, 0.3], [0, 1, 1], sample_weight=[0, 1, 1]))
+    with pytest.warns(RuntimeWarning, match="one class only"):
+        assert math.isnan(metrics.roc_auc(np.eye(3)[:2], [0, 1]))  # class 2 does not occur
+    with pytest.warns(RuntimeWarning, match="^average_precision: the target holds no row of a class: 0$"):
+        assert metrics.average_precision([0.1, 0.2], [0, 0]) == 0
+
+
+def test_a_class_without_denominator_counts_as_0():
+    assert metrics.precision([0, 0], [1, 1]) == metrics.recall([1, 1], [0, 0]) == metrics.f1([0, 0], [0, 0]) == 0
+    assert metrics.f1([0, 0], [0, 0], average="weighted") == 1
+
+
+@pytest.mark.parametrize("name", [name for name in metrics.METRICS if name != "confusion_matrix"])
+def test_of_no_rows_and_of_rows_that_weigh_nothing_a_metric_is_nan(name):
+    function = metrics.METRICS[name].function
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert math.isnan(function(np.zeros((0, 1)), np.zeros(0)))
+        if name in ("roc_auc", "average_precision", "r2"):
+            return
+        assert math.isnan(function([0.2, 0.7], [0, 1], sample_weight=[0, 0]))
+
+
+def test_probabilities_of_float32_are_clipped_to_its_precision():
+    for dtype in (np.float32, np.float64):
+        value = metrics.log_loss(np.array([0.0, 1.0], dtype), [1, 0])
+        np.testing.assert_allclose(value, -math.log(np.finfo(dtype).eps))
+
+
+def test_the_epoch_is_measured_at_once():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((101, 4)), rng.integers(0, 3, 101)
+    names = ["f1", "roc_auc", "log_loss", "confusion_matrix", "top_k_accuracy"]
+    run = classifier(metrics=[*names, partial(metrics.precision, average="weighted")])
+    w = rng.random(101)
+    history = run.fit(x, y, batch_size=7, validation_data=(x, y, w), epochs=2, verbose=False)
+    values = run.evaluate(x, y, w)
+    logits, p = run.predict(x), run.predict_proba(x)
+    want = {
+        "f1": metrics.f1(logits, y, sample_weight=w),
+        "roc_auc": metrics.roc_auc(p, y, sample_weight=w),
+        "log_loss": metrics.log_loss(p, y, sample_weight=w),
+        "confusion_matrix": metrics.confusion_matrix(logits, y, sample_weight=w),
+        "top_k_accuracy": metrics.top_k_accuracy(logits, y, sample_weight=w),
+        "precision": metrics.precision(logits, y, average="weighted", sample_weight=w),
+    }
+    assert list(values) == ["loss", "accuracy", *want]
+    for name, value in want.items():
+        np.testing.assert_array_equal(values[name], value)
+        np.testing.assert_array_equal(history["val_" + name][-1], value)
+    assert values["confusion_matrix"].shape == (3, 3)
+    assert "val_accuracy" in repr(history)
+
+
+def test_a_matrix_is_not_shown_on_the_progress_line(capsys):
+    run = classifier(metrics="confusion_matrix")
+    run.fit(X, np.arange(30) % 3, validation_data=(X, np.arange(30) % 3), verbose=2)
+    assert "confusion_matrix" not in capsys.readouterr().err
+
+
+def test_ignored_rows_are_left_out_of_every_metric():
+    y = np.arange(30) % 3
+    ignored = np.where(np.arange(30) % 5 == 0, -100, y)
+    keep = ignored >= 0
+    run = classifier(
+        metrics=[name for name in metrics.METRICS if metrics.METRICS[name].takes != "numbers" and name != "accuracy"]
+    )
+    got, want = run.evaluate(X, ignored), run.evaluate(X[keep], y[keep])
+    for name in list(want)[1:]:
+        np.testing.assert_array_equal(got[name], want[name], err_msg=name)
+
+
+def test_metrics_of_numbers_take_the_output_as_it_is():
+    x, t = np.random.default_rng(1).standard_normal((2, 20, 2))
+    run = fnn.Trainer(fnn.MLP([2, 2], seed=0), "mse", metrics=("mse", "rmse", "mae", "r2"))
+    values = run.evaluate(x, t)
+    for name in ("mse", "rmse", "mae", "r2"):
+        assert values[name] == getattr(metrics, name)(run.predict(x), t)
+    np.testing.assert_allclose(values["mse"], F.mse_loss(run.predict(x), t), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: metrics.f1(np.ones((4, 3)), [0, 1, 2, 0], average="binary"), ValueError,
+         "f1: average is 'binary' but there are 3 classes"),
+        (lambda: metrics.f1(np.ones((4, 3)), np.ones((4, 3)), average="binary", multilabel=True), ValueError,
+         "f1: average is 'binary' but multilabel is set"),
+        (lambda: metrics.recall([1, 0], [1, 0], average="mean"), ValueError,
+         "recall: average is 'mean' but auto, binary, micro, macro or weighted was expected"),
+        (lambda: metrics.roc_auc([1, 0], [1, 0], average="mean"), ValueError,
+         "roc_auc: average is 'mean' but micro, macro or weighted was expected"),
+        (lambda: metrics.precision(np.ones((4, 3)), np.ones((4, 2)), multilabel=True), ValueError,
+         "precision: target has shape (4, 2) but that of output, (4, 3), was expected"),
+        (lambda: metrics.log_loss([0.5, 1.5], [0, 1]), ValueError, "log_loss: output is not in [0, 1] but probabilities were expected"),
+        (lambda: metrics.brier(np.full((2, 2), 0.5), [0, 2]), IndexError, "brier: target[1] is 2 but a label in [0, 2) was expected"),
+        (lambda: metrics.confusion_matrix(np.eye(2), [0, -1]), IndexError,
+         "confusion_matrix: target[1] is -1 but a label in [0, 2) was expected"),
+        (lambda: metrics.roc_auc(np.ones((2, 2, 2)), [0, 1]), ValueError,
+         "roc_auc: output has shape (2, 2, 2) but (rows,) or (rows, columns) was expected"),
+        (lambda: metrics.mae(np.ones((2, 2)), [0, 1]), ValueError,
+         "mae: target has shape (2,) but that of output, (2, 2), was expected"),
+        (lambda: metrics.mse([1.0, 2.0], [0, 1], sample_weight=[1]), ValueError, "mse: sample_weight has 1 rows but target has 2"),
+        (lambda: metrics.f1([1.0, 2.0], [0, 1], sample_weight=[1, -1]), ValueError,
+         "f1: sample_weight[1] is -1.0 but a finite, non-negative weight was expected"),
+    ],
+)  # fmt: skip
+def test_what_metrics_refuse(call, error, message):
+    refused(call, error, message)
