@@ -8,9 +8,22 @@
 
 enum { FNN_MAX_PARAMS = 2 }; /* of an activation or a loss */
 
-/* Which values a parameter accepts; NaN never. BELOW_1: from 0, but less than 1. AT_LEAST_PREVIOUS: not less than the parameter
- * before it. SWITCH_OF_PREVIOUS: 0 or 1, and 1 only where the parameter before it is not 0. */
-enum fnn_accepted { ANY, NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS, FROM_0_TO_1, BELOW_1, SWITCH_OF_PREVIOUS };
+/* Which values a parameter accepts; NaN never. BELOW_1: from 0, but less than 1. BETWEEN_0_AND_1: neither of the two.
+ * AT_LEAST_PREVIOUS: not less than the parameter before it. SWITCH: 0 or 1. SWITCH_OF_MOMENTUM: a switch that stands after
+ * a momentum and its dampening, and may be 1 only where the momentum is not 0 and the dampening is 0. */
+enum fnn_accepted {
+    ANY,
+    NONZERO,
+    NONNEGATIVE,
+    POSITIVE,
+    AT_LEAST_PREVIOUS,
+    FROM_0_TO_1,
+    BELOW_1,
+    BETWEEN_0_AND_1,
+    ABOVE_1,
+    SWITCH,
+    SWITCH_OF_MOMENTUM
+};
 
 typedef struct {
     const char *name; /* NULL after the last */

@@ -10,7 +10,8 @@ cdef extern from "fastnn.h" nogil:
         FNN_ACTIVATION_COUNT, FNN_identity
         FNN_LOSS_COUNT, FNN_POINT, FNN_ROW, FNN_LABELS
         FNN_OPTIMIZER_COUNT, FNN_MAX_SLOTS, FNN_MAX_HYPER, FNN_MAX_SCALARS
-        NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS, FROM_0_TO_1, BELOW_1, SWITCH_OF_PREVIOUS
+        NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS, FROM_0_TO_1, BELOW_1, BETWEEN_0_AND_1, ABOVE_1, SWITCH
+        SWITCH_OF_MOMENTUM
         FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE
 
     ctypedef struct fnn_matrix:
@@ -103,9 +104,10 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_optimizer_row:
         const char *name
         const char *layer
-        fnn_slot slots[2]
-        fnn_param params[5]
+        fnn_slot slots[3]
+        fnn_param params[7]
         int counts
+        const char *counts_if
 
     const fnn_optimizer_row *fnn_optimizer_rows
 

@@ -60,7 +60,15 @@ def _optimizer(name):
 
 
 SGD = _optimizer("sgd")
+Adagrad = _optimizer("adagrad")
+Adadelta = _optimizer("adadelta")
+RMSprop = _optimizer("rmsprop")
 Adam = _optimizer("adam")
 AdamW = _optimizer("adamw")
+Adamax = _optimizer("adamax")
+NAdam = _optimizer("nadam")
+RAdam = _optimizer("radam")
+Lion = _optimizer("lion")
+Rprop = _optimizer("rprop")
 
 __all__ = [optimizer.__name__ for optimizer in OPTIMIZERS.values()]

@@ -151,15 +151,38 @@ def _loss(info, dtype):
     return results
 
 
-def _update(info, dtype):
+# Options of optimizers that exclude others, or were added to a published row: a check of their own, with what they need.
+ALONE = {
+    "dampening": {"momentum": 0.5},
+    "amsgrad": {},
+    "eps_hat": {"eps": 0.125},
+    "decoupled_weight_decay": {"weight_decay": 0.125},
+}
+
+
+def _options(info):
+    """Yield (what is added to the name of a check, its choices of options) for an optimizer."""
+    others = {name: _other(value) for name, value in info.params.items() if name not in ALONE}
+    if "etas" in others:
+        others["etas"] = (0.375, 1.25)
+    yield "", [{}, others]
+    for name, needed in ALONE.items():
+        if name in info.params:
+            yield f" {name}", [{name: _other(info.params[name])} | needed]
+
+
+def _update(info, choices, dtype):
     results = []
-    for params in _choices(info.params):
+    for params in choices:
         options = {"lr": 2.0**-7} | params
-        param, *slots = _numbers(dtype, 1003), *np.zeros((len(info.slots), 1003), dtype)
+        param = _numbers(dtype, 1003)
+        slots = {
+            name: np.zeros(1003, dtype) for name, needs in info.slots.items() if needs not in ALONE or needs in params
+        }
         for step in (1, 2, 3, 4, 1000):
-            counted = {"step": step} if info.counts else {}
-            getattr(F, info.function)(param, _numbers(dtype, 1003, stream=step), *slots, **options, **counted)
-        results += [param, *slots]
+            counted = {"step": step} if info.counts or info.counts_if else {}
+            getattr(F, info.function)(param, _numbers(dtype, 1003, stream=step), **slots, **options, **counted)
+        results += [param, *slots.values()]
     return results
 
 
@@ -254,7 +277,8 @@ def checks():
         for loss in core.LOSSES.values():
             add(loss.info.function + suffix, SUMS, _loss, loss.info, dtype)
         for optimizer in core.OPTIMIZERS.values():
-            add(optimizer.info.function + suffix, SUMS, _update, optimizer.info, dtype)
+            for option, choices in _options(optimizer.info):
+                add(optimizer.info.function + option + suffix, SUMS, _update, optimizer.info, choices, dtype)
         for function in (_prelu_backward, _matmul, _linear, _linear_backward):
             add(function.__name__[1:] + suffix, SUMS, function, dtype)
     add("random", ELEMENTS, _random)

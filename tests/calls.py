@@ -94,7 +94,7 @@ def calls(dtype, rng, rows=4, columns=3):
         if name.endswith("_update"):
             parameters = inspect.signature(getattr(F, name)).parameters
             names = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-            options = {"lr": 0.1, "step": 2, "momentum": 0.9, "weight_decay": 0.1}
+            options = {"lr": 0.1, "step": 2, "momentum": 0.9, "weight_decay": 0.1, "amsgrad": True, "centered": True}
             arrays = {key: array(rows, columns) for key in names}
             add(name, {key: value for key, value in options.items() if key in parameters},
                 tuple(key for key in names if key != "grad"), **arrays)  # fmt: skip

@@ -535,9 +535,10 @@ static void optimizer_round(void)
     double *hyper = take_doubles(FNN_MAX_HYPER), *scalars = take_doubles(FNN_MAX_SCALARS);
     void *p = take_numbers(n), *g = take_numbers(n), *slots[FNN_MAX_SLOTS] = {NULL}, *one[FNN_MAX_SLOTS];
     for (int j = 0; j < FNN_MAX_HYPER; j++)
-        hyper[j] = row->params[j].accepted == SWITCH_OF_PREVIOUS ? hyper[j - 1] != 0 && draw(2)
-                   : row->params[j].value != 0 || draw(2)        ? row->params[j].value
-                                                                 : 0.125;
+        hyper[j] = row->params[j].accepted == SWITCH               ? draw(2)
+                   : row->params[j].accepted == SWITCH_OF_MOMENTUM ? hyper[j - 2] != 0 && hyper[j - 1] == 0 && draw(2)
+                   : row->params[j].value != 0 || draw(2)          ? row->params[j].value
+                                                                   : 0.125;
     for (int j = 0; j < FNN_MAX_SLOTS && row->slots[j].name; j++) {
         int needed = row->slots[j].needs == NULL;
         for (int k = 0; k < FNN_MAX_HYPER && !needed && row->params[k].name; k++)

@@ -60,6 +60,7 @@ def test_the_list_of_cases():
     wanted += [
         f"cross_entropy with_grad {shape}" for shape in ("64x10", "256x100", "256x1000", "4096x1000", "512x32000")
     ]
+    wanted += [f"update {name} 1048576" for name in core.OPTIMIZERS]
     wanted += [f"training step {sizes}" for sizes in ("32:64-256-10", "32:64-100-10", "128:784-128-10")]
     assert names == wanted
 
@@ -71,7 +72,7 @@ def test_a_quick_run_has_the_shapes_that_fastnn_is_judged_by_and_each_activation
         assert [case.name for case in quick if case.group == group] == QUICK_PRODUCTS.split()
     for group in ("forward", "backward"):
         assert [case.name for case in quick if case.group == group] == [f"{name} 65536" for name in F.activations()]
-    rest = [case_id(case) for case in CASES if case.group in ("softmax", "cross_entropy", "training step")]
+    rest = [case_id(case) for case in CASES if case.group in ("softmax", "cross_entropy", "update", "training step")]
     assert [case_id(case) for case in quick[-len(rest) :]] == rest
 
 
@@ -98,6 +99,9 @@ def test_the_work_of_a_case_is_its_operations_or_its_bytes(case):
         assert (case.unit, case.work) == ("GFLOP/s", multiply_add * math.prod(sizes))
     else:
         arrays = 3 if case.group == "backward" else 2
+        if case.group == "update":  # all are read, all but the gradient written
+            slots = core.OPTIMIZERS[case.name.split()[0]].info.slots
+            arrays = 3 + 2 * list(slots.values()).count(None)
         assert (case.unit, case.work) == ("GB/s", arrays * float32 * math.prod(sizes))
 
 
@@ -132,7 +136,7 @@ def assert_close(got, want):
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
-@pytest.mark.parametrize("case", [case for case in SMALL if case.group != "training step"], ids=case_id)
+@pytest.mark.parametrize("case", [case for case in SMALL if case.group not in ("update", "training step")], ids=case_id)
 def test_the_sides_of_a_case_compute_the_same_on_the_same_data(case, torch):
     want = expected(case)
     ours, theirs = case.build()
@@ -147,6 +151,17 @@ def test_the_sides_of_a_case_compute_the_same_on_the_same_data(case, torch):
         assert theirs() is theirs.keywords["out"]
     if case.group.startswith("panels"):
         assert all(operand.ctypes.data % 64 == 0 for operand in ours.args[:3])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.group == "update"], ids=case_id)
+def test_both_sides_of_an_update_go_on_alike_and_torch_makes_steps_of_its_own(case, torch):
+    (ours, theirs), before = case.build(), normal(*sizes_of(case))
+    for _ in range(3):
+        assert ours() is ours.args[1][0], "in place"
+        assert_close(ours.args[1][0], theirs())
+    assert 1e-4 < np.abs(ours.args[1][0] - before).max() < 4
+    step = case.torch()
+    assert step is None or step() is None
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.group == "training step"], ids=case_id)

@@ -1,5 +1,6 @@
-"""Optimizer updates: against float64, against PyTorch, in place, gates."""
+"""Optimizer updates: against float64, against PyTorch and scikit-learn, in place, gates."""
 
+import re
 from dataclasses import FrozenInstanceError
 
 import mpmath
@@ -8,34 +9,68 @@ import pytest
 from support import SIZES, refused
 
 import fastnn as fnn
-from fastnn import SGD, Adam, optim
+from fastnn import SGD, Adam, Rprop, optim
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn import reference as R
 
-SGD_OPTIONS = [{"lr": 0.1}, {"lr": 0.1, "weight_decay": 0.01}, {"lr": 0.1, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9, "nesterov": True},
-       {"lr": 0.05, "momentum": 0.5, "nesterov": True, "weight_decay": 0.1}]  # fmt: skip
 ADAM_OPTIONS = [{"lr": 0.1}, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6}, {"lr": 0.1, "weight_decay": 0.1}]
-ADAMW_OPTIONS = [*ADAM_OPTIONS, {"lr": 0.1, "weight_decay": 0.0}]
-CASES = [
-    (name, options)
-    for name, table in (("sgd", SGD_OPTIONS), ("adam", ADAM_OPTIONS), ("adamw", ADAMW_OPTIONS))
-    for options in table
-]
+CASES = {  # each row of the table with options that are not its defaults, every one of them
+    "sgd": [{"lr": 0.1}, {"lr": 0.1, "weight_decay": 0.01}, {"lr": 0.1, "momentum": 0.9},
+            {"lr": 0.1, "momentum": 0.9, "nesterov": True}, {"lr": 0.1, "momentum": 0.9, "dampening": 0.3},
+            {"lr": 0.05, "momentum": 0.5, "nesterov": True, "weight_decay": 0.1}],
+    "adagrad": [{"lr": 0.1}, {"lr": 0.1, "lr_decay": 0.1, "eps": 1e-3}, {"lr": 0.1, "initial_accumulator_value": 0.5},
+                {"lr": 0.1, "weight_decay": 0.1}],
+    "adadelta": [{"lr": 0.7}, {"lr": 0.5, "rho": 0.5, "eps": 1e-3}, {"lr": 0.5, "weight_decay": 0.1}],
+    "rmsprop": [{"lr": 0.1}, {"lr": 0.01, "alpha": 0.5, "eps": 1e-3}, {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1},
+                {"lr": 0.01, "centered": True}, {"lr": 0.01, "centered": True, "momentum": 0.5}],
+    "adam": [*ADAM_OPTIONS, {"lr": 0.1, "amsgrad": True, "betas": (0.9, 0.5)}, {"lr": 0.1, "eps": 1e-2, "eps_hat": True}],
+    "adamw": [*ADAM_OPTIONS, {"lr": 0.1, "weight_decay": 0.0}, {"lr": 0.1, "amsgrad": True, "betas": (0.9, 0.5)}],
+    "adamax": ADAM_OPTIONS,
+    "nadam": [*ADAM_OPTIONS, {"lr": 0.1, "momentum_decay": 0.5},
+              {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}],
+    "radam": [*ADAM_OPTIONS, {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}],
+    "lion": [{"lr": 0.1}, {"lr": 0.1, "betas": (0.5, 0.7)}, {"lr": 0.1, "weight_decay": 0.1}],
+    "rprop": [{"lr": 0.1}, {"lr": 0.1, "etas": (0.3, 1.5)}, {"lr": 0.1, "step_sizes": (0.05, 0.2)}],
+}  # fmt: skip
+EACH = pytest.mark.parametrize(
+    ("name", "options"), [(name, options) for name, table in CASES.items() for options in table], ids=str
+)
 
 
 def run(module, name, options, param, grads):
     """Return the parameters after one update per gradient."""
-    param = param.copy()
-    state = [np.zeros_like(param) for _ in range(1 if name == "sgd" else 2)]
+    param, info = param.copy(), core.OPTIMIZERS[name].info
+    state = [np.zeros_like(param) for _ in info.slots]
     for step, grad in enumerate(grads, 1):
-        extra = {} if name == "sgd" else {"step": step}
-        getattr(module, f"{name}_update")(param, grad, *state, **options, **extra)
+        counted = {"step": step} if info.counts or info.counts_if else {}
+        getattr(module, f"{name}_update")(param, grad, *state, **options, **counted)
     return param
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
-def test_against_the_reference_and_torch(name, options, dtype, isa):
+def test_every_row_and_every_option_has_a_case():
+    assert set(CASES) == set(core.OPTIMIZERS)
+    for name, table in CASES.items():
+        tried = {option for options in table for option in options if options[option] != fields(name)[option]}
+        assert tried == set(fields(name)), name
+
+
+def fields(name):
+    """The options of a row, with their defaults."""
+    return core.OPTIMIZERS[name].info.params
+
+
+def test_every_row_has_a_docstring_with_formula_and_source():
+    for name in core.OPTIMIZERS:
+        doc = getattr(F, f"{name}_update").__doc__
+        summary, formula = doc.split("\n\n")[:2]
+        assert re.search(r"as ``torch\.optim\.\w+``|et al\., 20\d\d", summary), name
+        assert "param -= " in formula, name
+        assert all(word in doc for word in fields(name)), name
+
+
+@EACH
+def test_against_the_reference(name, options, dtype, isa):
     rng = np.random.default_rng(0)
     for n in SIZES:
         param, grads = rng.standard_normal(n).astype(dtype), rng.standard_normal((5, n)).astype(dtype)
@@ -44,19 +79,101 @@ def test_against_the_reference_and_torch(name, options, dtype, isa):
         np.testing.assert_allclose(got, want, rtol=40 * np.finfo(dtype).eps, atol=40 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
-def test_against_torch(name, options):
+@EACH
+def test_fifty_steps_against_torch(name, options, isa):
     torch = pytest.importorskip("torch")
+    kind = getattr(torch.optim, core.OPTIMIZERS[name].info.layer, None)
+    if kind is None or "eps_hat" in options:
+        pytest.skip("PyTorch does not have it")
     rng = np.random.default_rng(0)
-    param, grads = rng.standard_normal(19), rng.standard_normal((20, 19))
-    tensor = torch.tensor(param, requires_grad=True)
-    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
-        [tensor], **options
-    )
+    param, grads = rng.standard_normal(19), rng.standard_normal((50, 19))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # in which its optimizers keep numbers of their own
+    try:
+        tensor = torch.tensor(param, requires_grad=True)
+        optimizer = kind([tensor], **options)
+        for grad in grads:
+            tensor.grad = torch.tensor(grad)
+            optimizer.step()
+    finally:
+        torch.set_default_dtype(before)
+    np.testing.assert_allclose(run(F, name, options, param, grads), tensor.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_fifty_steps_of_adam_with_eps_hat_are_those_of_scikit_learn():
+    optimizers = pytest.importorskip("sklearn.neural_network._stochastic_optimizers")
+    rng = np.random.default_rng(0)
+    param, grads = rng.standard_normal(19), rng.standard_normal((50, 19))
+    want, theirs = param.copy(), optimizers.AdamOptimizer([param], 0.1, 0.8, 0.99, 0.01)
     for grad in grads:
-        tensor.grad = torch.tensor(grad)
-        optimizer.step()
-    np.testing.assert_allclose(run(F, name, options, param, grads), tensor.detach().numpy(), rtol=1e-12, atol=1e-14)
+        want += theirs._get_updates([grad])[0]
+    options = {"lr": 0.1, "betas": (0.8, 0.99), "eps": 0.01}
+    np.testing.assert_allclose(run(F, "adam", options | {"eps_hat": True}, param, grads), want, rtol=1e-12)
+    assert np.abs(run(F, "adam", options, param, grads) - want).max() > 1e-3
+
+
+def test_lion_is_algorithm_2_of_its_paper():
+    rng = np.random.default_rng(0)
+    w, m, grads = rng.standard_normal(19), np.zeros(19), rng.standard_normal((50, 19))
+    param, lr, (beta1, beta2), decay = w.copy(), 0.01, (0.9, 0.99), 0.1
+    for g in grads:
+        c = beta1 * m + (1 - beta1) * g
+        w = w - lr * (np.sign(c) + decay * w)
+        m = beta2 * m + (1 - beta2) * g
+    got = run(F, "lion", {"lr": lr, "betas": (beta1, beta2), "weight_decay": decay}, param, grads)
+    np.testing.assert_allclose(got, w, rtol=1e-12)
+
+
+def test_the_sign_of_lion_is_0_at_0_and_keeps_nan(dtype, isa):
+    param, m = np.ones(3, dtype), np.zeros(3, dtype)
+    F.lion_update(param, np.array([0, np.nan, -1], dtype), m, lr=0.5)
+    np.testing.assert_array_equal(param, [1, np.nan, 1.5])
+
+
+def test_rprop_goes_back_to_a_halved_step_where_the_gradient_changes_its_sign(dtype, isa):
+    param, prev, size = (np.zeros(1, dtype) for _ in range(3))
+    path = []
+    for step, grad in enumerate([1, 1, -1, -1, 1, 0], 1):
+        F.rprop_update(param, np.full(1, grad, dtype), prev, size, step=step, lr=1.0, etas=(0.5, 2.0))
+        path.append((float(param[0]), float(prev[0]), float(size[0])))
+    assert path == [(-1, 1, 1), (-3, 1, 2), (-3, 0, 1), (-2, -1, 1), (-2, 0, 0.5), (-2, 0, 0.5)]
+
+
+def test_dampening_spares_the_first_step():
+    param, velocity = np.zeros(1), np.zeros(1)
+    for step in (1, 2):
+        F.sgd_update(param, np.ones(1), velocity, step=step, lr=1.0, momentum=0.5, dampening=0.75)
+        assert velocity[0] == (1 if step == 1 else 0.75)
+
+
+def test_a_centered_variance_is_never_negative(dtype, isa):
+    param, square, mean = (np.zeros(9, dtype) for _ in range(3))
+    for _ in range(300):  # equal gradients: the true difference falls to 0, rounding makes it negative
+        F.rmsprop_update(param, np.full(9, 0.1, dtype), square, None, mean, lr=1e-3, alpha=0.5, eps=1.0, centered=True)
+    assert np.isfinite(param).all()
+    np.testing.assert_allclose(param, -300 * 1e-4, rtol=1e-2)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.004, 0.3, 1.0, 50.0])
+@pytest.mark.parametrize("step", [1, 2, 50, 1000, 20000])
+@pytest.mark.parametrize("beta", [0.0, 0.9, 0.9999])
+def test_the_product_of_momenta_of_nadam(isa, beta, step, decay):
+    # m and v stay 1 and 0 where beta1 keeps all of m: what remains of the step are its two rates.
+    options = {"step": step, "lr": 1.0, "betas": (beta, 0.0), "eps": 1.0, "momentum_decay": decay}
+    param, m = np.zeros(1), np.ones(1)
+    F.nadam_update(param, np.ones(1), m, np.ones(1), **options)
+    t = np.arange(1, step + 2)
+    mu = beta * (1 - 0.5 * np.exp(t * decay * np.log(0.96)))
+    log_product = np.log(mu[:-1]).sum() if beta else -np.inf
+    one_minus, one_minus_next = -np.expm1([log_product, log_product + np.log(mu[-1])] if beta else [-np.inf] * 2)
+    want = (1 - mu[-2]) / one_minus + mu[-1] / one_minus_next
+    np.testing.assert_allclose(-2 * param[0], want, rtol=1e-12)
+
+
+def test_nadam_of_a_late_step_costs_no_more_than_some_thousand_factors():
+    param, m, v = np.zeros(1), np.zeros(1), np.zeros(1)
+    F.nadam_update(param, np.ones(1), m, v, step=2**62, lr=1.0, betas=(1 - 2.0**-40, 0.5), momentum_decay=100.0)
+    assert np.isfinite(param).all()
 
 
 def test_each_multiply_add_is_one_rounding(isa):
@@ -97,6 +214,13 @@ READ_ONLY = np.broadcast_to(np.float32(0), (3,))
         (lambda: F.sgd_update(P, P, lr=1, momentum=0.9), ValueError,
          "sgd_update: momentum is 0.9 but velocity is None; an array shaped like param was expected"),
         (lambda: F.sgd_update(P, P, lr=1, nesterov=True), ValueError, "sgd_update: nesterov needs a momentum other than 0"),
+        (lambda: F.sgd_update(P, P, lr=1, momentum=0.9, dampening=0.1, nesterov=True), ValueError,
+         "sgd_update: nesterov needs a dampening of 0"),
+        (lambda: F.sgd_update(P, P, P.copy(), lr=1, momentum=0.9, dampening=0.1), TypeError,
+         "sgd_update: step is missing, which dampening needs"),
+        (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=1, lr=1, amsgrad=True), ValueError,
+         "adam_update: amsgrad is True but max_exp_avg_sq is None; an array shaped like param was expected"),
+        (lambda: F.rprop_update(P, P, P.copy(), P.copy(), lr=1), TypeError, "rprop_update: step is missing"),
         (lambda: F.adam_update(P, P, P.copy(), P.copy().astype(float), step=1, lr=1), TypeError,
          "adam_update: exp_avg_sq has dtype float64 but param has dtype float32"),
         (lambda: F.adam_update(P, P, P.copy(), P.copy(), step=0, lr=1), ValueError,
@@ -189,6 +313,12 @@ def test_betas_may_be_zero():
         (lambda: Adam(eps=-1), ValueError, "Adam: eps is -1 but a number of at least 0 was expected"),
         (lambda: Adam(betas=(0.9, 1)), ValueError, "Adam: betas[1] is 1 but a value in [0, 1) was expected"),
         (lambda: Adam(betas=(np.nan, 0.9)), ValueError, "Adam: betas[0] is nan but a number was expected"),
+        (lambda: SGD(momentum=0.9, dampening=0.5, nesterov=True), ValueError, "SGD: nesterov needs a dampening of 0"),
+        (lambda: SGD(momentum=0.9, dampening=1.5), ValueError, "SGD: dampening is 1.5 but a value in [0, 1] was expected"),
+        (lambda: Rprop(etas=(0, 1.2)), ValueError, "Rprop: etas[0] is 0 but a value between 0 and 1 was expected"),
+        (lambda: Rprop(etas=(0.5, 1)), ValueError, "Rprop: etas[1] is 1 but a number above 1 was expected"),
+        (lambda: Rprop(step_sizes=(1, 0.5)), ValueError,
+         "Rprop: step_sizes[1] is 0.5 but at least step_sizes[0] (1) was expected"),
         (lambda: Adam(betas=0.9), TypeError, "Adam: betas is 0.9 but a pair of numbers was expected"),
     ],
 )  # fmt: skip

@@ -117,12 +117,13 @@ def test_annotations_of_made_functions():
         "label_smoothing": "float", "reduction": "str", "out": out, "return": "tuple[float | np.ndarray, np.ndarray]",
     }  # fmt: skip
     assert of("sgd_update") == {
-        "param": "np.ndarray", "grad": array, "velocity": out, "lr": "float", "momentum": "float", "nesterov": "bool",
-        "weight_decay": "float", "return": "None",
+        "param": "np.ndarray", "grad": array, "velocity": out, "step": "int | None", "lr": "float",
+        "momentum": "float", "dampening": "float", "nesterov": "bool", "weight_decay": "float", "return": "None",
     }  # fmt: skip
     assert of("adam_update") == {
-        "param": "np.ndarray", "grad": array, "exp_avg": "np.ndarray", "exp_avg_sq": "np.ndarray", "step": "int",
-        "lr": "float", "betas": "tuple[float, float]", "eps": "float", "weight_decay": "float", "return": "None",
+        "param": "np.ndarray", "grad": array, "exp_avg": "np.ndarray", "exp_avg_sq": "np.ndarray",
+        "max_exp_avg_sq": out, "step": "int", "lr": "float", "betas": "tuple[float, float]", "eps": "float",
+        "weight_decay": "float", "amsgrad": "bool", "eps_hat": "bool", "return": "None",
     }  # fmt: skip
 
 
@@ -173,9 +174,17 @@ DEFAULTS = {
     fnn.Trainer.fit: "epochs=1 batch_size=32 validation_data=None validation_split=0.0 sample_weight=None class_weight=None "
                      "shuffle=True callbacks=() verbose=auto",
     fnn.Trainer.predict: "batch_size=1024 out=None",
-    fnn.SGD: "lr=0.001 momentum=0.0 nesterov=False weight_decay=0.0",
-    fnn.Adam: "lr=0.001 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.0",
-    fnn.AdamW: "lr=0.001 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.01",
+    fnn.SGD: "lr=0.001 momentum=0.0 dampening=0.0 nesterov=False weight_decay=0.0",
+    fnn.Adagrad: "lr=0.01 lr_decay=0.0 weight_decay=0.0 initial_accumulator_value=0.0 eps=1e-10",
+    fnn.Adadelta: "lr=1.0 rho=0.9 eps=1e-06 weight_decay=0.0",
+    fnn.RMSprop: "lr=0.01 alpha=0.99 eps=1e-08 weight_decay=0.0 momentum=0.0 centered=False",
+    fnn.Adam: "lr=0.001 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.0 amsgrad=False eps_hat=False",
+    fnn.AdamW: "lr=0.001 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.01 amsgrad=False",
+    fnn.Adamax: "lr=0.002 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.0",
+    fnn.NAdam: "lr=0.002 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.0 momentum_decay=0.004 decoupled_weight_decay=False",
+    fnn.RAdam: "lr=0.001 betas=(0.9, 0.999) eps=1e-08 weight_decay=0.0 decoupled_weight_decay=False",
+    fnn.Lion: "lr=0.0001 betas=(0.9, 0.99) weight_decay=0.0",
+    fnn.Rprop: "lr=0.01 etas=(0.5, 1.2) step_sizes=(1e-06, 50.0)",
     fnn.CrossEntropy: "weight=None ignore_index=-100 label_smoothing=0.0", fnn.MSE: "", fnn.Huber: "delta=1.0",
     F.cross_entropy: "weight=None sample_weight=None ignore_index=-100 label_smoothing=0.0 reduction=mean",
     F.dropout: "step=0 out=None", F.softplus: "beta=1.0 threshold=20.0 out=None", F.softmax: "axis=-1 out=None",

@@ -57,28 +57,108 @@ def huber_by_hand(z, y, sample_weight, delta=1.0):
     ) / total
 
 
-def sgd_by_hand(w, g, slots, step, lr=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0):
+def sgd_by_hand(w, g, slots, step, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0):
     g = g + weight_decay * w
-    slots["velocity"] = momentum * slots.get("velocity", 0) + g
-    return w - lr * (g + momentum * slots["velocity"] if nesterov else slots["velocity"])
+    slots["v"] = g if step == 1 else momentum * slots["v"] + (1 - dampening) * g
+    if not momentum:
+        return w - lr * g
+    return w - lr * (g + momentum * slots["v"] if nesterov else slots["v"])
 
 
-def adam_by_hand(w, g, slots, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+def adagrad_by_hand(
+    w, g, slots, step, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10
+):
     g = g + weight_decay * w
+    slots["sum"] = slots.get("sum", initial_accumulator_value) + g * g
+    return w - lr / (1 + (step - 1) * lr_decay) * g / (slots["sum"] ** 0.5 + eps)
+
+
+def adadelta_by_hand(w, g, slots, step, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
+    g = g + weight_decay * w
+    slots["v"] = rho * slots.get("v", 0) + (1 - rho) * g * g
+    delta = ((slots.get("u", 0) + eps) / (slots["v"] + eps)) ** 0.5 * g
+    slots["u"] = rho * slots.get("u", 0) + (1 - rho) * delta * delta
+    return w - lr * delta
+
+
+def rmsprop_by_hand(w, g, slots, step, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False):
+    g = g + weight_decay * w
+    slots["v"] = alpha * slots.get("v", 0) + (1 - alpha) * g * g
+    slots["m"] = alpha * slots.get("m", 0) + (1 - alpha) * g
+    root = (slots["v"] - slots["m"] ** 2 if centered else slots["v"]) ** 0.5
+    slots["b"] = momentum * slots.get("b", 0) + g / (root + eps)
+    return w - lr * slots["b"]
+
+
+def moments_by_hand(g, slots, betas):
     slots["m"] = betas[0] * slots.get("m", 0) + (1 - betas[0]) * g
     slots["v"] = betas[1] * slots.get("v", 0) + (1 - betas[1]) * g * g
-    m, v = slots["m"] / (1 - betas[0] ** step), slots["v"] / (1 - betas[1] ** step)
-    return w - lr * m / (np.sqrt(v) + eps)
+    return slots["m"], slots["v"]
 
 
-def adamw_by_hand(w, g, slots, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
-    return adam_by_hand(w - lr * weight_decay * w, g, slots, step, lr, betas, eps)
+def adam_by_hand(
+    w, g, slots, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, eps_hat=False
+):
+    m, v = moments_by_hand(g + weight_decay * w, slots, betas)
+    if amsgrad:
+        v = slots["max"] = np.maximum(slots.get("max", 0), v)
+    if eps_hat:
+        return w - lr * (1 - betas[1] ** step) ** 0.5 / (1 - betas[0] ** step) * m / (v**0.5 + eps)
+    return w - lr * m / (1 - betas[0] ** step) / ((v / (1 - betas[1] ** step)) ** 0.5 + eps)
+
+
+def adamw_by_hand(w, g, slots, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False):
+    return adam_by_hand(w - lr * weight_decay * w, g, slots, step, lr, betas, eps, 0.0, amsgrad)
+
+
+def adamax_by_hand(w, g, slots, step, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    m, _ = moments_by_hand(g + weight_decay * w, slots, betas)
+    slots["u"] = np.maximum(betas[1] * slots.get("u", 0), abs(g + weight_decay * w) + eps)
+    return w - lr * m / (1 - betas[0] ** step) / slots["u"]
+
+
+def nadam_by_hand(
+    w, g, slots, step, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=4e-3,
+    decoupled_weight_decay=False,
+):  # fmt: skip
+    g, w = (g, w - lr * weight_decay * w) if decoupled_weight_decay else (g + weight_decay * w, w)
+    m, v = moments_by_hand(g, slots, betas)
+    mu, after = (betas[0] * (1 - 0.96 ** (t * momentum_decay) / 2) for t in (step, step + 1))
+    slots["product"] = slots.get("product", 1) * mu
+    direction = (1 - mu) * g / (1 - slots["product"]) + after * m / (1 - slots["product"] * after)
+    return w - lr * direction / ((v / (1 - betas[1] ** step)) ** 0.5 + eps)
+
+
+def radam_by_hand(
+    w, g, slots, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled_weight_decay=False
+):
+    g, w = (g, w - lr * weight_decay * w) if decoupled_weight_decay else (g + weight_decay * w, w)
+    m, v = moments_by_hand(g, slots, betas)
+    most, power = 2 / (1 - betas[1]) - 1, betas[1] ** step
+    rho = most - 2 * step * power / (1 - power)
+    if rho > 5:
+        r = ((rho - 4) / (most - 4) * (rho - 2) / (most - 2) * most / rho) ** 0.5
+        m = m * r * (1 - power) ** 0.5 / (v**0.5 + eps)
+    return w - lr * m / (1 - betas[0] ** step)
+
+
+def lion_by_hand(w, g, slots, step, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+    m = slots.get("m", 0)
+    slots["m"] = betas[1] * m + (1 - betas[1]) * g
+    return w - lr * (np.sign(betas[0] * m + (1 - betas[0]) * g) + weight_decay * w)
+
+
+def rprop_by_hand(w, g, slots, step, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0)):
+    turned = np.sign(g * slots.get("before", 0 * g))
+    factor = np.choose(turned.astype(int) + 1, (etas[0], 1, etas[1]))
+    slots["size"] = np.clip(slots.get("size", lr) * factor, *step_sizes)
+    slots["before"] = np.where(turned < 0, 0, g)
+    return w - np.sign(slots["before"]) * slots["size"]
 
 
 BY_HAND = {
     "cross_entropy": cross_entropy_by_hand, "mse": mse_by_hand, "huber": huber_by_hand,
-    "sgd": sgd_by_hand, "adam": adam_by_hand, "adamw": adamw_by_hand,
-}  # fmt: skip
+} | {name: globals()[f"{name}_by_hand"] for name in OPTIMIZERS}  # fmt: skip
 
 
 def regularised_by_hand(w, gradients, l1=0.0, l2=0.0, clip_norm=None, clip_value=None):
@@ -93,14 +173,17 @@ def regularised_by_hand(w, gradients, l1=0.0, l2=0.0, clip_norm=None, clip_value
     return dw, db
 
 
-def three_steps_by_hand(loss, loss_options, optimizer, optimizer_options, trainer_options, sample_weight):
-    """Return the losses of three steps of a linear model, and its parameters after them."""
+STEPS = range(1, 9)  # RAdam rectifies from its sixth on
+
+
+def steps_by_hand(loss, loss_options, optimizer, optimizer_options, trainer_options, sample_weight):
+    """Return the losses of STEPS of a linear model, and its parameters after them."""
     linear = fnn.Linear(4, 3, rng=0, dtype=np.float64)
     w, b = linear.weight.copy(), linear.bias.copy()
     y = Y if loss == "cross_entropy" else np.eye(3)[Y]
     sample_weight = np.ones(12) if sample_weight is None else sample_weight
     slots, losses = ({}, {}), []
-    for step in (1, 2, 3):
+    for step in STEPS:
         value, dz = BY_HAND[loss](X @ w.T + b, y, sample_weight, **loss_options)
         dw, db = regularised_by_hand(w, (dz.T @ X, dz.sum(0)), **trainer_options)
         w = BY_HAND[optimizer](w, dw, slots[0], step, **optimizer_options)
@@ -109,7 +192,7 @@ def three_steps_by_hand(loss, loss_options, optimizer, optimizer_options, traine
     return losses, w, b
 
 
-def three_steps(loss, loss_options, optimizer, optimizer_options, trainer_options, sample_weight):
+def steps_of_a_trainer(loss, loss_options, optimizer, optimizer_options, trainer_options, sample_weight):
     run = fnn.Trainer(
         fnn.Linear(4, 3, rng=0, dtype=np.float64),
         LOSSES[loss](**loss_options),
@@ -117,10 +200,34 @@ def three_steps(loss, loss_options, optimizer, optimizer_options, trainer_option
         **trainer_options,
     )
     y = Y if loss == "cross_entropy" else np.eye(3)[Y]
-    losses = [run.step(X, y, sample_weight) for _ in range(3)]
+    losses = [run.step(X, y, sample_weight) for _ in STEPS]
     return losses, run.model[0].weight, run.model[0].bias
 
 
+def more_optimizers():
+    """Yield (name, number, options) of the optimizers: those that others are compared with, then each option alone."""
+    betas, decays = {"betas": (0.5, 0.7)}, {"weight_decay": 0.2}
+    decoupled = decays | {"decoupled_weight_decay": True}
+    table = {
+        "sgd": [{"momentum": 0.9, "dampening": 0.3}],
+        "adam": [{"lr": 1.0, "betas": (0.9, 0.5)}, {"lr": 1.0, "betas": (0.9, 0.5), "amsgrad": True},
+                 {"eps": 0.1, "eps_hat": True}],
+        "adamw": [{"lr": 1.0, "betas": (0.9, 0.5)}, {"lr": 1.0, "betas": (0.9, 0.5), "amsgrad": True}],
+        "adagrad": [{}, {"lr": 0.2}, {"lr_decay": 0.1}, decays, {"initial_accumulator_value": 0.1}, {"eps": 0.1}],
+        "adadelta": [{}, {"lr": 0.2}, {"rho": 0.5}, {"eps": 0.1}, decays],
+        "rmsprop": [{}, {"lr": 0.2}, {"alpha": 0.5}, {"eps": 0.1}, decays, {"momentum": 0.5}, {"centered": True},
+                    {"centered": True, "momentum": 0.5}],
+        "adamax": [{}, {"lr": 0.2}, betas, {"eps": 0.1}, decays],
+        "nadam": [{}, {"lr": 0.2}, betas, {"eps": 0.1}, decays, {"momentum_decay": 0.5}, decoupled],
+        "radam": [{}, {"lr": 0.2}, betas, {"eps": 0.1}, decays, decoupled],
+        "lion": [{"lr": 0.3}, {"lr": 0.3} | betas, {"lr": 0.3} | decays],
+        "rprop": [{"lr": 0.3}, {"lr": 0.3, "etas": (0.3, 1.5)}, {"lr": 0.3, "step_sizes": (0.25, 0.4)}],
+    }  # fmt: skip
+    for name, choices in table.items():
+        yield from ((name, n, options) for n, options in enumerate(choices))
+
+
+MORE_OPTIMIZERS = list(more_optimizers())
 OPTIONS = {  # name: loss, its options, optimizer, its options, the trainer's; each differs from what it is compared with
     "sgd": ("cross_entropy", {}, "sgd", {}, {}),
     "sgd lr": ("cross_entropy", {}, "sgd", {"lr": 0.3}, {}),
@@ -139,6 +246,7 @@ OPTIONS = {  # name: loss, its options, optimizer, its options, the trainer's; e
     "adamw second of betas": ("cross_entropy", {}, "adamw", {"betas": (0.9, 0.7)}, {}),
     "adamw eps": ("cross_entropy", {}, "adamw", {"eps": 0.1}, {}),
     "adamw weight_decay": ("cross_entropy", {}, "adamw", {"weight_decay": 0.2}, {}),
+    **{f"{name} {n}": ("cross_entropy", {}, name, options, {}) for name, n, options in MORE_OPTIMIZERS},
     "mse": ("mse", {}, "sgd", {}, {}),
     "huber": ("huber", {}, "sgd", {}, {}),
     "huber delta": ("huber", {"delta": 0.3}, "sgd", {}, {}),
@@ -158,9 +266,9 @@ OPTIONS = {  # name: loss, its options, optimizer, its options, the trainer's; e
 
 @pytest.mark.parametrize("weights", [None, WEIGHT], ids=["", "sample_weight"])
 @pytest.mark.parametrize("name", OPTIONS)
-def test_three_steps_are_those_by_hand(name, weights):
-    losses, w, b = three_steps(*OPTIONS[name], weights)
-    want_losses, want_w, want_b = three_steps_by_hand(*OPTIONS[name], weights)
+def test_steps_are_those_by_hand(name, weights):
+    losses, w, b = steps_of_a_trainer(*OPTIONS[name], weights)
+    want_losses, want_w, want_b = steps_by_hand(*OPTIONS[name], weights)
     np.testing.assert_allclose(losses, want_losses, rtol=1e-12)
     np.testing.assert_allclose(w, want_w, rtol=1e-11, atol=1e-14)
     np.testing.assert_allclose(b, want_b, rtol=1e-11, atol=1e-14)
@@ -168,7 +276,7 @@ def test_three_steps_are_those_by_hand(name, weights):
 
 def test_every_option_changes_a_step():
     results = [
-        three_steps(*options, weights)[1].tobytes() for options in OPTIONS.values() for weights in (None, WEIGHT)
+        steps_of_a_trainer(*options, weights)[1].tobytes() for options in OPTIONS.values() for weights in (None, WEIGHT)
     ]
     assert len(set(results)) == len(results)
 

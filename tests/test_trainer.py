@@ -312,7 +312,7 @@ def test_trainers_and_their_attributes_can_be_read():
     run.fit(*blobs(40), epochs=2, verbose=False)
     assert repr(run) == (
         "<Trainer of MLP, loss=CrossEntropy(weight=None, ignore_index=-100, label_smoothing=0.0), optimizer=SGD(lr=0.5, "
-        "momentum=0.0, nesterov=False, weight_decay=0.0), seed=0, 2 epochs and 4 steps done>"
+        "momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0), seed=0, 2 epochs and 4 steps done>"
     )
     public = {name for name in dir(run) if not name.startswith("_")}
     methods = {"fit", "step", "gradients", "evaluate", "predict", "predict_proba"}
@@ -403,7 +403,7 @@ def test_a_model_belongs_to_its_latest_trainer():
     ("call", "error", "message"),
     [
         (lambda: fnn.Trainer("x"), TypeError, "Trainer: model is str but a fastnn layer, such as Sequential, was expected"),
-        (lambda: trainer(optimizer="adm"), ValueError, "Trainer: optimizer is 'adm' but one of sgd, adam, adamw was expected"),
+        (lambda: trainer(optimizer="adm"), ValueError, "Trainer: optimizer is 'adm' but one of sgd, adagrad, adadelta, rmsprop, adam, adamw, adamax, nadam, radam, lion, rprop was expected"),
         (lambda: trainer(optimizer=3), TypeError, "Trainer: optimizer is 3 but a name or a specification was expected"),
         (lambda: fnn.Trainer(fnn.MLP([4, 3]), "mae"), ValueError, "Trainer: loss is 'mae' but one of cross_entropy, mse, huber was expected"),
         (lambda: fnn.Trainer("cross_entropy", fnn.MLP([4, 3])), TypeError,
@@ -411,7 +411,7 @@ def test_a_model_belongs_to_its_latest_trainer():
         (lambda: fnn.Trainer(fnn.MLP), TypeError,
          "Trainer: model is the class MLP but a fastnn layer, such as Sequential, was expected; pass an object, made by calling the class"),
         (lambda: fnn.Trainer(fnn.MLP([4, 3]), fnn.SGD()), TypeError,
-         "Trainer: loss is SGD(lr=0.001, momentum=0.0, nesterov=False, weight_decay=0.0) but a name, an object or a callable was "
+         "Trainer: loss is SGD(lr=0.001, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0) but a name, an object or a callable was "
          "expected; pass it as optimizer="),
         (lambda: fnn.Trainer(fnn.MLP([4, 3]), fnn.SGD), TypeError,
          "Trainer: loss is <class 'fastnn.optim.SGD'> but a name, an object or a callable was expected; pass it as optimizer="),

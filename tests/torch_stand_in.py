@@ -102,6 +102,17 @@ OPS = {
 NN = ("elu", "leaky_relu", "softplus", "silu", "mish", "softshrink", "hardsigmoid", "hardswish")
 
 
+class Adam:
+    """The optimizer that stands for all of them: it makes its first step again and again."""
+
+    def __init__(self, params, lr):
+        self.params, self.lr = params, lr
+
+    def step(self):
+        for param in self.params:
+            R.adam_update(param, param.grad, *np.zeros((2, *param.shape)), step=1, lr=self.lr)
+
+
 def _softmax_of(function):
     return _into(lambda x, dim: function(x, axis=dim))
 
@@ -122,6 +133,7 @@ def install(monkeypatch):
         setattr(torch, name, _into(getattr(R, name)))
     torch.ops = SimpleNamespace(aten=SimpleNamespace(**{name: _into(function) for name, function in OPS.items()}))
     functional = SimpleNamespace(softsign=R.softsign, tanhshrink=R.tanhshrink, cross_entropy=CrossEntropy)
+    torch.optim = SimpleNamespace(Adam=Adam)
     torch.nn = SimpleNamespace(functional=functional)
     functions = {name: getattr(R, name) for name in NN}
     functions |= {

@@ -206,6 +206,35 @@ def _cross_entropy(batch, classes):
     return Case("cross_entropy", f"with_grad {batch}x{classes}", 8 * batch * classes, "GB/s", build, torch=build_torch)
 
 
+def _update(info, n):
+    """A late step with the default options."""
+    slots = [name for name, needs in info.slots.items() if needs is None]
+
+    def arrays():
+        return [_normal(n), _normal(n, scale=0.1), *(np.abs(_normal(n, scale=0.1)) for _ in slots)]
+
+    def build():
+        ours, theirs = arrays(), arrays()
+        options = {"lr": 1e-3} | ({"step": 1000} if info.counts else {})
+
+        def step(functions, given):
+            getattr(functions, info.function)(*given, **options)
+            return given[0]
+
+        return partial(step, F, ours), partial(step, R, theirs)
+
+    def build_torch():
+        import torch
+
+        if not hasattr(torch.optim, info.layer):
+            return None
+        param, param.grad = (torch.from_numpy(a) for a in arrays()[:2])
+        return getattr(torch.optim, info.layer)([param], lr=1e-3).step
+
+    moved = 3 + 2 * len(slots)  # arrays: all are read, all but the gradient written
+    return Case("update", f"{info.name} {n}", 4 * moved * n, "GB/s", build, torch=build_torch)
+
+
 def _training_step(batch, *sizes):
     def build():
         x, y = _normal(batch, sizes[0]), np.random.default_rng(1).integers(0, sizes[-1], batch)
@@ -240,5 +269,6 @@ def cases(quick=False):
         _softmax("softmax", 256, 1000),
         _softmax("log_softmax", 256, 1000),
         *(_cross_entropy(*shape) for shape in [(64, 10), (256, 100), (256, 1000), (4096, 1000), (512, 32000)]),
+        *(_update(row.info, ELEMENTS[-1]) for row in _fastnn_core.OPTIMIZERS.values()),
         *(_training_step(*sizes) for sizes in [(32, 64, 256, 10), (32, 64, 100, 10), (128, 784, 128, 10)]),
     ]

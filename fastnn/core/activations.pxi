@@ -80,6 +80,10 @@ cdef object _refusal(const double *values, const fnn_param *params, int i):
         return "a value in [0, 1]"
     if accepted == BELOW_1 and not 0 <= value < 1:
         return "a value in [0, 1)"
+    if accepted == BETWEEN_0_AND_1 and not 0 < value < 1:
+        return "a value between 0 and 1"
+    if accepted == ABOVE_1 and value <= 1:
+        return "a number above 1"
     if accepted == AT_LEAST_PREVIOUS and value < values[i - 1]:
         return f"at least {params[i - 1].name.decode()} ({values[i - 1]:g})"
     return None

@@ -1,6 +1,6 @@
 # Optimizer updates, in place.
 
-OptimizerInfo = namedtuple("OptimizerInfo", "name function layer slots params counts")
+OptimizerInfo = namedtuple("OptimizerInfo", "name function layer slots params counts counts_if")
 
 
 cdef object _argument(str name):
@@ -11,7 +11,8 @@ cdef object _argument(str name):
 
 cdef class Optimizer:
     """A row of the table of optimizers. ``info.slots`` maps the arrays kept per parameter to the hyper-parameter without which
-    they are not kept, or None; ``info.params`` maps arguments to defaults: a bool for a switch, a tuple for a pair."""
+    they are not kept, or None; ``info.params`` maps arguments to defaults: a bool for a switch, a tuple for a pair. The number of
+    the step takes part where ``info.counts``, or where the hyper-parameter ``info.counts_if`` is not 0."""
     cdef const fnn_optimizer_row *row
     cdef int index
     cdef list names  # of the hyper-parameters, "betas[0]" among them
@@ -30,10 +31,14 @@ cdef class Optimizer:
             self.places[argument] = i if at is None else (*self.places.get(argument, ()), i)
         slots = {row.slots[j].name.decode(): _text(row.slots[j].needs) for j in range(FNN_MAX_SLOTS) if row.slots[j].name != NULL}
         self.slots, self.needs = list(slots), [needs and self.places[needs] for needs in slots.values()]
-        self.info = OptimizerInfo(row.name.decode(), row.name.decode() + "_update", row.layer.decode(), slots, self.check(row.name.decode(), {}), bool(row.counts))
+        self.info = OptimizerInfo(row.name.decode(), row.name.decode() + "_update", row.layer.decode(), slots, self.check(row.name.decode(), {}), bool(row.counts), _text(row.counts_if))
 
     cdef bint is_switch(self, int i):
-        return self.row.params[i].accepted == SWITCH_OF_PREVIOUS
+        return self.row.params[i].accepted in (SWITCH, SWITCH_OF_MOMENTUM)
+
+    cdef bint counts(self, const double *numbers):
+        """Whether the number of the step takes part, with these hyper-parameters."""
+        return self.row.counts or self.info.counts_if is not None and numbers[<int>self.places[self.info.counts_if]] != 0
 
     cdef int set(self, double *numbers, str argument, object value, str func) except -1:
         """Sets the hyper-parameters that an argument holds."""
@@ -52,8 +57,11 @@ cdef class Optimizer:
     cdef int check_set(self, const double *numbers, str func) except -1:
         cdef int i
         for i in range(len(self.names)):
-            if self.is_switch(i) and numbers[i] and not numbers[i - 1]:
-                raise ValueError(f"{func}: {self.names[i]} needs a {self.names[i - 1]} other than 0")
+            if self.row.params[i].accepted == SWITCH_OF_MOMENTUM and numbers[i]:
+                if not numbers[i - 2]:
+                    raise ValueError(f"{func}: {self.names[i]} needs a {self.names[i - 2]} other than 0")
+                if numbers[i - 1]:
+                    raise ValueError(f"{func}: {self.names[i]} needs a {self.names[i - 1]} of 0")
         return _check_numbers(numbers, &self.row.params[0], len(self.names), func)
 
     cdef void defaults(self, double *numbers):
@@ -78,7 +86,7 @@ cdef class Optimizer:
         if lr is not None:
             self.set(hyper, "lr", lr, func)
             self.check_set(hyper, func)
-        if self.row.counts:
+        if self.counts(hyper):
             number = _integer(number, func, "step", 1, 2 ** 62)
         _update(func, self, hyper, number, param, grad, [slots.get(name) for name in self.slots])
 
@@ -121,7 +129,7 @@ cdef object _arguments(double *hyper, Optimizer row, tuple slots, dict given, st
     for name, value in given.items():
         if name in row.places:
             row.set(hyper, name, value, func)
-        elif name == "step" and row.row.counts:
+        elif name == "step" and (row.row.counts or row.info.counts_if):
             step = _integer(value, func, "step", 1, 2 ** 62)
         elif name in row.slots and arrays[row.slots.index(name)] is None:
             arrays[row.slots.index(name)] = value
@@ -132,6 +140,8 @@ cdef object _arguments(double *hyper, Optimizer row, tuple slots, dict given, st
     if "lr" not in given or row.row.counts and step is None:
         raise TypeError(f"{func}: {'step' if 'lr' in given else 'lr'} is missing")
     row.check_set(hyper, func)
+    if step is None and row.counts(hyper):
+        raise TypeError(f"{func}: step is missing, which {row.info.counts_if} needs")
     return arrays, step
 
 
@@ -160,7 +170,8 @@ cdef object _update(str func, Optimizer row, const double *hyper, object step, o
         if needs is not None and hyper[<int>needs] == 0:
             continue
         if slots[j] is None and needs is not None:
-            raise ValueError(f"{func}: {row.names[needs]} is {hyper[<int>needs]:g} but {name} is None; an array shaped like "
+            value = True if row.is_switch(needs) else f"{hyper[<int>needs]:g}"
+            raise ValueError(f"{func}: {row.names[needs]} is {value} but {name} is None; an array shaped like "
                              "param was expected")
         slot = _updated(slots[j], func, name, p)
         names.append(name)
