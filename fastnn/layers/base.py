@@ -147,16 +147,20 @@ class Op:
         Names of the parameters in the state_dict of the layer that was lowered.
     numbers : dict
         What else it is made of, by name.
+    layer : str
+        Which layer inside the lowered one it comes from, as the names of parameters have it, such as ``"2.0"``; ``""`` for itself.
     """
 
     kind: str
     shape: tuple
     params: tuple = ()
     numbers: dict = field(default_factory=dict)
+    layer: str = ""
 
-    def inside(self, prefix):
-        """Return this row with ``prefix`` before the names of its parameters."""
-        return replace(self, params=tuple(prefix + name for name in self.params))
+    def inside(self, i):
+        """Return this row as one of a container whose layer i was lowered."""
+        layer = f"{i}.{self.layer}" if self.layer else f"{i}"
+        return replace(self, params=tuple(f"{i}.{name}" for name in self.params), layer=layer)
 
 
 class Layer:
@@ -300,6 +304,28 @@ class Layer:
             For a layer that has no rows, such as a user's own.
         """
         raise NotImplementedError(f"lower: {type(self).__name__} has no rows; it runs as a layer")
+
+    def summary(self, input_shape):
+        """Return a table of the layers: shapes of outputs, numbers of parameters, what is fused.
+
+        Parameters
+        ----------
+        input_shape : int or tuple of int
+            Of one row: ``(64,)`` for x of shape (rows, 64).
+
+        Returns
+        -------
+        Summary
+            ``print`` shows it, and so do notebooks; ``rows`` has its lines, ``parameters`` the number of all trained numbers.
+
+        Raises
+        ------
+        ValueError
+            For an input shape that the layers do not take.
+        """
+        from fastnn.layers.summary import Summary  # which imports this module
+
+        return Summary(self, input_shape)
 
     def _check_rows(self, x):
         """Raise what would be wrong with some row of x, as an error that names it, before any is computed."""

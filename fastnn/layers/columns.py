@@ -384,22 +384,22 @@ class Columns(Container):
     def _joined(self, ys, lead):
         return np.concatenate([y.reshape(self._flat(i, y.shape, lead)) for i, y in enumerate(ys)], axis=-1)
 
-    def lower(self, shape):
+    def _rows(self, shape, leaf):
         """Return for each branch ``columns``, which takes these from the input, and its own rows; at last ``concatenate``.
 
         Its ``ops`` are the numbers of rows of the branches, with the row ``columns`` counted.
         """
-        shape, ops, counts, width = tuple(shape), [], [], 0
+        ops, counts, width = [], [], 0
         for i, columns in enumerate(self.columns):
             if not shape or shape[-1] <= max(columns):
                 raise ValueError(f"Columns: the input has shape {shape} but branch {i} reads column {max(columns)}")
             taken = Op("columns", (*shape[:-1], len(columns)), numbers={"columns": columns})
-            branch = [taken, *self._lower_layer(i, taken.shape)]
+            branch = [taken, *self._rows_of(i, taken.shape, leaf)]
             added = self._flat(i, branch[-1].shape, shape[:-1])[-1]
             width = None if None in (width, added) else width + added
             ops += branch
             counts.append(len(branch))
-        return (*ops, Op("concatenate", (*shape[:-1], width), numbers={"ops": tuple(counts)}))
+        return [*ops, Op("concatenate", (*shape[:-1], width), numbers={"ops": tuple(counts)})]
 
     def __call__(self, x, out=None):
         x = as_real(x, "Columns", "x")

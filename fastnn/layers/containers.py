@@ -25,6 +25,17 @@ def as_task(task, func):
     return None if task is None else str(task)
 
 
+def _rows_of_leaf(layer, shape):
+    if not hasattr(layer, "lower"):
+        raise NotImplementedError(f"lower: {type(layer).__name__} has no rows; it runs as a layer")
+    return layer.lower(shape)
+
+
+def rows_of(layer, shape, leaf):
+    """Return the rows of a layer, where ``leaf(layer, shape)`` returns those of one that is no container."""
+    return layer._rows(shape, leaf) if isinstance(layer, Container) else leaf(layer, shape)
+
+
 class Container(Layer):
     """Layers, whose arrays are named "0.weight", "0.bias", "2.weight", ... Base of the containers."""
 
@@ -110,12 +121,17 @@ class Container(Layer):
         dtype = np.result_type(x.dtype, np.float32) if first is None else first[1].dtype
         return x if x.dtype == dtype else x.astype(dtype)
 
-    def _lower_layer(self, i, shape):
+    def lower(self, shape):
+        """As for every layer; the rows of the layers, and those of the container's own that ``_rows`` describes."""
+        return tuple(self._rows(tuple(shape), _rows_of_leaf))
+
+    def _rows(self, shape, leaf):
+        """Return a list of the rows; see ``rows_of``."""
+        raise NotImplementedError
+
+    def _rows_of(self, i, shape, leaf):
         """Return the rows of layer i."""
-        layer = self.layers[i]
-        if not hasattr(layer, "lower"):
-            raise NotImplementedError(f"lower: {type(layer).__name__} has no rows; it runs as a layer")
-        return tuple(op.inside(f"{i}.") for op in layer.lower(shape))
+        return [op.inside(i) for op in rows_of(self.layers[i], shape, leaf)]
 
     def _vjp_layer(self, i, x, step, train):
         """Return the output of layer i and its backward function, or one like those of fastnn's own layers."""
@@ -165,12 +181,12 @@ class _Chain(Container):
         last = self.layers[-1]
         return last(x, out=out) if isinstance(last, Layer) else F.identity(last(x), out=out)
 
-    def lower(self, shape):
-        ops, shape = [], tuple(shape)
+    def _rows(self, shape, leaf):
+        ops = []
         for i in range(len(self.layers)):
-            ops += self._lower_layer(i, shape)
+            ops += self._rows_of(i, shape, leaf)
             shape = ops[-1].shape if ops else shape
-        return tuple(ops)
+        return ops
 
     def _run_vjp(self, x, step, train):
         """Return the output of the chain and ``pull(dy, need_dx, grads)``, which takes a gradient back through it."""
@@ -234,12 +250,12 @@ class Residual(_Chain):
             raise ValueError("Residual: at least one layer was expected")
         super().__init__(*layers)
 
-    def lower(self, shape):
-        """As for every layer; the last row, ``residual``, adds what went into the first of the ``ops`` rows before it."""
-        ops, shape = super().lower(shape), tuple(shape)
+    def _rows(self, shape, leaf):
+        """Return the rows of the layers and at last ``residual``, which adds what went into the first of the ``ops`` rows before it."""
+        ops = super()._rows(shape, leaf)
         if ops and ops[-1].shape != shape:
             self._refuse(shape, ops[-1].shape)
-        return (*ops, Op("residual", shape, numbers={"ops": len(ops)}))
+        return [*ops, Op("residual", shape, numbers={"ops": len(ops)})]
 
     def _refuse(self, before, after):
         raise ValueError(f"Residual: the layers turn the shape {before} into {after} but must keep it")

@@ -79,7 +79,7 @@ class Linear(Layer):
 
 
 class Maxout(Linear):
-    """Largest of ``pieces`` linear functions per unit (Goodfellow et al., 2013).
+    """Largest of ``pieces`` linear functions per unit: y_u = max over p of (weight x + bias)_(u, p) (Goodfellow et al., 2013).
 
     Parameters
     ----------

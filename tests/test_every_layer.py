@@ -1,0 +1,138 @@
+"""Every exported layer, alone and in one model: files, copies, tables, PyTorch's state_dict. A new layer without these fails."""
+
+import copy
+import inspect
+import pickle
+import re
+
+import numpy as np
+import pytest
+from layer_cases import CASES, every_layer
+
+import fastnn as fnn
+from fastnn.layers.base import argument_names
+
+
+def parts(layer):
+    """Yield a layer and all the layers in it."""
+    yield layer
+    for inner in getattr(layer, "layers", ()):
+        yield from parts(inner)
+
+
+def same(layer, other):
+    """Assert that two layers are the same in structure and numbers."""
+    assert type(other) is type(layer)
+    assert repr(other) == repr(layer)
+    assert list(other.state_dict()) == list(layer.state_dict())
+    for name, value in layer.state_dict().items():
+        got = other.state_dict()[name]
+        assert got.dtype == value.dtype
+        np.testing.assert_array_equal(got, value)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """One network with a layer of every kind that takes rows of a table: whole numbers, some of which are categories."""
+    tables = [case for case in CASES if case.draw(np.random.default_rng(0)).ndim == 2]
+    columns = fnn.Columns([(range(6), case(np.float32)) for case in tables])
+    width = columns.lower((5, 6))[-1].shape[-1]
+    return fnn.Sequential(columns, fnn.Linear(width, 3, rng=0))
+
+
+@pytest.fixture(scope="module")
+def table():
+    return np.random.default_rng(0).integers(0, 4, (5, 6)).astype(np.float32)
+
+
+def test_every_exported_layer_has_a_case():
+    classes = {getattr(fnn, name) for name in fnn.layers.__all__} - {fnn.Layer}
+    assert classes - {type(part) for case in CASES for part in parts(case(np.float32))} == set()
+
+
+@every_layer
+def test_a_layer_comes_back_from_files_copies_and_pickles(make, tmp_path, dtype):
+    layer = make(dtype)
+    x = make.draw(np.random.default_rng(0)).astype(dtype)
+    fnn.save(layer, tmp_path / "layer")
+    loaded = fnn.load(tmp_path / "layer")
+    if not isinstance(layer, fnn.MLP):  # it comes back as the Sequential it is
+        same(layer, loaded)
+    for other in (loaded, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(other(x), layer(x))
+        np.testing.assert_array_equal(other.vjp(x, step=2)[0], layer.vjp(x, step=2)[0])
+        assert all(value.flags.writeable for _, value in other._named_state())
+
+
+@every_layer
+def test_a_layer_has_a_summary(make):
+    layer = make(np.float32)
+    x = make.draw(np.random.default_rng(0)).astype(np.float32)
+    summary = layer.summary(x.shape[1:])
+    rows = [row for row in summary.rows if row.output]
+    assert len(rows) == len(summary.rows)
+    if rows and rows[-1].output[0] is None:
+        assert rows[-1].output[1:] == layer(x).shape[1:]
+    assert sum(row.parameters for row in rows) == summary.parameters == sum(v.size for _, v in layer.named_parameters())
+    assert summary.statistics == sum(v.size for _, v in layer.named_buffers())
+    assert f"{summary.parameters:,}" in str(summary)
+
+
+@pytest.mark.parametrize("name", [name for name in fnn.layers.__all__ if name != "Layer"])
+def test_documentation_lists_every_argument(name):
+    first, _, arguments = inspect.getdoc(getattr(fnn, name)).partition("Parameters\n----------\n")
+    assert first
+    for argument in argument_names(getattr(fnn, name)):
+        assert re.search(rf"^(?:\w+, )*{argument}\b", arguments, re.M), argument
+
+
+def counterpart(torch, layer):
+    """Return PyTorch's module of the same name and numbers; an empty one for what has none and no arrays."""
+    if isinstance(layer, fnn.Sequential):
+        return torch.nn.Sequential(*[counterpart(torch, inner) for inner in layer])
+    if not layer.state_dict():
+        return torch.nn.Identity()
+    cls = getattr(torch.nn, type(layer).__name__)
+    known = inspect.signature(cls).parameters
+    return cls(**{key: value for key, value in layer.config.items() if key in known and key != "dtype"})
+
+
+@every_layer
+def test_a_state_dict_goes_to_pytorch_and_back(make):
+    torch = pytest.importorskip("torch")
+    layer = make(np.float32)
+    ours = layer.state_dict()
+    if all(
+        hasattr(torch.nn, type(part).__name__) or isinstance(part, fnn.MLP)
+        for part in parts(layer)
+        if part.state_dict()
+    ):
+        theirs = counterpart(torch, layer)
+        theirs.load_state_dict({name: torch.from_numpy(value) for name, value in ours.items()}, strict=True)
+        tensors = theirs.state_dict()
+        assert {name: tuple(value.shape) for name, value in tensors.items()} == {n: v.shape for n, v in ours.items()}
+    else:
+        tensors = {name: torch.from_numpy(value) for name, value in ours.items()}
+    other = make(np.float32)
+    other.load_state_dict({name: torch.zeros_like(value) for name, value in tensors.items()})
+    other.load_state_dict(tensors)
+    for name, value in ours.items():
+        np.testing.assert_array_equal(other.state_dict()[name], value)
+
+
+def test_one_model_with_every_kind_of_layer(model, table, tmp_path):
+    kinds = {type(part) for part in parts(model)}
+    assert {getattr(fnn, name) for name in fnn.layers.__all__} - {fnn.Layer} - kinds == set()
+    y = model(table)
+    fnn.save(model, tmp_path / "model")
+    for other in (fnn.load(tmp_path / "model"), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(other(table), y)
+        for name, value in model.state_dict().items():
+            np.testing.assert_array_equal(other.state_dict()[name], value)
+    summary = model.summary((6,))
+    assert {row.layer.split()[-1] for row in summary.rows} | {"MLP", "Sequential"} >= {kind.__name__ for kind in kinds}
+    assert len(str(summary).splitlines()) == len(summary.rows) + 2
+    trainer = fnn.Trainer(copy.deepcopy(model), "mse", fnn.Adam(lr=1e-3), seed=0)
+    assert trainer.step(table, np.zeros((5, 3))) > 0
+    for name, gradient in trainer.gradients(table, np.zeros((5, 3)))[1].items():
+        assert np.isfinite(gradient).all(), name
