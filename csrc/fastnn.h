@@ -176,6 +176,9 @@ typedef struct fnn_kernels {
 
     fnn_scalars_fn scalars[FNN_OPTIMIZER_COUNT];
     fnn_update_fn updates[FNN_OPTIMIZER_COUNT];
+
+    /* sums[i] = sum_j x[i, j]^2 of each row of x (batch, features), in float64, in the order of a row reduction. */
+    void (*sums_of_squares)(double *sums, const void *x, int64_t batch, int64_t features);
 } fnn_kernels;
 
 /* dispatch.c. The active ISA is process-wide; the first call chooses the best one the CPU supports. */

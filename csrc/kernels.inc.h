@@ -71,4 +71,5 @@ const fnn_kernels FNN_KERNELS = {
     .losses = {FNN_LOSSES(LOSS)},
     .scalars = {FNN_OPTIMIZERS(SCALARS)},
     .updates = {FNN_OPTIMIZERS(UPDATES)},
+    .sums_of_squares = FNN(sums_of_squares),
 };

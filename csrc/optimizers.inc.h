@@ -1,5 +1,6 @@
 /*
- * optimizers.inc.h: one step of each optimizer of optimizers.h, in place.
+ * optimizers.inc.h: one step of each optimizer of optimizers.h, in place; and the sums of squares by which gradients and
+ * weights are held within a norm.
  *
  * Design
  * A. The formulas are torch.optim's. Each multiply-add is one explicit fma, in the order written here.
@@ -356,3 +357,22 @@ static FNN_INLINE void update_loop(T *param, void *const *slots, const T *grad, 
         update_loop(param, slots, grad, n, k, name##_step);                                                            \
     }
 FNN_OPTIMIZERS(UPDATE)
+
+static void FNN(sums_of_squares)(double *sums, const void *x_, int64_t batch, int64_t features)
+{
+    const T *x = x_;
+    for (int64_t i = 0; i < batch; i++, x += features) {
+        lanes sum = lanes_zero();
+        for (int64_t j = 0; j < features; j += FNN_ROW_LANES) {
+            FNN_UNROLL(16)
+            for (int v = 0; v < FNN_ROW_LANES; v += VL) {
+                const V part = v_load_upto(x + j + v, features - j - v, 0);
+                for (int h = 0; h < V_PARTS; h++) {
+                    W *lane = &sum.w[v / WL + h], wide = v_widen(part, h);
+                    *lane = w_madd(wide, wide, *lane);
+                }
+            }
+        }
+        sums[i] = lanes_total(&sum);
+    }
+}

@@ -67,6 +67,7 @@ cdef extern from "fastnn.h" nogil:
         fnn_loss_fn *losses
         fnn_scalars_fn *scalars
         fnn_update_fn *updates
+        void (*sums_of_squares)(double *, const void *, int64_t, int64_t) noexcept nogil
 
     ctypedef struct fnn_param:
         const char *name

@@ -9,11 +9,15 @@ C. An optimizer of the user's own can fail; only for one of those, parameters an
 """
 
 import contextlib
+import math
 import threading
 from _signal import SIGINT, getsignal  # not from signal, whose Python functions around these take ten times as long
 from _signal import signal as set_handler
 
 import numpy as np
+
+from fastnn import _fastnn_core as core
+from fastnn.schedules import Schedule
 
 
 class _CtrlCWaits:
@@ -57,13 +61,15 @@ class Layered:
     output : ndarray or None
         Of the latest minibatch.
     steps_done : int
+    lr_factor : float
+        Multiplies each learning rate.
     """
 
     def __init__(self, model, optimizer, *, l1, l2, clip_norm, clip_value):
         self.model, self.optimizer = model, optimizer
         self.l1, self.l2, self.clip_norm, self.clip_value = l1, l2, clip_norm, clip_value
         self._checked = not model.is_native or any((l1, l2, clip_norm is not None, clip_value is not None))
-        self.output, self.steps_done = None, 0
+        self.output, self.steps_done, self.lr_factor = None, 0, 1.0
         self.parameters = dict(model.named_parameters())  # load_state_dict copies into these arrays: they stay
         self.state = {
             name: {slot: np.zeros_like(value) for slot in optimizer.slots} for name, value in self.parameters.items()
@@ -105,11 +111,31 @@ class Layered:
         backward(gradient, need_dx=False)
         return value, backward.grads
 
-    def step(self, x, loss):
-        """Make one step, as ``gradients`` has its parameters, and return the loss before it. What ``loss`` raises changes nothing."""
+    def step(self, x, loss, epoch=0):
+        """Make one step and return the loss before it. What ``loss`` raises changes nothing.
+
+        Parameters
+        ----------
+        x, loss
+            As ``gradients`` has them.
+        epoch : int
+            How many are done, for learning rates that follow it.
+        """
         value, gradients = self.gradients(x, loss)
-        self._apply(self._regularised(gradients) if self._checked else gradients)
+        self._apply(self._regularised(gradients) if self._checked else gradients, self._rate(epoch))
         return value
+
+    def _rate(self, epoch):
+        """Return the learning rate of the next step; None for the specification's own number."""
+        rate = getattr(self.optimizer, "lr", None)
+        if isinstance(rate, Schedule):
+            rate = rate(self.steps_done, epoch)
+            if not 0 <= rate < math.inf:
+                after = f"{self.steps_done} steps and {epoch} epochs"
+                raise ValueError(f"Trainer: lr is {rate} after {after} ({self.optimizer.lr!r})")
+        elif self.lr_factor == 1:
+            return None
+        return rate * self.lr_factor
 
     def _regularised(self, gradients):
         """Return new gradients with penalties and clipping, in the shape and dtype of their parameters."""
@@ -124,13 +150,14 @@ class Layered:
                 g = np.clip(g, -self.clip_value, self.clip_value)
             result[name] = g.copy() if np.may_share_memory(g, param) else g
         if self.clip_norm is not None:
-            norm = np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in result.values()))
+            norm = math.sqrt(sum(core.sums_of_squares(g.reshape(1, -1)).item() for g in result.values()))
             if norm > self.clip_norm:
-                return {name: g * float(self.clip_norm / norm) for name, g in result.items()}
+                return {name: g * (self.clip_norm / norm) for name, g in result.items()}
         return result
 
-    def _apply(self, gradients):
-        """Update every parameter, or none."""
+    def _apply(self, gradients, rate):
+        """Update every parameter, or none; with a learning rate of its own, unless None."""
+        given = {} if rate is None else {"lr": rate}
         arrays = []
         if getattr(self.optimizer.update, "__module__", None) != "fastnn.optim":
             arrays = [*self.parameters.values(), *(slot for slots in self.state.values() for slot in slots.values())]
@@ -138,7 +165,7 @@ class Layered:
             before = [array.copy() for array in arrays]
             try:
                 for name, param in self.parameters.items():
-                    self.optimizer.update(param, gradients[name], self.state[name], self.steps_done + 1)
+                    self.optimizer.update(param, gradients[name], self.state[name], self.steps_done + 1, **given)
             except BaseException:
                 for array, value in zip(arrays, before, strict=True):
                     array[...] = value

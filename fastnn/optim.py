@@ -2,11 +2,13 @@
 
 Their state lives in the trainer. A specification has ``slots``, the names of the arrays kept per parameter, which start as zeros,
 and ``update(param, grad, slots, step, lr=None)``, which makes one step in place with a dict of those arrays; step counts from 1.
+``lr`` is a number or one of ``fastnn.schedules``.
 """
 
 from dataclasses import field, make_dataclass
 
 from fastnn import _fastnn_core as _core
+from fastnn.schedules import Schedule
 
 OPTIMIZERS = {}  # from name to class
 
@@ -15,9 +17,10 @@ class Optimizer:
     """What all optimizers share; see the module."""
 
     def __post_init__(self):
-        checked = self._row.check(type(self).__name__, vars(self))
+        checked = self._row.check(type(self).__name__, vars(self) | {"lr": self.rate(0, 0)})
         for key, value in checked.items():
-            object.__setattr__(self, key, value)
+            if key != "lr" or not isinstance(self.lr, Schedule):
+                object.__setattr__(self, key, value)
         object.__setattr__(self, "_packed", self._row.pack(checked))
 
     @property
@@ -25,6 +28,16 @@ class Optimizer:
         """Names of the arrays kept per parameter."""
         slots = self._row.info.slots
         return tuple(slot for slot, needs in slots.items() if needs is None or getattr(self, needs))
+
+    def rate(self, step, epoch):
+        """Return the learning rate of the next step.
+
+        Parameters
+        ----------
+        step, epoch : int
+            How many are done.
+        """
+        return self.lr(step, epoch) if isinstance(self.lr, Schedule) else self.lr
 
     def update(self, param, grad, slots, step, lr=None):
         """Make one step.
@@ -39,8 +52,10 @@ class Optimizer:
         step : int
             Counts from 1.
         lr : float, optional
-            In place of the specification's.
+            In place of the specification's, which, where it is a schedule, is that of the first epoch.
         """
+        if lr is None and isinstance(self.lr, Schedule):
+            lr = self.rate(step - 1, 0)
         self._row.step(self._packed, lr, step, param, grad, slots)
 
 

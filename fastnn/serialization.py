@@ -4,7 +4,7 @@ The format (an 8-byte little-endian length, a JSON header with dtype, shape and 
 at https://github.com/huggingface/safetensors.
 
 Design
-A. ``describe`` and ``construct`` turn every specification (layer, loss, optimizer) into its class and the arguments of its
+A. ``describe`` and ``construct`` turn every specification (layer, loss, optimizer, schedule) into its class and the arguments of its
    constructor, and back. A layer is constructed blank (see ``layers.base``): its arrays have shapes but no memory, so that a file
    is compared with its architecture before anything is drawn or allocated.
 B. A file is read as if an enemy had written it: each length, name, type and offset is checked before it is used, and whatever is
@@ -25,6 +25,7 @@ from fastnn.layers.base import Layer, argument_names
 from fastnn.layers.containers import Container
 from fastnn.losses import LOSSES
 from fastnn.optim import OPTIMIZERS
+from fastnn.schedules import SCHEDULES
 
 _DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
@@ -35,7 +36,7 @@ _MAX_HEADER = 100_000_000  # bytes, the limit of the format
 def _classes():
     """Return the classes that can be described, by name. An MLP is described as the Sequential it is."""
     names = [name for name in layers.__all__ if name not in ("Layer", "MLP")]
-    classes = [*(getattr(layers, name) for name in names), *LOSSES.values(), *OPTIMIZERS.values()]
+    classes = [*(getattr(layers, name) for name in names), *LOSSES.values(), *OPTIMIZERS.values(), *SCHEDULES.values()]
     return {cls.__name__: cls for cls in classes}
 
 
@@ -44,7 +45,7 @@ def describe(obj):
 
     Parameters
     ----------
-    obj : layer, loss or optimizer of fastnn
+    obj : layer, loss, optimizer or schedule of fastnn
 
     Returns
     -------
@@ -84,7 +85,7 @@ def construct(description):
 
     Returns
     -------
-    layer, loss or optimizer
+    layer, loss, optimizer or schedule
         A layer draws no parameters: its arrays are zeros without memory until ``load_state_dict``.
 
     Raises

@@ -78,7 +78,8 @@ class Trainer:
         If None the model's ``task`` decides, and without one the first targets: integers mean cross_entropy, floats mse.
     optimizer : str or object
         ``"adam"``, ``"sgd"``, or a specification such as ``fastnn.SGD(lr=0.1)``: an object with ``slots``, the names of the arrays
-        kept per parameter, and ``update(param, grad, slots, step)``, which makes one step in place.
+        kept per parameter, and ``update(param, grad, slots, step)``, which makes one step in place. One with ``lr``, a number or one
+        of ``fastnn.schedules``, takes ``update(..., lr=rate)`` too.
     metrics : str, callable or sequence of them
         Beside those of the loss: names of ``fastnn.metrics``, such as ``"f1"``, ``functools.partial`` of its functions, or callables
         (output, target) -> float.
@@ -96,6 +97,8 @@ class Trainer:
     history : History
         Of the latest ``fit``, also of one that was interrupted.
     epochs_done, steps_done : int
+    lr_factor : float
+        Multiplies the learning rate from the next step on, 1 at first; a callback may set it.
 
     Raises
     ------
@@ -147,6 +150,18 @@ class Trainer:
     def steps_done(self):
         """Steps that have updated the parameters."""
         return self._network("steps_done").steps_done
+
+    @property
+    def lr_factor(self):
+        """What multiplies the learning rate, from the next step on."""
+        return self._network("lr_factor").lr_factor
+
+    @lr_factor.setter
+    def lr_factor(self, value):
+        factor = _as_bound(value, "lr_factor", False)
+        if not hasattr(self.optimizer, "lr"):
+            raise TypeError(f"Trainer: lr_factor needs an optimizer with lr, but {self.optimizer!r} has none")
+        self._network("lr_factor").lr_factor = factor
 
     def _take_over(self):
         for layer in self.model._leaves():
@@ -219,7 +234,7 @@ class Trainer:
                 )
             return value, gradient
 
-        return network.step(x, differentiate)
+        return network.step(x, differentiate, self.epochs_done)
 
     # --------------------------------------------------------------------------------------------------------------- steps
 

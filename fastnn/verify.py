@@ -186,6 +186,10 @@ def _update(info, choices, dtype):
     return results
 
 
+def _sums_of_squares(dtype):
+    return [core.sums_of_squares(_numbers(dtype, 19, n)) for n in CLASSES]
+
+
 # m, n, k: tails of every width, few rows and columns, one row, k of several chunks, none.
 SHAPES = [(1, 1, 1), (1, 70, 33), (1, 100, 1100), (2, 5, 17), (5, 48, 64), (6, 16, 512), (7, 31, 513), (13, 12, 600), (16, 16, 16),
           (17, 19, 1030), (33, 129, 65), (64, 10, 300), (70, 64, 20), (130, 260, 70), (200, 3, 40), (4, 9, 0), (97, 150, 1537)]  # fmt: skip
@@ -279,7 +283,7 @@ def checks():
         for optimizer in core.OPTIMIZERS.values():
             for option, choices in _options(optimizer.info):
                 add(optimizer.info.function + option + suffix, SUMS, _update, optimizer.info, choices, dtype)
-        for function in (_prelu_backward, _matmul, _linear, _linear_backward):
+        for function in (_prelu_backward, _matmul, _linear, _linear_backward, _sums_of_squares):
             add(function.__name__[1:] + suffix, SUMS, function, dtype)
     add("random", ELEMENTS, _random)
     add("training sgd relu", SUMS, _training, SGD(lr=0.0625, momentum=0.75), "relu", 0.0)

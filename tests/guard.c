@@ -558,6 +558,25 @@ static void optimizer_round(void)
     check();
 }
 
+static void sums_of_squares_round(void)
+{
+    const int64_t batch = draw_size(9), features = draw(4) ? draw_size(40) : draw_size(1200);
+    const char *x = take_numbers(batch * features);
+    double *sums = take_doubles(batch);
+    snprintf(what, sizeof what, "sums_of_squares batch %" PRId64 " features %" PRId64, batch, features);
+    expect_nothing();
+    kernels->sums_of_squares(sums, x, batch, features);
+    for (int64_t i = 0; i < batch; i++) {
+        double lane[FNN_ROW_LANES] = {0};
+        for (int64_t j = 0; j < features; j++) {
+            const double a = get(dtype, x, i * features + j), sum = lane[j % FNN_ROW_LANES];
+            lane[j % FNN_ROW_LANES] = fused ? fma(a, a, sum) : a * a + sum;
+        }
+        ((double *)want_of(sums))[i] = fold(lane);
+    }
+    check();
+}
+
 static void fma_chains_round(void)
 {
     const int64_t steps = draw(100), done = kernels->fma_chains(steps);
@@ -571,7 +590,8 @@ static const struct {
     int share;
 } kinds[] = {{matmul_round, 38},     {layout_round, 6}, {panels_round, 15},   {sum_rows_round, 4},
              {activation_round, 12}, {prelu_round, 4},  {maxout_round, 3},    {dropout_round, 3},
-             {softmax_round, 4},     {loss_round, 7},   {optimizer_round, 3}, {fma_chains_round, 1}};
+             {softmax_round, 4},     {loss_round, 7},   {optimizer_round, 2}, {sums_of_squares_round, 1},
+             {fma_chains_round, 1}};
 
 static void round_of_seed(void)
 {

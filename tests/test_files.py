@@ -196,6 +196,7 @@ def test_names_of_described_classes_are_unique():
         *(getattr(fnn.layers, n) for n in fnn.layers.__all__ if n not in ("Layer", "MLP")),
         *fnn.losses.LOSSES.values(),
         *fnn.optim.OPTIMIZERS.values(),
+        *fnn.schedules.SCHEDULES.values(),
     ]
     assert len({cls.__name__ for cls in classes}) == len(set(classes))
 

@@ -353,3 +353,18 @@ def test_the_correction_of_adam_is_exact_to_the_last_bit_but_one(isa, beta, step
     with mpmath.workdps(60):
         true = 1 / (1 - mpmath.mpf(beta) ** step)
         assert abs(-float(param[0]) / true - 1) < 2.0**-52
+
+
+def test_sums_of_squares_run_in_sixteen_lanes_of_float64(isa):
+    x = np.random.default_rng(0).standard_normal((3, 1003)).astype(np.float32)
+    lanes = np.zeros((3, 16))
+    for start in range(0, 1003, 16):
+        part = x[:, start : start + 16].astype(np.float64)
+        lanes[:, : part.shape[1]] += part * part  # exact
+    while lanes.shape[1] > 1:
+        lanes = lanes[:, : lanes.shape[1] // 2] + lanes[:, lanes.shape[1] // 2 :]
+    np.testing.assert_array_equal(core.sums_of_squares(x), lanes[:, 0])
+    np.testing.assert_array_equal(core.sums_of_squares(x[:, ::-1][:, ::-1]), lanes[:, 0])
+    np.testing.assert_allclose(core.sums_of_squares(x.astype(np.float64)), lanes[:, 0], rtol=1e-14)
+    assert core.sums_of_squares(np.zeros((0, 3))).shape == (0,)
+    np.testing.assert_array_equal(core.sums_of_squares(np.zeros((2, 0))), [0, 0])

@@ -317,7 +317,7 @@ def test_trainers_and_their_attributes_can_be_read():
     public = {name for name in dir(run) if not name.startswith("_")}
     methods = {"fit", "step", "gradients", "evaluate", "predict", "predict_proba"}
     options = {"model", "loss", "optimizer", "metrics", "l1", "l2", "clip_norm", "clip_value", "seed"}
-    assert public == methods | options | {"history", "epochs_done", "steps_done"}
+    assert public == methods | options | {"history", "epochs_done", "steps_done", "lr_factor"}
 
 
 def test_names_classes_and_objects_mean_the_same():

@@ -208,3 +208,15 @@ cdef object _require_apart(list arrays, list names, str func):
             if _near(<ndarray>arrays[k], <ndarray>arrays[i]) and np.shares_memory(arrays[k], arrays[i]):
                 raise ValueError(f"{func}: {names[k]} and {names[i]} share memory, but arrays that are updated in place must "
                                  "stand apart")
+
+
+def sums_of_squares(object x):
+    """Sum of squares of each row of a matrix, in an order of its own; float64."""
+    cdef ndarray a = _array(x, "sums_of_squares", "x")
+    cdef int dtype = _dtype(a, "sums_of_squares", "x")
+    a = _ready(a, dtype)
+    cdef int64_t batch = a.shape[0], features = a.shape[1]
+    cdef ndarray sums = np.empty(batch)
+    with nogil:
+        fnn_kernels_for(dtype).sums_of_squares(<double *>data(sums), data(a), batch, features)
+    return sums
