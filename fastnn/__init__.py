@@ -13,7 +13,7 @@ except ImportError as _error:
         "leave this folder to import the installed package"
     ) from _error
 
-from fastnn import datasets, functional, init, metrics, schedules
+from fastnn import callbacks, datasets, functional, init, metrics, schedules
 from fastnn._fastnn_core import __version__, available_isas, isa
 from fastnn.layers import *
 from fastnn.losses import *

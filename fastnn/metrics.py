@@ -508,10 +508,13 @@ class Metric:
         (output, target, *, sample_weight) -> number.
     takes : {"labels", "probabilities", "numbers"}
         See the module.
+    better : {"max", "min"}
+        Which of two values is better.
     """
 
     function: object
     takes: str
+    better: str = "max"
 
 
 def _averages(function, takes):
@@ -534,11 +537,11 @@ METRICS = {
     **_averages(f1, "labels"),
     "roc_auc": Metric(roc_auc, "probabilities"),
     "average_precision": Metric(average_precision, "probabilities"),
-    "log_loss": Metric(log_loss, "probabilities"),
-    "brier": Metric(brier, "probabilities"),
-    "mse": Metric(mse, "numbers"),
-    "rmse": Metric(rmse, "numbers"),
-    "mae": Metric(mae, "numbers"),
+    "log_loss": Metric(log_loss, "probabilities", "min"),
+    "brier": Metric(brier, "probabilities", "min"),
+    "mse": Metric(mse, "numbers", "min"),
+    "rmse": Metric(rmse, "numbers", "min"),
+    "mae": Metric(mae, "numbers", "min"),
     "r2": Metric(r2, "numbers"),
 }
 

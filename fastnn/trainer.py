@@ -7,6 +7,7 @@ import weakref
 import numpy as np
 
 from fastnn import data
+from fastnn.callbacks import Callback, as_callbacks
 from fastnn.history import History, Progress
 from fastnn.layers import Layer, Sequential, Softmax
 from fastnn.layers.base import as_count, as_integer, as_number
@@ -44,14 +45,6 @@ def _as_optimizer(optimizer):
         hint = "; pass the loss second: Trainer(model, loss, optimizer)" if hasattr(optimizer, "row_weights") else ""
         raise TypeError(f"Trainer: optimizer is {optimizer!r} but a name or a specification was expected{hint}")
     return optimizer
-
-
-def _as_callbacks(callbacks):
-    callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"fit: callback is {callback!r} but a function (trainer, history) was expected")
-    return callbacks
 
 
 def _as_bound(value, name, positive):
@@ -336,7 +329,7 @@ class Trainer:
         shuffle : bool
             A new order each epoch, fixed by ``seed`` and the number of the epoch.
         callbacks : callable or sequence of callable
-            Called as callback(trainer, history) after each epoch; training stops where one returns True.
+            Called as callback(trainer, history) after each epoch; training stops where one returns True. ``fastnn.callbacks`` has some.
         verbose : "auto", bool or 2
             A progress line on standard error; "auto" prints it where that is a terminal; 2 prints a line for each epoch. The accuracy
             it shows without validation data is that of the epoch's minibatches, each before its update.
@@ -358,20 +351,40 @@ class Trainer:
         if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
         batch_size = as_count(batch_size, "fit", "batch_size")
-        callbacks = _as_callbacks(callbacks)
+        callbacks = as_callbacks(callbacks)
         rows, validation, loss = self._checked(x, y, validation_data, validation_split, sample_weight, class_weight)
         with Progress(verbose, epochs, len(rows.x)) as progress:
-            self.loss, self.history = loss, History(self.seed)
-            for _ in range(epochs):
-                values, shown = self._epoch(rows, batch_size, shuffle, progress, accuracy=validation is None)
-                if validation is not None:
-                    shown = {f"val_{name}": value for name, value in self.evaluate(*validation).items()}
-                    values |= shown
-                self.history.record(values)
-                progress.end_epoch(values | shown)
-                if any([callback(self, self.history) for callback in callbacks]):
-                    break
+            self._train(
+                loss, callbacks, validation is not None, epochs, rows, batch_size, validation, shuffle, progress
+            )
         return self.history
+
+    def _train(self, loss, callbacks, validated, *arguments):
+        """Train by ``_epochs`` with these arguments, and tell the callbacks of begin, end, and a loss that is not finite."""
+        hooks = [callback for callback in callbacks if isinstance(callback, Callback)]
+        names = ["loss", *(f"val_{name}" for name in ("loss", *self._all_metrics(loss)) if validated)]
+        for hook in hooks:
+            hook.begin(self, names)
+        self.loss, self.history = loss, History(self.seed)
+        try:
+            self._epochs(callbacks, *arguments)
+        except FloatingPointError as error:
+            if not any([hook.catch(self, error) for hook in hooks]):
+                raise
+        for hook in hooks:
+            hook.end(self)
+
+    def _epochs(self, callbacks, epochs, rows, batch_size, validation, shuffle, progress):
+        """Train for so many epochs, or until a callback returns True."""
+        for _ in range(epochs):
+            values, shown = self._epoch(rows, batch_size, shuffle, progress, accuracy=validation is None)
+            if validation is not None:
+                shown = {f"val_{name}": value for name, value in self.evaluate(*validation).items()}
+                values |= shown
+            self.history.record(values)
+            progress.end_epoch(values | shown)
+            if any([callback(self, self.history) for callback in callbacks]):
+                break
 
     def _checked(self, x, y, validation_data, validation_split, sample_weight, class_weight):
         """Return the rows to train on, those to validate on or None, and the loss; all that is wrong with them raises."""

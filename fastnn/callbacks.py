@@ -1,0 +1,252 @@
+"""Callbacks of ``Trainer.fit``.
+
+Design
+A. A callback is any callable: after each epoch it is called as ``callback(trainer, history)``, and training stops where one returns True.
+B. Those of this module are ``Callback`` objects, which also learn when a training begins and ends, and may catch the FloatingPointError of
+   a loss that is not finite.
+C. Where "min" or "max" is not said, the row of a metric in ``fastnn.metrics`` says which is better; of a loss the lower one is.
+"""
+
+import math
+import os
+import time
+
+import numpy as np
+
+from fastnn.layers.base import as_flag, as_integer, as_number
+from fastnn.metrics import METRICS
+from fastnn.serialization import save
+
+
+class Callback:
+    """Base of the callbacks that do more than look at an epoch."""
+
+    def __call__(self, trainer, history):
+        """Answer the end of an epoch; True stops the training."""
+
+    def begin(self, trainer, names):
+        """Note that a training begins, whose history will have these names."""
+
+    def end(self, trainer):
+        """Note that a training has ended, by a callback or with its last epoch, but not by an error."""
+
+    def catch(self, trainer, error):
+        """Return True if the training is to end here quietly, after a loss that is not finite."""
+        return False
+
+
+def as_callbacks(callbacks):
+    """Return the argument ``callbacks`` of fit as a tuple."""
+    callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: callback is {callback!r} but a function (trainer, history) was expected")
+    return callbacks
+
+
+class _Monitor(Callback):
+    """A callback that compares a value of each epoch with the best before it.
+
+    A subclass has the attributes ``monitor``, ``mode`` and ``min_delta``.
+    """
+
+    min_delta = 0.0
+
+    def _set_monitor(self, monitor, mode):
+        func = type(self).__name__
+        if not isinstance(monitor, str):
+            raise TypeError(f"{func}: monitor is {monitor!r} but a name of the history was expected")
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"{func}: mode is {mode!r} but 'auto', 'min' or 'max' was expected")
+        if mode == "auto":
+            name = monitor.removeprefix("val_")
+            if name != "loss" and name not in METRICS:
+                raise ValueError(
+                    f"{func}: whether a low or a high {monitor!r} is better is unknown; pass mode='min' or 'max'"
+                )
+            mode = "min" if name == "loss" else METRICS[name].better
+        self.monitor, self.mode = monitor, mode
+        self.best = math.inf if mode == "min" else -math.inf
+
+    def begin(self, trainer, names):
+        """Start anew; a name that the history will not have is refused before the first step."""
+        if self.monitor not in names:
+            raise ValueError(
+                f"{type(self).__name__}: monitor is {self.monitor!r} but the history has {', '.join(names)}; "
+                "val_ names need validation data"
+            )
+        self.best = math.inf if self.mode == "min" else -math.inf
+
+    def _improves(self, history):
+        """Return whether the latest value is better than the best by more than ``min_delta``; it is the best then."""
+        value = history[self.monitor][-1]
+        better = value < self.best - self.min_delta if self.mode == "min" else value > self.best + self.min_delta
+        if better:
+            self.best = value
+        return better
+
+
+class EarlyStopping(_Monitor):
+    """Stop where a value has not improved for some epochs.
+
+    Parameters
+    ----------
+    monitor : str
+        A name of the history: "val_loss", "val_accuracy", "loss", ...
+    patience : int
+        Stop after this many epochs in a row without improvement.
+    min_delta : float
+        What a value must be better by to count as an improvement.
+    mode : {"auto", "min", "max"}
+        Which is better. "auto" knows it of losses and of the metrics of ``fastnn.metrics``.
+    restore_best_weights : bool
+        Give the model its weights after the best epoch back, when training stops or ends.
+
+    Attributes
+    ----------
+    best : float
+        The best value.
+    best_epoch : int or None
+        Of the trainer's epochs, from 1, the one with the best value.
+
+    Raises
+    ------
+    ValueError
+        At the start of a training whose history will not have ``monitor``.
+    """
+
+    def __init__(self, monitor="val_loss", patience=10, min_delta=0.0, *, mode="auto", restore_best_weights=True):
+        self._set_monitor(monitor, mode)
+        self.patience = as_integer(patience, "EarlyStopping", "patience", 0)
+        self.min_delta = as_number(min_delta, "EarlyStopping", "min_delta")
+        self.restore_best_weights = as_flag(restore_best_weights, "EarlyStopping", "restore_best_weights")
+        self.best_epoch, self._weights, self._without = None, None, 0
+
+    def begin(self, trainer, names):
+        """As every monitor, and forget the weights of an earlier training."""
+        super().begin(trainer, names)
+        self.best_epoch, self._weights, self._without = None, None, 0
+
+    def __call__(self, trainer, history):
+        """Compare, and stop where patience has run out."""
+        if self._improves(history):
+            self.best_epoch, self._without = trainer.epochs_done, 0
+            if self.restore_best_weights:
+                self._weights = trainer.model.state_dict()
+            return False
+        self._without += 1
+        if self._without < self.patience:
+            return False
+        self.end(trainer)
+        return True
+
+    def end(self, trainer):
+        """Give the best weights back."""
+        if self._weights is not None:
+            trainer.model.load_state_dict(self._weights)
+
+
+class ModelCheckpoint(_Monitor):
+    """Save the model after each epoch, or after each that is the best so far.
+
+    The file is replaced only once the new one is complete, so that a crash leaves the one before.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A safetensors file, as ``fastnn.save`` writes it.
+    monitor, mode
+        As for ``EarlyStopping``; not used with keep="last".
+    keep : {"best", "last"}
+
+    Raises
+    ------
+    ValueError
+        At the start of a training whose history will not have ``monitor``.
+    """
+
+    def __init__(self, path, monitor="val_loss", *, keep="best", mode="auto"):
+        if keep not in ("best", "last"):
+            raise ValueError(f"ModelCheckpoint: keep is {keep!r} but 'best' or 'last' was expected")
+        self.path, self.keep = os.fspath(path), keep
+        self._set_monitor(monitor, mode)
+
+    def begin(self, trainer, names):
+        """As every monitor, where one is used."""
+        if self.keep == "best":
+            super().begin(trainer, names)
+
+    def __call__(self, trainer, history):
+        """Save the model."""
+        if self.keep == "last" or self._improves(history):
+            save(trainer.model, self.path)
+
+
+class CSVLogger(Callback):
+    """Write the history to a file of comma-separated values, a line after each epoch.
+
+    Its columns are ``epoch``, which counts the trainer's epochs from 1, and the names of the history; numbers have all their digits.
+
+    Parameters
+    ----------
+    path : str or path-like
+    append : bool
+        Go on with the file of an earlier training, instead of a new one.
+    """
+
+    def __init__(self, path, *, append=False):
+        self.path, self.append = os.fspath(path), as_flag(append, "CSVLogger", "append")
+        self._started = self.append
+
+    def begin(self, trainer, names):
+        """Start a file, unless it is to be appended to."""
+        self._started = self.append
+
+    def __call__(self, trainer, history):
+        """Write a line."""
+        import csv  # on first use
+
+        row = {"epoch": trainer.epochs_done}
+        row |= {name: values[-1] for name, values in history.items() if np.ndim(values[-1]) == 0}
+        fresh = not self._started or not os.path.exists(self.path) or os.path.getsize(self.path) == 0
+        with open(self.path, "w" if fresh else "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerows(([list(row)] if fresh else []) + [list(row.values())])
+        self._started = True
+
+
+class TimeLimit(Callback):
+    """Stop after the epoch in which a time has passed.
+
+    Parameters
+    ----------
+    seconds : float
+        From the start of ``fit``.
+    """
+
+    def __init__(self, seconds):
+        self.seconds = as_number(seconds, "TimeLimit", "seconds")
+        self._start = time.monotonic()
+
+    def begin(self, trainer, names):
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def __call__(self, trainer, history):
+        """Look at the clock."""
+        return time.monotonic() - self._start >= self.seconds
+
+
+class TerminateOnNaN(Callback):
+    """End the training quietly at a loss that is not finite, where ``fit`` otherwise raises FloatingPointError.
+
+    The model is as after the last step whose loss was finite; the history holds the epochs before.
+    """
+
+    def catch(self, trainer, error):
+        """End the training."""
+        return True
+
+    def __call__(self, trainer, history):
+        """Stop at a validation loss that is not finite."""
+        return not math.isfinite(history.get("val_loss", [0.0])[-1])

@@ -1,0 +1,292 @@
+"""Callbacks: when they stop, what they keep and write, what a training that they end leaves."""
+
+import csv
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support import refused
+
+import fastnn as fnn
+from fastnn import callbacks
+from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint, TerminateOnNaN, TimeLimit
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((60, 4)).astype(np.float32)
+Y = RNG.integers(0, 3, 60)  # nothing to learn: validation gets worse
+
+
+def trainer(**options):
+    return fnn.Trainer(fnn.MLP([4, 16, 3], seed=0), "cross_entropy", fnn.Adam(lr=0.05), seed=0, **options)
+
+
+def fit(run, *hooks, epochs=30, **options):
+    return run.fit(
+        X[:40], Y[:40], epochs=epochs, validation_data=(X[40:], Y[40:]), callbacks=hooks, verbose=False, **options
+    )
+
+
+def tell(callback, values, name="val_loss"):
+    """Tell a callback the values of some epochs, and return the epoch, from 1, at which it stops the training, or None."""
+    run = SimpleNamespace(model=fnn.Linear(1, 1, rng=0), epochs_done=0)
+    history = {name: []}
+    for value in values:
+        history[name].append(value)
+        run.epochs_done += 1
+        if callback(run, history):
+            return run.epochs_done
+    return None
+
+
+def assert_same_weights(a, b):
+    for name, value in a.items():
+        np.testing.assert_array_equal(value, b[name])
+
+
+# --------------------------------------------------------------------------------------------------------- early stopping
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "stop"),
+    [
+        ({"patience": 2}, [3, 2, 2, 2, 1], 4),
+        ({"patience": 2}, [3, 2, 2, 1, 1, 1], 6),
+        ({"patience": 1}, [3, 4], 2),
+        ({"patience": 0}, [3, 2, 2], 3),
+        ({"patience": 2, "min_delta": 0.5}, [3, 2.6, 2.5, 2.4], 3),
+        ({"patience": 3, "min_delta": 0.5}, [3, 2.6, 2.4, 2.3, 2.2, 2.1], 6),
+        ({"patience": 2}, [math.nan, math.nan, 1], 2),
+        ({"patience": 2}, [3, math.nan, 2, math.nan, math.nan], 5),
+        ({"patience": 2, "mode": "max"}, [3, 4, 4, 3, 9], 4),
+        ({"patience": 9}, [1] * 9, None),
+    ],
+)
+def test_early_stopping_waits_for_an_improvement(options, values, stop):
+    assert tell(EarlyStopping(**options), values) == stop
+
+
+@pytest.mark.parametrize("name", ["accuracy", "val_accuracy", "f1_macro", "val_r2", "roc_auc"])
+def test_of_these_the_higher_value_is_better(name):
+    assert tell(EarlyStopping(name, 1), [1, 2, 3, 3], name) == 4
+
+
+@pytest.mark.parametrize("name", ["loss", "val_loss", "val_mae", "brier", "log_loss"])
+def test_of_these_the_lower_value_is_better(name):
+    assert tell(EarlyStopping(name, 1), [3, 2, 1, 1], name) == 4
+
+
+def test_early_stopping_restores_the_best_weights():
+    stopped, plain = trainer(), trainer()
+    stopping = EarlyStopping(patience=4)
+    history = fit(stopped, stopping)
+    best = int(np.argmin(history["val_loss"])) + 1
+    assert len(history["val_loss"]) == best + 4 < 30
+    assert (stopping.best_epoch, stopping.best) == (best, min(history["val_loss"]))
+    fit(plain, epochs=best)
+    assert_same_weights(stopped.model.state_dict(), plain.model.state_dict())
+    assert stopped.evaluate(X[40:], Y[40:])["loss"] == stopping.best
+    last = trainer()
+    fit(last, EarlyStopping(patience=4, restore_best_weights=False))
+    assert last.evaluate(X[40:], Y[40:])["loss"] == history["val_loss"][-1]
+
+
+def test_the_best_weights_come_back_where_the_epochs_run_out_too():
+    run = trainer()
+    stopping = EarlyStopping(patience=100)
+    history = fit(run, stopping)
+    assert len(history["loss"]) == 30
+    assert stopping.best_epoch < 30
+    assert run.evaluate(X[40:], Y[40:])["loss"] == min(history["val_loss"])
+
+
+def test_a_second_training_starts_anew():
+    run, stopping = trainer(), EarlyStopping(patience=3)
+    fit(run, stopping)
+    first = stopping.best
+    history = run.fit(X[:40], Y[:40], epochs=2, validation_data=(X[:40], 2 - Y[:40]), callbacks=stopping, verbose=False)
+    assert stopping.best == min(history["val_loss"]) > first
+    assert stopping.best_epoch > run.epochs_done - 2
+
+
+def test_a_name_that_the_history_will_not_have_is_refused_before_the_first_step():
+    message = "monitor is 'val_loss' but the history has loss; val_ names need validation data"
+    for callback in (EarlyStopping(), ModelCheckpoint("unused")):
+        run = trainer()
+        refused(
+            lambda callback=callback, run=run: run.fit(X, Y, callbacks=callback, verbose=False),
+            ValueError,
+            f"{type(callback).__name__}: {message}",
+        )
+        assert run.steps_done == 0
+    message = "EarlyStopping: monitor is 'val_mae' but the history has loss, val_loss, val_accuracy; val_ names need validation data"
+    refused(lambda: fit(trainer(), EarlyStopping("val_mae")), ValueError, message)
+
+
+# ------------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def test_a_checkpoint_keeps_the_best_model_or_the_last(tmp_path):
+    run = trainer()
+    history = fit(run, ModelCheckpoint(tmp_path / "best"), ModelCheckpoint(tmp_path / "last", keep="last"), epochs=20)
+    last, best = fnn.load(tmp_path / "last"), fnn.load(tmp_path / "best")
+    assert_same_weights(last.state_dict(), run.model.state_dict())
+    loss = fnn.Trainer(best, "cross_entropy").evaluate(X[40:], Y[40:])["loss"]
+    assert loss == min(history["val_loss"]) < history["val_loss"][-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last"]
+
+
+def test_a_checkpoint_of_the_last_model_needs_no_validation(tmp_path):
+    run = trainer()
+    run.fit(X, Y, callbacks=ModelCheckpoint(tmp_path / "m", keep="last"), verbose=False)
+    assert_same_weights(fnn.load(tmp_path / "m").state_dict(), run.model.state_dict())
+
+
+def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
+    run, checkpoint = trainer(), ModelCheckpoint(tmp_path / "m", keep="last")
+    fit(run, checkpoint, epochs=1)
+    before = (tmp_path / "m").read_bytes()
+    monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        fit(run, checkpoint, epochs=1)
+    assert (tmp_path / "m").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+# --------------------------------------------------------------------------------------------------------------------- log
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_log_holds_the_history_to_the_last_digit(tmp_path):
+    run = trainer(metrics=["f1", "confusion_matrix", lambda output, target: 1.5])
+    history = fit(run, CSVLogger(tmp_path / "log.csv"), epochs=3)
+    head, *lines = read(tmp_path / "log.csv")
+    assert head == ["epoch", "loss", "val_loss", "val_accuracy", "val_f1", "val_<lambda>"]
+    assert [line[0] for line in lines] == ["1", "2", "3"]
+    for i, name in enumerate(head[1:], 1):
+        assert [float(line[i]) for line in lines] == history[name]
+
+
+def test_a_log_starts_anew_or_goes_on(tmp_path):
+    run = trainer()
+    for append, lines in ((False, 3), (True, 5), (False, 3)):
+        fit(run, CSVLogger(tmp_path / "log.csv", append=append), epochs=2)
+        rows = read(tmp_path / "log.csv")
+        assert len(rows) == lines
+        assert [row[0] for row in rows].count("epoch") == 1
+    assert [row[0] for row in rows[1:]] == ["5", "6"]
+    fit(run, CSVLogger(tmp_path / "new.csv", append=True), epochs=1)
+    assert len(read(tmp_path / "new.csv")) == 2
+
+
+# -------------------------------------------------------------------------------------------------------------------- ends
+
+
+def test_a_time_limit_ends_after_the_epoch_in_which_it_passes(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
+    limit = TimeLimit(10)
+    now[0] = 500.0  # the clock starts with the training
+
+    def pass_time(run, history):
+        now[0] += 4
+
+    assert len(fit(trainer(), pass_time, limit)["loss"]) == 3
+    assert len(fit(trainer(), pass_time, limit)["loss"]) == 3
+    assert tell(TimeLimit(0), [1]) == 1
+
+
+def diverging():
+    return fnn.Trainer(fnn.MLP([4, 16, 3], seed=0), "mse", fnn.SGD(lr=50), seed=0)
+
+
+def test_terminate_on_nan_ends_a_training_as_it_was_before_the_step():
+    target = np.eye(3)[Y]
+    plain, caught = diverging(), diverging()
+    with pytest.raises(FloatingPointError), np.errstate(all="ignore"):
+        plain.fit(X, target, epochs=50, batch_size=4, verbose=False)
+    with np.errstate(all="ignore"):
+        history = caught.fit(X, target, epochs=50, batch_size=4, callbacks=TerminateOnNaN(), verbose=False)
+    assert history == plain.history
+    assert caught.history is history
+    assert caught.steps_done == plain.steps_done > 0
+    assert_same_weights(plain.model.state_dict(), caught.model.state_dict())
+
+
+def test_after_terminate_on_nan_the_best_weights_come_back():
+    run, stopping, target = diverging(), EarlyStopping("loss"), np.eye(3)[Y]
+    weights = []
+
+    def destroy(trainer, history):
+        weights.append(trainer.model.state_dict())
+        if trainer.epochs_done == 2:
+            trainer.model.load_state_dict({name: np.full_like(value, 1e38) for name, value in weights[-1].items()})
+
+    run.optimizer = fnn.SGD(lr=0.0)
+    run = fnn.Trainer(run.model, "mse", fnn.SGD(lr=1e-3), seed=0)
+    with np.errstate(all="ignore"):
+        history = run.fit(X, target, epochs=5, callbacks=[stopping, TerminateOnNaN(), destroy], verbose=False)
+    assert len(history["loss"]) == 2
+    assert_same_weights(weights[stopping.best_epoch - 1], run.model.state_dict())
+
+
+def test_terminate_on_nan_stops_at_a_validation_loss_that_is_not_finite():
+    assert tell(TerminateOnNaN(), [1.0, math.inf, 1.0]) == 2
+    assert tell(TerminateOnNaN(), [1.0, math.nan]) == 2
+    assert tell(TerminateOnNaN(), [1.0, 2.0]) is None
+    assert tell(TerminateOnNaN(), [1.0], "loss") is None
+
+
+def test_other_errors_are_not_caught():
+    def fails(run, history):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fit(trainer(), TerminateOnNaN(), fails)
+
+
+def test_callbacks_learn_of_the_begin_and_the_end():
+    seen = []
+
+    class Note(Callback):
+        def begin(self, run, names):
+            seen.append(("begin", run.steps_done, names))
+
+        def __call__(self, run, history):
+            seen.append(("epoch", len(history["loss"])))
+
+        def end(self, run):
+            seen.append(("end", run.epochs_done))
+
+    run = trainer()
+    fit(run, Note(), epochs=2)
+    assert seen == [("begin", 0, ["loss", "val_loss", "val_accuracy"]), ("epoch", 1), ("epoch", 2), ("end", 2)]
+    run.fit(X, Y, epochs=0, callbacks=Note(), verbose=False)
+    assert seen[4:] == [("begin", run.steps_done, ["loss"]), ("end", 2)]
+    assert Callback()(run, {}) is None
+
+
+# ------------------------------------------------------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: EarlyStopping(3), TypeError, "EarlyStopping: monitor is 3 but a name of the history was expected"),
+        (lambda: EarlyStopping("val_mine"), ValueError,
+         "EarlyStopping: whether a low or a high 'val_mine' is better is unknown; pass mode='min' or 'max'"),
+        (lambda: EarlyStopping(mode="low"), ValueError, "EarlyStopping: mode is 'low' but 'auto', 'min' or 'max' was expected"),
+        (lambda: EarlyStopping(patience=-1), ValueError,
+         f"EarlyStopping: patience is -1 but an integer from 0 to {2**63 - 1} was expected"),
+        (lambda: EarlyStopping(min_delta="x"), TypeError, "EarlyStopping: min_delta is 'x' but a number was expected"),
+        (lambda: ModelCheckpoint("m", keep="all"), ValueError, "ModelCheckpoint: keep is 'all' but 'best' or 'last' was expected"),
+        (lambda: TimeLimit("1"), TypeError, "TimeLimit: seconds is '1' but a number was expected"),
+        (lambda: CSVLogger("m", append=3), TypeError, "CSVLogger: append is 3 but True or False was expected"),
+    ],
+)  # fmt: skip
+def test_arguments_are_checked_at_construction(call, error, message):
+    refused(call, error, message)
