@@ -6,9 +6,11 @@ A. A step is all or nothing. Whatever can be refused happens before the first pa
 B. The updates that follow are short and cannot fail, so Ctrl-C waits until they are done; that costs a microsecond, where updating a
    copy would cost up to a third of the step.
 C. An optimizer of the user's own can fail; only for one of those, parameters and state are copied before and put back.
+D. Gradients of minibatches that wait for others are sums of new arrays, so that a minibatch which fails leaves the others.
 """
 
 import contextlib
+import copy
 import math
 import threading
 from _signal import SIGINT, getsignal  # not from signal, whose Python functions around these take ten times as long
@@ -17,6 +19,7 @@ from _signal import signal as set_handler
 import numpy as np
 
 from fastnn import _fastnn_core as core
+from fastnn.optim import in_groups
 from fastnn.schedules import Schedule
 
 
@@ -41,6 +44,24 @@ class _CtrlCWaits:
                 self.handler(*self.pressed)
 
 
+class _Gathered:
+    """Gradients of minibatches, each times its rows, that wait for those of others. Never changes."""
+
+    def __init__(self, sums=None, rows=0, minibatches=0):
+        self.sums, self.rows, self.minibatches = sums, rows, minibatches
+
+    def plus(self, gradients, rows):
+        """Return these and those of one more minibatch."""
+        sums = {name: rows * g for name, g in gradients.items()}
+        if self.sums is not None:
+            sums = {name: self.sums[name] + g for name, g in sums.items()}
+        return _Gathered(sums, self.rows + rows, self.minibatches + 1)
+
+    def mean(self):
+        """Return the gradients of all rows as of one minibatch."""
+        return {name: (1 / self.rows) * g for name, g in self.sums.items()}
+
+
 class Layered:
     """A model trained layer by layer, through the functions of its layers.
 
@@ -49,7 +70,7 @@ class Layered:
     model : Sequential
     optimizer
         A specification: ``slots``, names of the arrays kept per parameter, and ``update(param, grad, slots, step)``, in place.
-    l1, l2, clip_norm, clip_value
+    l1, l2, clip_norm, clip_value, groups, accumulate, ema, max_norm
         As ``Trainer`` has them.
 
     Attributes
@@ -61,24 +82,40 @@ class Layered:
     output : ndarray or None
         Of the latest minibatch.
     steps_done : int
+        Updates made.
     lr_factor : float
         Multiplies each learning rate.
+    averaged : Layer or None
+        With ``ema``, a copy of the model that holds the averages of its parameters.
     """
 
-    def __init__(self, model, optimizer, *, l1, l2, clip_norm, clip_value):
+    def __init__(self, model, optimizer, *, l1, l2, clip_norm, clip_value, groups, accumulate, ema, max_norm):
         self.model, self.optimizer = model, optimizer
         self.l1, self.l2, self.clip_norm, self.clip_value = l1, l2, clip_norm, clip_value
-        self._checked = not model.is_native or any((l1, l2, clip_norm is not None, clip_value is not None))
-        self.output, self.steps_done, self.lr_factor = None, 0, 1.0
+        self.accumulate, self.ema, self.max_norm = accumulate, ema, max_norm
+        options = (l1, l2, clip_norm is not None, clip_value is not None, accumulate > 1)
+        self._checked = not model.is_native or any(options)
+        self.output, self.steps_done, self.lr_factor, self._gathered = None, 0, 1.0, _Gathered()
         self.parameters = dict(model.named_parameters())  # load_state_dict copies into these arrays: they stay
+        self.optimizers = in_groups(optimizer, groups, self.parameters)
+        self._scheduled = any(isinstance(getattr(spec, "lr", None), Schedule) for spec in self.optimizers.values())
+        self.averaged = None if ema is None else copy.deepcopy(model)
         self.state = {
             name: {slot: np.zeros_like(value) for slot in optimizer.slots} for name, value in self.parameters.items()
         }
 
+    def evaluated(self):
+        """Return the model that predictions are made with: where there are averages, the one that holds them."""
+        if self.averaged is None or not self.steps_done:
+            return self.model
+        for (_, value), (_, kept) in zip(self.model.named_buffers(), self.averaged.named_buffers(), strict=True):
+            kept[...] = value
+        return self.averaged
+
     def predict(self, x, out=None):
         """Return the model's output."""
         try:
-            return self.model(x, out=out)
+            return self.evaluated()(x, out=out)
         except ValueError as error:
             raise self._explained(error, x) from None
 
@@ -104,15 +141,17 @@ class Layered:
             From the output to (value, gradient by the output).
         """
         try:
-            self.output, backward = self.model.vjp(x, step=self.steps_done)
+            self.output, backward = self.model.vjp(
+                x, step=self.steps_done * self.accumulate + self._gathered.minibatches
+            )
         except ValueError as error:
             raise self._explained(error, x) from None
         value, gradient = loss(self.output)
         backward(gradient, need_dx=False)
         return value, backward.grads
 
-    def step(self, x, loss, epoch=0):
-        """Make one step and return the loss before it. What ``loss`` raises changes nothing.
+    def step(self, x, loss, epoch=0, rows=1):
+        """Make one step, or gather the gradients for one, and return the loss before it. What ``loss`` raises changes nothing.
 
         Parameters
         ----------
@@ -120,44 +159,77 @@ class Layered:
             As ``gradients`` has them.
         epoch : int
             How many are done, for learning rates that follow it.
+        rows : float
+            What the loss was divided by: the minibatch's share in a step of several.
         """
         value, gradients = self.gradients(x, loss)
-        self._apply(self._regularised(gradients) if self._checked else gradients, self._rate(epoch))
+        if self._checked:
+            gradients = self._as_arrays(gradients)
+        if self.accumulate == 1:
+            self._update(gradients, epoch)
+            return value
+        gathered = self._gathered.plus(gradients, rows)
+        if gathered.minibatches == self.accumulate:
+            self._update(gathered.mean(), epoch)
+            gathered = _Gathered()
+        self._gathered = gathered
         return value
 
-    def _rate(self, epoch):
-        """Return the learning rate of the next step; None for the specification's own number."""
-        rate = getattr(self.optimizer, "lr", None)
-        if isinstance(rate, Schedule):
-            rate = rate(self.steps_done, epoch)
-            if not 0 <= rate < math.inf:
-                after = f"{self.steps_done} steps and {epoch} epochs"
-                raise ValueError(f"Trainer: lr is {rate} after {after} ({self.optimizer.lr!r})")
-        elif self.lr_factor == 1:
+    @contextlib.contextmanager
+    def whole_steps(self, epoch):
+        """Begin and end a context with no gradients that wait: those left at its end make a step, unless it fails."""
+        self._gathered = _Gathered()
+        try:
+            yield
+            if self._gathered.minibatches:
+                self._update(self._gathered.mean(), epoch)
+        finally:
+            self._gathered = _Gathered()
+
+    def _update(self, gradients, epoch):
+        self._apply(self._regularised(gradients) if self._checked else gradients, self._rates(epoch))
+
+    def _rates(self, epoch):
+        """Return the learning rate of each parameter in the next step, by name; None where all are their specifications' numbers."""
+        if self.lr_factor == 1 and not self._scheduled:
             return None
+        rates = {id(spec): self._rate(spec.lr, epoch) for spec in {id(s): s for s in self.optimizers.values()}.values()}
+        return {name: rates[id(spec)] for name, spec in self.optimizers.items()}
+
+    def _rate(self, lr, epoch):
+        rate = lr(self.steps_done, epoch) if isinstance(lr, Schedule) else lr
+        if not 0 <= rate < math.inf:
+            raise ValueError(f"Trainer: lr is {rate} after {self.steps_done} steps and {epoch} epochs ({lr!r})")
         return rate * self.lr_factor
 
-    def _regularised(self, gradients):
-        """Return new gradients with penalties and clipping, in the shape and dtype of their parameters."""
+    def _as_arrays(self, gradients):
+        """Return gradients in the shape and dtype of their parameters, apart from them."""
         result = {}
         for name, param in self.parameters.items():
             g = np.ascontiguousarray(gradients[name], param.dtype)
             if g.shape != param.shape:
                 raise ValueError(f"{name} has shape {param.shape} but its gradient has shape {g.shape}")
+            result[name] = g.copy() if np.may_share_memory(g, param) else g
+        return result
+
+    def _regularised(self, gradients):
+        """Return new gradients with penalties and clipping."""
+        result = {}
+        for name, param in self.parameters.items():
+            g = gradients[name]
             if (self.l1 or self.l2) and param.ndim > 1:  # weights, not biases: d/dw (l1 |w| + l2 w^2)
                 g = g + (self.l1 * np.sign(param) + 2 * self.l2 * param)
             if self.clip_value is not None:
                 g = np.clip(g, -self.clip_value, self.clip_value)
-            result[name] = g.copy() if np.may_share_memory(g, param) else g
+            result[name] = g
         if self.clip_norm is not None:
             norm = math.sqrt(sum(core.sums_of_squares(g.reshape(1, -1)).item() for g in result.values()))
             if norm > self.clip_norm:
                 return {name: g * (self.clip_norm / norm) for name, g in result.items()}
         return result
 
-    def _apply(self, gradients, rate):
-        """Update every parameter, or none; with a learning rate of its own, unless None."""
-        given = {} if rate is None else {"lr": rate}
+    def _apply(self, gradients, rates):
+        """Update every parameter, or none; with learning rates by name, unless None."""
         arrays = []
         if getattr(self.optimizer.update, "__module__", None) != "fastnn.optim":
             arrays = [*self.parameters.values(), *(slot for slots in self.state.values() for slot in slots.values())]
@@ -165,9 +237,32 @@ class Layered:
             before = [array.copy() for array in arrays]
             try:
                 for name, param in self.parameters.items():
-                    self.optimizer.update(param, gradients[name], self.state[name], self.steps_done + 1, **given)
+                    given = {} if rates is None else {"lr": rates[name]}
+                    self.optimizers[name].update(param, gradients[name], self.state[name], self.steps_done + 1, **given)
             except BaseException:
                 for array, value in zip(arrays, before, strict=True):
                     array[...] = value
                 raise
+            if self.max_norm is not None:
+                self._hold_norms()
+            if self.averaged is not None:
+                self._average()
             self.steps_done += 1
+
+    def _hold_norms(self):
+        """Scale each row of a weight, the unit's, whose norm is larger than max_norm."""
+        for param in self.parameters.values():
+            if param.ndim > 1 and param.size:
+                norms = np.sqrt(core.sums_of_squares(param.reshape(len(param), -1)))
+                long = norms > self.max_norm
+                if long.any():
+                    factors = self.max_norm / norms[long]
+                    param[long] *= factors.reshape(-1, *[1] * (param.ndim - 1))
+
+    def _average(self):
+        """Let the averages take their share of the parameters; the first step's are the first averages."""
+        for name, average in self.averaged.named_parameters():
+            if self.steps_done:
+                average += (1 - self.ema) * (self.parameters[name] - average)
+            else:
+                average[...] = self.parameters[name]

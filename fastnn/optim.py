@@ -5,7 +5,7 @@ and ``update(param, grad, slots, step, lr=None)``, which makes one step in place
 ``lr`` is a number or one of ``fastnn.schedules``.
 """
 
-from dataclasses import field, make_dataclass
+from dataclasses import field, make_dataclass, replace
 
 from fastnn import _fastnn_core as _core
 from fastnn.schedules import Schedule
@@ -85,5 +85,50 @@ NAdam = _optimizer("nadam")
 RAdam = _optimizer("radam")
 Lion = _optimizer("lion")
 Rprop = _optimizer("rprop")
+
+
+def in_groups(optimizer, groups, names):
+    """Return the specification of each parameter, a dict by name.
+
+    Parameters
+    ----------
+    optimizer
+        The specification of those in no group.
+    groups : dict
+        As ``Trainer`` has them.
+    names : iterable of str
+        Of all parameters.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a pattern that matches nothing, and for what an optimizer does not take.
+    """
+    from fnmatch import fnmatchcase  # on first use: most trainings have no groups
+
+    if not isinstance(groups, dict):
+        raise TypeError(f"Trainer: groups is {groups!r} but a dict {{name pattern: {{lr, weight_decay}}}} was expected")
+    if groups and not isinstance(optimizer, Optimizer):
+        raise TypeError(f"Trainer: groups need an optimizer of fastnn but {optimizer!r} was given")
+    given = {name: {} for name in names}
+    for pattern, options in groups.items():
+        if not (isinstance(pattern, str) and isinstance(options, dict)):
+            raise TypeError(
+                f"Trainer: groups has {pattern!r}: {options!r} but name pattern: {{lr, weight_decay}} was expected"
+            )
+        for key in options:
+            if key not in ("lr", "weight_decay"):
+                raise TypeError(
+                    f"Trainer: groups[{pattern!r}]: unknown option {key!r} (a group takes lr, weight_decay)"
+                )
+            if not hasattr(optimizer, key):
+                raise TypeError(f"Trainer: groups[{pattern!r}]: {type(optimizer).__name__} takes no {key}")
+        matching = [name for name in given if fnmatchcase(name, pattern)]
+        if not matching:
+            raise ValueError(f"Trainer: groups has the pattern {pattern!r}, which matches none of {', '.join(given)}")
+        for name in matching:
+            given[name] |= options
+    return {name: replace(optimizer, **options) if options else optimizer for name, options in given.items()}
+
 
 __all__ = [optimizer.__name__ for optimizer in OPTIMIZERS.values()]

@@ -58,6 +58,16 @@ def _as_bound(value, name, positive):
     return number
 
 
+def _as_decay(ema):
+    """Return the share that an average keeps of itself, or None."""
+    if ema is None:
+        return None
+    number = as_number(ema, "Trainer", "ema")
+    if not 0 <= number < 1:
+        raise ValueError(f"Trainer: ema is {ema} but a number in [0, 1) was expected")
+    return number
+
+
 class Trainer:
     """Trains a model.
 
@@ -80,12 +90,24 @@ class Trainer:
         Add l1 * sum |w| + l2 * sum w^2 over weights, not biases, to the objective (its gradient; losses are reported without).
     clip_norm, clip_value : float, optional
         Scale the gradients so that their common norm is at most clip_norm; clip each element to +-clip_value, which comes first.
+    groups : dict
+        From a pattern of parameter names, as ``fnmatch`` has them, to options of the optimizer for those that match:
+        ``{"*.bias": {"weight_decay": 0.0}, "0.*": {"lr": 1e-4}}``. Where several match, the later one's options win.
+    accumulate : int
+        Minibatches per step: their gradients are added up to those of all their rows at once. ``steps_done`` and schedules count
+        steps, not minibatches. ``fit`` makes a step of what is left at the end of an epoch, and drops what calls of ``step`` left.
+    ema : float, optional
+        Keep an exponential moving average of the parameters, ema * average + (1 - ema) * parameter after each step, from the first
+        step's on. ``predict``, ``evaluate`` and validation use the averages, and ``ema_state_dict`` returns them; the model itself
+        goes on with its own.
+    max_norm : float, optional
+        After each step, scale each row of a weight (out, in), the weights of one unit, down to this norm.
     seed : int, optional
         Of the order of samples, in [0, 2^64); drawn and recorded in ``seed`` if None.
 
     Attributes
     ----------
-    model, loss, optimizer, metrics, l1, l2, clip_norm, clip_value, seed
+    model, loss, optimizer, metrics, l1, l2, clip_norm, clip_value, groups, accumulate, ema, max_norm, seed
         The arguments; ``loss`` is None until the first targets where they decide.
     history : History
         Of the latest ``fit``, also of one that was interrupted.
@@ -110,6 +132,10 @@ class Trainer:
         l2=0.0,
         clip_norm=None,
         clip_value=None,
+        groups=None,
+        accumulate=1,
+        ema=None,
+        max_norm=None,
         seed=None,
     ):
         self.model = _as_model(model, loss)
@@ -119,16 +145,17 @@ class Trainer:
         self.optimizer = _as_optimizer(optimizer)
         self.metrics = as_metrics(metrics)
         self.l1, self.l2 = _as_bound(l1, "l1", False), _as_bound(l2, "l2", False)
-        self.clip_norm, self.clip_value = (
-            _as_bound(clip_norm, "clip_norm", True),
-            _as_bound(clip_value, "clip_value", True),
+        self.clip_norm, self.clip_value, self.max_norm = (
+            _as_bound(value, name, True)
+            for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value), ("max_norm", max_norm))
         )
+        self.groups = {} if groups is None else groups
+        self.accumulate, self.ema = as_count(accumulate, "Trainer", "accumulate"), _as_decay(ema)
         self.seed = draw_seed() if seed is None else as_integer(seed, "Trainer", "seed", 0, 2**64 - 1)
         self.history = History(self.seed)
         self.epochs_done = 0
-        self._owned = Layered(
-            self.model, self.optimizer, l1=self.l1, l2=self.l2, clip_norm=self.clip_norm, clip_value=self.clip_value
-        )
+        options = ("l1", "l2", "clip_norm", "clip_value", "groups", "accumulate", "ema", "max_norm")
+        self._owned = Layered(self.model, self.optimizer, **{name: getattr(self, name) for name in options})
         self._take_over()
 
     def __repr__(self):
@@ -155,6 +182,13 @@ class Trainer:
         if not hasattr(self.optimizer, "lr"):
             raise TypeError(f"Trainer: lr_factor needs an optimizer with lr, but {self.optimizer!r} has none")
         self._network("lr_factor").lr_factor = factor
+
+    def ema_state_dict(self):
+        """Return the model's ``state_dict`` with the averages of its parameters; ``model.load_state_dict`` takes it."""
+        network = self._network("ema_state_dict")
+        if self.ema is None:
+            raise ValueError("ema_state_dict: the Trainer keeps no averages; pass it ema, such as ema=0.999")
+        return network.evaluated().state_dict()
 
     def _take_over(self):
         for layer in self.model._leaves():
@@ -227,7 +261,15 @@ class Trainer:
                 )
             return value, gradient
 
-        return network.step(x, differentiate, self.epochs_done)
+        rows = 1 if self.accumulate == 1 else self._divisor(loss, y, weight) if divisor is None else divisor
+        return network.step(x, differentiate, self.epochs_done, rows)
+
+    def _divisor(self, loss, y, weight):
+        """Return what the loss of a minibatch is divided by: the sum of its rows' weights."""
+        total = np.ones(len(y))
+        for factor in (weight, self._own_weights(loss, y)):
+            total = total if factor is None else total * factor
+        return float(total.sum())
 
     # --------------------------------------------------------------------------------------------------------------- steps
 
@@ -445,15 +487,16 @@ class Trainer:
             return values if metric is None else values | {"accuracy": right / max(counted, 1)}
 
         progress.begin_epoch()
-        for x, y, weight, counting in rows.minibatches(batch_size, order):
-            done += len(x)
-            if counting:
-                divisor = None if rows.weight is None and rows.counts is None else counting
-                total += counting * self._update(network, self.loss, x, y, weight, divisor, place)
-                counted += counting
-                if metric is not None:
-                    right += counting * self._measure(metric, network.output, y, weight)
-            progress.minibatch(done, means)
+        with network.whole_steps(self.epochs_done):
+            for x, y, weight, counting in rows.minibatches(batch_size, order):
+                done += len(x)
+                if counting:
+                    divisor = None if rows.weight is None and rows.counts is None else counting
+                    total += counting * self._update(network, self.loss, x, y, weight, divisor, place)
+                    counted += counting
+                    if metric is not None:
+                        right += counting * self._measure(metric, network.output, y, weight)
+                progress.minibatch(done, means)
         self.epochs_done += 1
         return {"loss": total / counted}, means()
 

@@ -170,7 +170,8 @@ DEFAULTS = {
     fnn.Linear: "bias=True init=None rng=None dtype=float32", fnn.Maxout: "pieces=2 bias=True init=None rng=None dtype=float32",
     fnn.PReLU: "num_parameters=1 init=0.25 dtype=float32", fnn.Dropout: "p=0.5 seed=None layer=0", fnn.Softmax: "axis=-1",
     fnn.MLP: "activation=relu dropout=0.0 init=None task=None seed=None dtype=float32",
-    fnn.Trainer: "loss=None optimizer=adam metrics=() l1=0.0 l2=0.0 clip_norm=None clip_value=None seed=None",
+    fnn.Trainer: "loss=None optimizer=adam metrics=() l1=0.0 l2=0.0 clip_norm=None clip_value=None groups=None "
+                 "accumulate=1 ema=None max_norm=None seed=None",
     fnn.Trainer.fit: "epochs=1 batch_size=32 validation_data=None validation_split=0.0 sample_weight=None class_weight=None "
                      "shuffle=True callbacks=() verbose=auto",
     fnn.Trainer.predict: "batch_size=1024 out=None",
