@@ -1,4 +1,4 @@
-"""Callbacks of ``Trainer.fit``.
+"""Callbacks of ``Trainer.fit``, and the learning-rate finder.
 
 Design
 A. A callback is any callable: after each epoch it is called as ``callback(trainer, history)``, and training stops where one returns True.
@@ -7,14 +7,19 @@ B. Those of this module are ``Callback`` objects, which also learn when a traini
 C. Where "min" or "max" is not said, the row of a metric in ``fastnn.metrics`` says which is better; of a loss the lower one is.
 """
 
+import copy
+import itertools
 import math
 import os
 import time
 
 import numpy as np
 
-from fastnn.layers.base import as_flag, as_integer, as_number
+from fastnn.data import as_pair
+from fastnn.layers.base import as_count, as_flag, as_integer, as_number
 from fastnn.metrics import METRICS
+from fastnn.random import permutation
+from fastnn.schedules import Schedule
 from fastnn.serialization import save
 
 
@@ -250,3 +255,180 @@ class TerminateOnNaN(Callback):
     def __call__(self, trainer, history):
         """Stop at a validation loss that is not finite."""
         return not math.isfinite(history.get("val_loss", [0.0])[-1])
+
+
+# ----------------------------------------------------------------------------------------------------------- learning rates
+
+
+def _rate(trainer):
+    """Return the learning rate of the trainer's next step, without its ``lr_factor``."""
+    rate = getattr(trainer.optimizer, "lr", None)
+    return rate(trainer.steps_done, trainer.epochs_done) if isinstance(rate, Schedule) else rate
+
+
+class ReduceLROnPlateau(_Monitor):
+    """Multiply the learning rate by a factor where a value has not improved for more than ``patience`` epochs.
+
+    Names, defaults and rules are those of ``torch.optim.lr_scheduler.ReduceLROnPlateau``. The factor goes to ``trainer.lr_factor``, so it
+    multiplies a schedule as well.
+
+    Parameters
+    ----------
+    monitor, mode
+        As for ``EarlyStopping``.
+    factor : float
+        In (0, 1).
+    patience : int
+    threshold : float
+        What a value must be better by: a share of the best with threshold_mode="rel", a difference with "abs".
+    threshold_mode : {"rel", "abs"}
+    cooldown : int
+        Epochs after a reduction that count nothing.
+    min_lr : float
+        The learning rate stays at least this.
+    eps : float
+        A smaller reduction is not made.
+
+    Raises
+    ------
+    ValueError
+        At the start of a training whose history will not have ``monitor``.
+    """
+
+    def __init__(
+        self, monitor="val_loss", factor=0.1, patience=10, threshold=1e-4, *, threshold_mode="rel", cooldown=0, min_lr=0.0,
+        eps=1e-8, mode="auto",
+    ):  # fmt: skip
+        func = "ReduceLROnPlateau"
+        self._set_monitor(monitor, mode)
+        self.factor = as_number(factor, func, "factor")
+        if not 0 < self.factor < 1:
+            raise ValueError(f"{func}: factor is {factor} but a number in (0, 1) was expected")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"{func}: threshold_mode is {threshold_mode!r} but 'rel' or 'abs' was expected")
+        self.patience, self.cooldown = (
+            as_integer(patience, func, "patience", 0),
+            as_integer(cooldown, func, "cooldown", 0),
+        )
+        self.threshold, self.threshold_mode = as_number(threshold, func, "threshold"), threshold_mode
+        self.min_lr, self.eps = as_number(min_lr, func, "min_lr"), as_number(eps, func, "eps")
+        self._without = self._cooling = 0
+
+    def begin(self, trainer, names):
+        """As every monitor, with no epoch counted."""
+        super().begin(trainer, names)
+        self._without = self._cooling = 0
+
+    @property
+    def min_delta(self):
+        """What a value must be better than the best by."""
+        return self.threshold * (self.best if self.threshold_mode == "rel" and math.isfinite(self.best) else 1.0)
+
+    def __call__(self, trainer, history):
+        """Compare, and reduce."""
+        self._without = 0 if self._improves(history) else self._without + 1
+        if self._cooling:
+            self._cooling -= 1
+            self._without = 0
+        if self._without > self.patience:
+            self._cooling, self._without = self.cooldown, 0
+            old = _rate(trainer) * trainer.lr_factor
+            new = max(old * self.factor, self.min_lr)
+            if old - new > self.eps:
+                trainer.lr_factor *= new / old
+
+
+class AdaptiveLR(_Monitor):
+    """Divide the learning rate by 5 where a value has not improved for some epochs, and stop at 1e-6: scikit-learn's "adaptive".
+
+    Names, defaults and rules are those of ``MLPClassifier(learning_rate="adaptive")``.
+
+    Parameters
+    ----------
+    monitor, mode
+        As for ``EarlyStopping``; scikit-learn looks at the loss, with early_stopping=True at "val_accuracy".
+    tol : float
+        What a value must be better than the best by.
+    n_iter_no_change : int
+        Divide where more epochs than this in a row are not better.
+
+    Raises
+    ------
+    ValueError
+        At the start of a training whose history will not have ``monitor``.
+    """
+
+    def __init__(self, monitor="loss", tol=1e-4, n_iter_no_change=10, *, mode="auto"):
+        self._set_monitor(monitor, mode)
+        self.tol = as_number(tol, "AdaptiveLR", "tol")
+        self.n_iter_no_change = as_integer(n_iter_no_change, "AdaptiveLR", "n_iter_no_change", 1)
+        self._without = 0
+
+    def begin(self, trainer, names):
+        """As every monitor, with no epoch counted."""
+        super().begin(trainer, names)
+        self._without = 0
+
+    def __call__(self, trainer, history):
+        """Compare, and divide or stop."""
+        value, best = history[self.monitor][-1], self.best
+        short = value > best - self.tol if self.mode == "min" else value < best + self.tol
+        self._without = self._without + 1 if short else 0
+        self._improves(history)
+        if self._without <= self.n_iter_no_change:
+            return False
+        self._without = 0
+        if _rate(trainer) * trainer.lr_factor <= 1e-6:
+            return True
+        trainer.lr_factor /= 5
+        return False
+
+
+def lr_find(trainer, x, y, *, start=1e-7, end=10.0, steps=100, batch_size=32):
+    """Train a copy of the trainer with learning rates that grow from step to step (Smith, 2017), to see which one trains.
+
+    The largest rate before the loss stops falling, divided by ten, is a good one. The trainer and its model stay as they are.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    x, y : array_like
+        Inputs and targets, one row per sample.
+    start, end : float
+        The learning rates grow by a constant factor from one to the other.
+    steps, batch_size : int
+
+    Returns
+    -------
+    lrs, losses : ndarray of float64
+        The learning rate of each step and the loss before it. They end early where a loss is not finite, or four times the lowest.
+
+    Raises
+    ------
+    ValueError
+        For an argument of the wrong value, and where the optimizer has no learning rate that is not 0.
+    """
+    x, y = as_pair(x, y, "lr_find")
+    if not 0 < start < end < math.inf:
+        raise ValueError(f"lr_find: start is {start} and end is {end} but 0 < start < end was expected")
+    steps, batch_size = as_count(steps, "lr_find", "steps"), as_count(batch_size, "lr_find", "batch_size")
+    if len(x) == 0:
+        raise ValueError("lr_find: x has no rows")
+    trial = copy.deepcopy(trainer)
+    lrs, losses = np.geomspace(start, end, steps), []
+    orders = (permutation(len(x), trainer.seed, epoch) for epoch in itertools.count(trainer.epochs_done))
+    minibatches = (order[i : i + batch_size] for order in orders for i in range(0, len(x), batch_size))
+    for lr, rows in zip(lrs, minibatches, strict=False):
+        rate = _rate(trial)
+        if not rate:
+            raise ValueError(
+                f"lr_find: the learning rate of {trainer.optimizer!r} is {rate} but a positive one was expected"
+            )
+        trial.lr_factor = lr / rate
+        try:
+            losses.append(trial.step(x[rows], y[rows]))
+        except FloatingPointError:
+            break
+        if losses[-1] > 4 * min(losses):
+            break
+    return lrs[: len(losses)], np.array(losses)

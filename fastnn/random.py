@@ -13,8 +13,8 @@ import numpy as np
 
 from fastnn import _fastnn_core
 
-# ``layer`` of the orders of rows, where ``step`` is the epoch, and of initial weights.
-ORDERS, WEIGHTS = 2**32 - 1, 2**32 - 2
+# ``layer`` of the orders of rows, where ``step`` is the epoch, of initial weights, and of generated data sets.
+ORDERS, WEIGHTS, DATA = 2**32 - 1, 2**32 - 2, 2**32 - 3
 
 # The inverse of the normal distribution: M. J. Wichura, "Algorithm AS 241", Applied Statistics 37 (1988), PPND16, to about 1e-16.
 # Numerator and denominator, highest power first.

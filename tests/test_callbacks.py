@@ -270,6 +270,115 @@ def test_callbacks_learn_of_the_begin_and_the_end():
     assert Callback()(run, {}) is None
 
 
+# ---------------------------------------------------------------------------------------------------------- learning rates
+
+
+def follow(callback, values, lr=0.1, name="val_loss"):
+    """Return the learning rates after each of these values, up to where the callback stops."""
+    run = SimpleNamespace(optimizer=fnn.SGD(lr=lr), steps_done=0, epochs_done=0, lr_factor=1.0)
+    history, rates = {name: []}, []
+    for value in values:
+        history[name].append(value)
+        if callback(run, history):
+            break
+        rates.append(lr * run.lr_factor)
+    return rates
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"patience": 0},
+        {"patience": 2, "factor": 0.5, "threshold": 0.05},
+        {"patience": 3, "threshold": 0.01, "threshold_mode": "abs"},
+        {"patience": 1, "cooldown": 4},
+        {"patience": 0, "min_lr": 3e-3},
+        {"patience": 0, "eps": 1e-3},
+        {"patience": 2, "mode": "max"},
+        {"patience": 2, "mode": "max", "threshold_mode": "abs"},
+    ],
+)
+def test_reduce_on_plateau_is_pytorchs(options):
+    torch = pytest.importorskip("torch")
+    values = np.random.default_rng(3).random(200).round(2) + np.linspace(1, 0, 200)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    theirs, want = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options), []
+    for value in values:
+        theirs.step(value)
+        want.append(optimizer.param_groups[0]["lr"])
+    got = follow(callbacks.ReduceLROnPlateau(**options), values)
+    np.testing.assert_allclose(got, want, rtol=1e-13)
+    assert want[-1] < want[0]
+
+
+def test_reduce_on_plateau_waits_cools_and_stays_above_a_rate():
+    reduce = callbacks.ReduceLROnPlateau(factor=0.5, patience=1, cooldown=1, min_lr=0.02)
+    assert follow(reduce, [1.0] * 9) == [0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025, 0.025, pytest.approx(0.02)]
+
+
+@pytest.mark.parametrize(("monitor", "sign"), [("loss", 1), ("val_accuracy", -1)])
+def test_adaptive_is_scikit_learns(monitor, sign):
+    optimizers = pytest.importorskip("sklearn.neural_network._stochastic_optimizers")
+    theirs, best, without, want = optimizers.SGDOptimizer([], 0.1, "adaptive"), math.inf, 0, []
+    values = np.random.default_rng(1).random(400).round(3) + np.geomspace(3, 0.1, 400)
+    for value in values:  # MLPClassifier._update_no_improvement_count and _fit_stochastic
+        without = without + 1 if value > best - 1e-4 else 0
+        best = min(best, value)
+        if without > 10:
+            if theirs.trigger_stopping("", False):
+                break
+            without = 0
+        want.append(theirs.learning_rate)
+    got = follow(callbacks.AdaptiveLR(monitor), sign * values, name=monitor)
+    assert len(got) == len(want) < 400
+    np.testing.assert_allclose(got, want, rtol=1e-14)
+
+
+def test_learning_rates_fall_in_a_training():
+    run = trainer()
+    fit(run, callbacks.ReduceLROnPlateau(patience=1))
+    assert run.lr_factor < 1
+    run = fnn.Trainer(fnn.MLP([4, 3], seed=0), "cross_entropy", fnn.SGD(lr=fnn.schedules.Constant(1e-5)), seed=0)
+    history = fit(run, callbacks.AdaptiveLR(tol=1.0, n_iter_no_change=1))
+    assert len(history["loss"]) == 7  # epochs 3 and 5 divide; at 4e-7 epoch 7 stops
+    assert run.lr_factor == 1 / 25
+
+
+def test_the_finder_leaves_everything_as_it_was():
+    run, plain = trainer(), trainer()
+    fit(run, epochs=2)
+    fit(plain, epochs=2)
+    lrs, losses = callbacks.lr_find(run, X, Y, steps=50, end=1e4, batch_size=16)
+    assert len(lrs) == len(losses) < 50
+    np.testing.assert_allclose(lrs, np.geomspace(1e-7, 1e4, 50)[: len(lrs)])
+    assert losses[-1] > 4 * losses.min()
+    np.testing.assert_allclose(losses[0], fnn.functional.cross_entropy(run.predict(X), Y), rtol=0.5)
+    assert (run.steps_done, run.epochs_done, run.lr_factor) == (plain.steps_done, 2, 1)
+    fit(run, epochs=2)
+    fit(plain, epochs=2)
+    assert_same_weights(run.model.state_dict(), plain.model.state_dict())
+
+
+def test_the_finder_ends_at_a_loss_that_is_not_finite():
+    run = fnn.Trainer(fnn.MLP([4, 16, 16, 16, 3], seed=0), "mse", fnn.SGD(lr=0.1), seed=0)
+    with np.errstate(all="ignore"):
+        lrs, losses = callbacks.lr_find(run, X, np.eye(3)[Y] * 1e15, start=1.0, end=1e30, steps=40)
+    assert 0 < len(lrs) == len(losses) < 40
+    assert np.isfinite(losses).all()
+
+
+def test_the_finder_takes_these_steps():
+    run = fnn.Trainer(fnn.MLP([4, 3], seed=0), optimizer="sgd", seed=5)
+    lrs, losses = callbacks.lr_find(run, X, Y, start=1e-3, end=1e-1, steps=7, batch_size=20)
+    assert run.loss is None
+    by_hand = fnn.Trainer(fnn.MLP([4, 3], seed=0), "cross_entropy", fnn.SGD(lr=1.0), seed=5)
+    for i, (lr, loss) in enumerate(zip(lrs, losses, strict=True)):
+        rows = fnn.random.permutation(60, 5, i // 3)[20 * (i % 3) :][:20]
+        by_hand.lr_factor = lr
+        np.testing.assert_allclose(by_hand.step(X[rows], Y[rows]), loss, rtol=1e-6)
+
+
 # ------------------------------------------------------------------------------------------------------------------ errors
 
 
@@ -283,6 +392,17 @@ def test_callbacks_learn_of_the_begin_and_the_end():
         (lambda: EarlyStopping(patience=-1), ValueError,
          f"EarlyStopping: patience is -1 but an integer from 0 to {2**63 - 1} was expected"),
         (lambda: EarlyStopping(min_delta="x"), TypeError, "EarlyStopping: min_delta is 'x' but a number was expected"),
+        (lambda: callbacks.ReduceLROnPlateau(factor=1), ValueError, "ReduceLROnPlateau: factor is 1 but a number in (0, 1) was expected"),
+        (lambda: callbacks.ReduceLROnPlateau(threshold_mode="x"), ValueError,
+         "ReduceLROnPlateau: threshold_mode is 'x' but 'rel' or 'abs' was expected"),
+        (lambda: callbacks.AdaptiveLR(n_iter_no_change=0), ValueError,
+         f"AdaptiveLR: n_iter_no_change is 0 but an integer from 1 to {2**63 - 1} was expected"),
+        (lambda: callbacks.lr_find(trainer(), X, Y, start=1, end=1), ValueError,
+         "lr_find: start is 1 and end is 1 but 0 < start < end was expected"),
+        (lambda: callbacks.lr_find(trainer(), X[:0], Y[:0]), ValueError, "lr_find: x has no rows"),
+        (lambda: callbacks.lr_find(fnn.Trainer(fnn.MLP([4, 3]), optimizer=fnn.SGD(lr=0)), X, Y), ValueError,
+         "lr_find: the learning rate of SGD(lr=0.0, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0) is 0.0 "
+         "but a positive one was expected"),
         (lambda: ModelCheckpoint("m", keep="all"), ValueError, "ModelCheckpoint: keep is 'all' but 'best' or 'last' was expected"),
         (lambda: TimeLimit("1"), TypeError, "TimeLimit: seconds is '1' but a number was expected"),
         (lambda: CSVLogger("m", append=3), TypeError, "CSVLogger: append is 3 but True or False was expected"),
