@@ -36,7 +36,7 @@ guard: build
 
 # The newest kernels that were built; nothing of the library but them and the tables.
 KERNELS = $(addprefix $(firstword $(shell ls -td build/temp.*/ 2>/dev/null)),f*/csrc/isa_*.o common/csrc/dispatch.o common/csrc/tables*.o)
-build/guard: tests/guard.c tests/guarded.h tests/oracle.c $(wildcard csrc/*.h $(KERNELS))
+build/guard: tests/guard.c tests/guard_norms.h tests/guarded.h tests/oracle.c $(wildcard csrc/*.h $(KERNELS))
 	$(CC) -std=c11 -O2 -g -ffp-contract=off -Wall -Wextra -Icsrc tests/guard.c $(wildcard $(KERNELS)) -o $@ -lm
 
 # One call of a kernel, whose instructions tests/test_work.py has counted.
@@ -53,7 +53,7 @@ alias: build
 
 # Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
 # design), and the pool under ThreadSanitizer. The report of a fault goes past pytest, which would swallow it.
-SANITIZED = $(wildcard $(addprefix tests/test_,activations.py arguments.py files.py layers.py losses.py matmul.py optimizers.py))
+SANITIZED = $(wildcard $(addprefix tests/test_,activations.py arguments.py files.py layers.py losses.py matmul.py norms.py optimizers.py))
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize:
 	rm -rf build/sanitize
@@ -65,7 +65,7 @@ sanitize:
 	build/race
 
 # The avx512 kernels on any CPU with AVX2 and FMA, in a copy of the tree where C functions stand for the intrinsics.
-EMULATED = activations arguments bits losses matmul optimizers
+EMULATED = activations arguments bits losses matmul norms optimizers
 emulate: ROUNDS = 5000
 emulate:
 	rm -rf build/emulated

@@ -91,6 +91,17 @@ typedef void (*fnn_update_fn)(void *param, void *const *slots, const void *grad,
 typedef void (*fnn_rows_fn)(void *y, const void *x, int64_t batch, int64_t features);
 typedef void (*fnn_rows_backward_fn)(void *dx, const void *dy, const void *y, int64_t batch, int64_t features);
 
+/* Layer and RMS norm of the rows of x (batch, features), with x^ = (x - mean) / sqrt(variance + eps) of its row; for RMS the
+ * mean is 0 and the variance the mean square. y = x^ weight + bias; weight and bias are T[features], or NULL for 1 and 0. y
+ * may be x. */
+typedef void (*fnn_norm_fn)(void *y, const void *x, const void *weight, const void *bias, double eps, int64_t batch,
+                            int64_t features);
+
+/* dx from dy and x. dweight and dbias, double[features] rounded up to FNN_ROW_LANES, hold the sums over the rows before, at
+ * first zeros, and receive those of dy x^ and of dy, rows in increasing order; dbias may be NULL. */
+typedef void (*fnn_norm_backward_fn)(void *dx, double *dweight, double *dbias, const void *dy, const void *x,
+                                     const void *weight, double eps, int64_t batch, int64_t features);
+
 typedef struct fnn_kernels {
     /* How many elements of a function, where 128 multiply-adds of a product count as one, a caller that answers signals
      * computes at a time. */
@@ -156,6 +167,30 @@ typedef struct fnn_kernels {
 
     /* dx from dy and the forward output y. dx may be dy or y. */
     fnn_rows_backward_fn softmax_backward, log_softmax_backward;
+
+    fnn_norm_fn layer_norm_forward, rms_norm_forward;
+    fnn_norm_backward_fn layer_norm_backward, rms_norm_backward;
+
+    /* Batch norm, of each feature of x (batch, features) over the rows. Mean and variance, which divides by the number of
+     * rows, of the rows [0, first + batch) of x, of which those before first are in sums and squares: double[features]
+     * rounded up to FNN_ROW_LANES, at first zeros. NaN of no rows. */
+    void (*batch_moments)(double *mean, double *variance, double *sums, double *squares, const void *x, int64_t first,
+                          int64_t batch, int64_t features);
+
+    /* y = x^ weight + bias with x^ = (x - mean) / sqrt(variance + eps); weight and bias are T[features], or NULL for 1 and
+     * 0. y may be x. */
+    void (*batch_norm_forward)(void *y, const void *x, const double *mean, const double *variance, const void *weight,
+                               const void *bias, double eps, int64_t batch, int64_t features);
+
+    /* Adds dy x^ and dy, rows in increasing order, to dweight and dbias: double[features] rounded up to FNN_ROW_LANES. */
+    void (*batch_norm_sums)(double *dweight, double *dbias, const void *dy, const void *x, const double *mean,
+                            const double *variance, double eps, int64_t batch, int64_t features);
+
+    /* dx, where mean and variance are those of all `rows` rows of x and dweight and dbias their sums; or, with rows = 0,
+     * where mean and variance are constants. */
+    void (*batch_norm_backward)(void *dx, const void *dy, const void *x, const double *mean, const double *variance,
+                                const void *weight, const double *dweight, const double *dbias, double eps,
+                                int64_t rows, int64_t batch, int64_t features);
 
     /* y[i] = keep(first + i) ? x[i] / (1 - p) : 0, where keep reads Philox4x32-10 with key seed and counter
      * (element / 4, step, layer), word element mod 4: kept when the word is >= p * 2^32. y may be x. */

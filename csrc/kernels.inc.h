@@ -32,6 +32,8 @@ static const fnn_forward_fn forward_loops[FNN_ACTIVATION_COUNT] = {FNN_ACTIVATIO
 
 #include "softmax.inc.h"
 
+#include "norms.inc.h"
+
 #include "optimizers.inc.h"
 
 #define BACKWARD_X(name, ...) [FNN_##name] = FNN(name##_backward_x),
@@ -65,6 +67,14 @@ const fnn_kernels FNN_KERNELS = {
     .log_softmax_forward = FNN(log_softmax_forward),
     .softmax_backward = FNN(softmax_backward),
     .log_softmax_backward = FNN(log_softmax_backward),
+    .layer_norm_forward = FNN(layer_norm_forward),
+    .rms_norm_forward = FNN(rms_norm_forward),
+    .layer_norm_backward = FNN(layer_norm_backward),
+    .rms_norm_backward = FNN(rms_norm_backward),
+    .batch_moments = FNN(batch_moments),
+    .batch_norm_forward = FNN(batch_norm_forward),
+    .batch_norm_sums = FNN(batch_norm_sums),
+    .batch_norm_backward = FNN(batch_norm_backward),
     .dropout = FNN(dropout),
     .random_words = FNN(random_words),
     .sum_of_weights = FNN(sum_of_weights),

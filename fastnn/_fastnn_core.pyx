@@ -17,6 +17,7 @@ cimport numpy as cnp
 from numpy cimport NPY_FLOAT32, NPY_FLOAT64, ndarray, npy_intp
 from numpy cimport PyArray_DATA as data, PyArray_SIZE as size, PyArray_TYPE as typenum
 from cpython.exc cimport PyErr_CheckSignals
+from libc.float cimport DBL_EPSILON, FLT_EPSILON
 from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -27,5 +28,6 @@ include "core/gates.pxi"
 include "core/activations.pxi"
 include "core/products.pxi"
 include "core/losses.pxi"
+include "core/norms.pxi"
 include "core/optimizers.pxi"
 include "core/runtime.pxi"

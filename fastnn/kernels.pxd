@@ -41,6 +41,10 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*fnn_rows_fn)(void *, const void *, int64_t, int64_t) noexcept nogil
     ctypedef void (*fnn_rows_backward_fn)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
 
+    ctypedef void (*fnn_norm_fn)(void *, const void *, const void *, const void *, double, int64_t, int64_t) noexcept nogil
+    ctypedef void (*fnn_norm_backward_fn)(void *, double *, double *, const void *, const void *, const void *, double, int64_t,
+                                          int64_t) noexcept nogil
+
     ctypedef struct fnn_kernels:
         int64_t per_look
         void (*sum_rows)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
@@ -61,6 +65,17 @@ cdef extern from "fastnn.h" nogil:
         fnn_rows_fn log_softmax_forward
         fnn_rows_backward_fn softmax_backward
         fnn_rows_backward_fn log_softmax_backward
+        fnn_norm_fn layer_norm_forward
+        fnn_norm_fn rms_norm_forward
+        fnn_norm_backward_fn layer_norm_backward
+        fnn_norm_backward_fn rms_norm_backward
+        void (*batch_moments)(double *, double *, double *, double *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*batch_norm_forward)(void *, const void *, const double *, const double *, const void *, const void *, double,
+                                   int64_t, int64_t) noexcept nogil
+        void (*batch_norm_sums)(double *, double *, const void *, const void *, const double *, const double *, double,
+                                int64_t, int64_t) noexcept nogil
+        void (*batch_norm_backward)(void *, const void *, const void *, const double *, const double *, const void *,
+                                    const double *, const double *, double, int64_t, int64_t, int64_t) noexcept nogil
         void (*dropout)(void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
         void (*random_words)(uint32_t *, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
         double (*sum_of_weights)(const fnn_target *, int64_t) noexcept nogil

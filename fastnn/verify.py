@@ -10,6 +10,7 @@ C. The ISAs with multiply-add of one rounding have one set of hashes, ``bits.jso
 """
 
 import hashlib
+import inspect
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -125,6 +126,47 @@ def _softmax(function, dtype):
 
 def _softmax_backward(function, dtype):
     return [function(_numbers(dtype, 19, n), _positive(dtype, 19, n, stream=1)) for n in CLASSES]
+
+
+FEATURES = (1, 2, 7, 16, 33, 600)
+
+
+def _norm(function, dtype):
+    biased = "bias" in inspect.signature(function).parameters
+    results = []
+    for n in FEATURES:
+        x, affine = _numbers(dtype, 19, n), [_positive(dtype, n, stream=1), _numbers(dtype, n, stream=2)]
+        results += [function(x), function(dtype(2**12) + x, *affine[: 1 + biased], eps=2.0**-9)]
+    return results
+
+
+def _norm_backward(function, dtype):
+    results = []
+    for n in FEATURES:
+        grad, x = _numbers(dtype, 19, n, stream=1), _numbers(dtype, 19, n)
+        results += [*function(grad, x), *function(grad, dtype(2**12) + x, _positive(dtype, n, stream=2), eps=2.0**-9)]
+    return results
+
+
+def _batch_norm(dtype):
+    results = []
+    for n in FEATURES:
+        x, weight, bias = _numbers(dtype, 19, n), _positive(dtype, n, stream=1), _numbers(dtype, n, stream=2)
+        running = [_numbers(dtype, n, stream=3), _positive(dtype, n, stream=4)]
+        results += [F.batch_norm(x, *running), F.batch_norm(x, *running, weight, bias, eps=2.0**-9)]
+        results += F.batch_norm(dtype(2**12) + x, *running, weight, bias, training=True, return_statistics=True)
+        results += running
+    return results
+
+
+def _batch_norm_backward(dtype):
+    results = []
+    for n in FEATURES:
+        grad, x = _numbers(dtype, 19, n, stream=1), dtype(2**12) + _numbers(dtype, 19, n)
+        _, *statistics = F.batch_norm(x, training=True, return_statistics=True)
+        results += F.batch_norm_backward(grad, x, *statistics)
+        results += F.batch_norm_backward(grad, x, *statistics, _positive(dtype, n, stream=2), training=True)
+    return results
 
 
 def _dropout(dtype):
@@ -278,6 +320,11 @@ def checks():
         for name in ("softmax", "log_softmax"):
             add(name + suffix, ELEMENTS, _softmax, getattr(F, name), dtype)
             add(f"{name}_backward{suffix}", SUMS, _softmax_backward, getattr(F, f"{name}_backward"), dtype)
+        for name in ("layer_norm", "rms_norm"):
+            add(name + suffix, SUMS, _norm, getattr(F, name), dtype)
+            add(f"{name}_backward{suffix}", SUMS, _norm_backward, getattr(F, f"{name}_backward"), dtype)
+        for function in (_batch_norm, _batch_norm_backward):
+            add(function.__name__[1:] + suffix, SUMS, function, dtype)
         for loss in core.LOSSES.values():
             add(loss.info.function + suffix, SUMS, _loss, loss.info, dtype)
         for optimizer in core.OPTIMIZERS.values():

@@ -81,24 +81,25 @@ def one_round(number):
     call, places, buffer, origin = pick(rng, (np.float32, np.float64)[rng.integers(2)])
     arrays = {name: place.view(buffer) for name, place in places.items()}
     want = call.run({name: a.copy() for name, a in arrays.items()})
-    written, keywords = [places[name] for name in call.in_place], {}
+    position = "with_grad" in call.function  # a loss comes before its gradient
+    written, keywords = {name: places[name] for name in call.in_place}, {}
     if call.takes_out:
-        position = "with_grad" in call.function  # a loss comes before its gradient
-        written = [Place(rng, want[position].shape, want[position].dtype, origin)]
-        keywords["out"] = written[0].view(buffer)
+        written["out"] = Place(rng, want[position].shape, want[position].dtype, origin)
+        keywords["out"] = written["out"].view(buffer)
     before = buffer.copy()
-    what = f"{call.id} {' '.join(f'{name}:{p.form}@{p.start}' for name, p in places.items())}"
-    what += f" out:{written[0].form}@{written[0].start}" if call.takes_out else ""
+    what = f"{call.id} {' '.join(f'{name}:{p.form}@{p.start}' for name, p in (places | written).items())}"
     try:
         got = [a.copy() for a in call.run(arrays, **keywords)]
     except ValueError as error:
-        shared = any(np.shares_memory(arrays[a], arrays[b]) for a in call.in_place for b in arrays if a != b)
+        every = arrays | keywords
+        shared = any(np.shares_memory(every[a], every[b]) for a in call.in_place for b in every if a != b)
         if not shared:
             return what, f"refused without a cause: {error}"
         return what, None if np.array_equal(buffer, before) else f"changed arrays although it was refused: {error}"
     if not all(np.array_equal(g, w, equal_nan=True) for g, w in zip(got, want, strict=True)):
         return what, "differs from the call on copies"
-    for place, result in zip(written, got[-len(written) :] if call.in_place else [got[position]], strict=True):
+    results = got[len(got) - len(call.in_place) :] + [got[position]] * call.takes_out
+    for place, result in zip(written.values(), results, strict=True):
         np.copyto(place.view(before), result)
     return what, None if np.array_equal(buffer, before) else "wrote beyond its output"
 

@@ -74,6 +74,21 @@ def calls(dtype, rng, rows=4, columns=3):
     add("linear_backward", grad=grad, **linear)
     add("linear_backward", {"activation": "gelu"}, grad=grad, **linear, z=array(rows, rows))
     add("linear_backward", {"activation": "tanh"}, grad=grad, **linear, y=array(rows, rows))
+    for name, parameters in (("layer_norm", ("weight", "bias")), ("rms_norm", ("weight",))):
+        add(name, x=array(rows, columns))
+        add(name, {"eps": 0.1}, x=array(rows, columns), **{key: array(columns) for key in parameters})
+        add(f"{name}_backward", grad=array(rows, columns), x=array(rows, columns))
+        add(f"{name}_backward", grad=array(rows, columns), x=array(rows, columns), weight=array(columns))
+    running = {"running_mean": array(columns), "running_var": array(columns)}
+    affine = {"weight": array(columns), "bias": array(columns)}
+    statistics = {"mean": array(columns), "var": array(columns)}
+    for shape in ((rows + 1, columns), (rows, columns, 2)):
+        add("batch_norm", x=array(*shape), **running)
+        add("batch_norm", {"training": True}, tuple(running), x=array(*shape), **running, **affine)
+        add("batch_norm", {"training": True, "return_statistics": True}, x=array(*shape), **affine)
+        both = {"grad": array(*shape), "x": array(*shape)} | statistics
+        add("batch_norm_backward", **both)
+        add("batch_norm_backward", {"training": True}, **both, weight=array(columns))
     for axis in (-1, 0):
         for name in ("softmax", "log_softmax"):
             add(name, {"axis": axis}, x=array(rows, columns))

@@ -14,7 +14,7 @@
 #include "fastnn.h"
 #include "oracle.c"
 
-enum { PAGE = 1 << 16, MARGIN = 512, OPERANDS = 12, MOST = 1 << 24, BEYOND = 0xFF, UNWRITTEN = 0xA5 };
+enum { PAGE = 1 << 16, MARGIN = 512, OPERANDS = 16, MOST = 1 << 24, BEYOND = 0xFF, UNWRITTEN = 0xA5 };
 
 /* What the round is about, for its report. */
 static uint64_t seed, state;

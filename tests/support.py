@@ -55,7 +55,7 @@ def floats(stride):
 def layouts(x):
     """Yield (name, array): equal to x, in every layout the gates must take."""
     yield "contiguous", x.copy()
-    yield "fortran", np.asfortranarray(x)
+    yield "fortran", x.copy("F")
     wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1] + 1), x.dtype)
     wide[..., 1::2] = x
     yield "strided", wide[..., 1::2]

@@ -293,7 +293,10 @@ def unwritable(a):
     still.flags.writeable = False
     yield still, ValueError, "is read-only but is updated in place"
     item = a.itemsize
-    for strides in ((item, item), (0, item), (item * a.shape[1] // 2, item), (item * a.shape[1], item // 2)):
+    row = item * a.shape[-1]
+    for strides in (
+        ((item, item), (0, item), (row // 2, item), (row, item // 2)) if a.ndim == 2 else ((0,), (item // 2,))
+    ):
         shared = np.lib.stride_tricks.as_strided(np.ones(a.size + 8, a.dtype), a.shape, strides)
         yield shared, ValueError, "share memory with each other, but {} is written"
 

@@ -25,7 +25,7 @@ from fastnn import reference as R
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = [name for name, f in vars(F).items() if callable(f) and not name.startswith("_")]
-ROOMS = ["activations", "losses", "optimizers", "products"]
+ROOMS = ["activations", "losses", "norms", "optimizers", "products"]
 
 
 def run(folder, *command, **environment):

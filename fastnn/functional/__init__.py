@@ -8,6 +8,7 @@ types and unknown keywords, IndexError for labels out of range. :mod:`fastnn.ref
 
 from fastnn.functional.activations import *
 from fastnn.functional.losses import *
+from fastnn.functional.norms import *
 from fastnn.functional.optimizers import *
 from fastnn.functional.products import *
 

@@ -7,6 +7,7 @@ of arguments are NumPy's own.
 
 from fastnn.reference.activations import *
 from fastnn.reference.losses import *
+from fastnn.reference.norms import *
 from fastnn.reference.optimizers import *
 from fastnn.reference.products import *
 
