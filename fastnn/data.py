@@ -243,10 +243,17 @@ class TrainingRows:
         given = given / largest * (number / (total / largest).sum())
         return cls(x, y, None if (given == 1).all() else given, None if number == len(x) else counts)
 
-    def minibatches(self, batch_size, order=None):
-        """Yield (x, y, weight or None, rows that count) of each minibatch, in the given order of rows."""
-        for start in range(0, len(self.x), batch_size):
-            rows = slice(start, start + batch_size)
+    def minibatches(self, batch_size, order=None, least=1):
+        """Yield (x, y, weight or None, rows that count) of each minibatch, in the given order of rows.
+
+        A last minibatch of fewer than ``least`` rows joins the one before.
+        """
+        stop = 0
+        while stop < len(self.x):
+            start, stop = stop, stop + batch_size
+            if len(self.x) - stop < least:
+                stop = len(self.x)
+            rows = slice(start, stop)
             if order is not None:
                 rows = order[rows]
             x = self.x[rows]

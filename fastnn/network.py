@@ -97,6 +97,7 @@ class Layered:
         self._checked = not model.is_native or any(options)
         self.output, self.steps_done, self.lr_factor, self._gathered = None, 0, 1.0, _Gathered()
         self.parameters = dict(model.named_parameters())  # load_state_dict copies into these arrays: they stay
+        self.buffers = dict(model.named_buffers())  # and these
         self.optimizers = in_groups(optimizer, groups, self.parameters)
         self._scheduled = any(isinstance(getattr(spec, "lr", None), Schedule) for spec in self.optimizers.values())
         self.averaged = None if ema is None else copy.deepcopy(model)
@@ -132,7 +133,7 @@ class Layered:
         return error
 
     def gradients(self, x, loss):
-        """Return the loss and the gradients by name; no parameter changes.
+        """Return the loss and the gradients by name; no parameter or buffer changes.
 
         Parameters
         ----------
@@ -140,6 +141,11 @@ class Layered:
         loss : callable
             From the output to (value, gradient by the output).
         """
+        value, backward = self._differentiate(x, loss)
+        return value, backward.grads
+
+    def _differentiate(self, x, loss):
+        """Return the loss and the model's backward function, which has run: it holds gradients and what buffers become."""
         try:
             self.output, backward = self.model.vjp(
                 x, step=self.steps_done * self.accumulate + self._gathered.minibatches
@@ -148,7 +154,7 @@ class Layered:
             raise self._explained(error, x) from None
         value, gradient = loss(self.output)
         backward(gradient, need_dx=False)
-        return value, backward.grads
+        return value, backward
 
     def step(self, x, loss, epoch=0, rows=1):
         """Make one step, or gather the gradients for one, and return the loss before it. What ``loss`` raises changes nothing.
@@ -162,16 +168,20 @@ class Layered:
         rows : float
             What the loss was divided by: the minibatch's share in a step of several.
         """
-        value, gradients = self.gradients(x, loss)
+        value, backward = self._differentiate(x, loss)
+        gradients, buffers = backward.grads, self._become(getattr(backward, "buffers", {}))
         if self._checked:
             gradients = self._as_arrays(gradients)
         if self.accumulate == 1:
-            self._update(gradients, epoch)
+            self._update(gradients, epoch, buffers)
             return value
         gathered = self._gathered.plus(gradients, rows)
         if gathered.minibatches == self.accumulate:
-            self._update(gathered.mean(), epoch)
+            self._update(gathered.mean(), epoch, buffers)
             gathered = _Gathered()
+        else:
+            with _CtrlCWaits():
+                self._commit(buffers)
         self._gathered = gathered
         return value
 
@@ -186,8 +196,23 @@ class Layered:
         finally:
             self._gathered = _Gathered()
 
-    def _update(self, gradients, epoch):
-        self._apply(self._regularised(gradients) if self._checked else gradients, self._rates(epoch))
+    def _update(self, gradients, epoch, buffers=()):
+        self._apply(self._regularised(gradients) if self._checked else gradients, self._rates(epoch), buffers)
+
+    def _become(self, new):
+        """Return a list of (buffer, what it becomes)."""
+        for name, value in new.items():
+            if name not in self.buffers:
+                raise ValueError(f"{name} has a new value but is no buffer of the model")
+            if np.shape(value) != self.buffers[name].shape:
+                shape = self.buffers[name].shape
+                raise ValueError(f"{name} has shape {shape} but its new value has shape {np.shape(value)}")
+        return [(self.buffers[name], value) for name, value in new.items()]
+
+    @staticmethod
+    def _commit(buffers):
+        for buffer, value in buffers:
+            buffer[...] = value
 
     def _rates(self, epoch):
         """Return the learning rate of each parameter in the next step, by name; None where all are their specifications' numbers."""
@@ -228,8 +253,8 @@ class Layered:
                 return {name: g * (self.clip_norm / norm) for name, g in result.items()}
         return result
 
-    def _apply(self, gradients, rates):
-        """Update every parameter, or none; with learning rates by name, unless None."""
+    def _apply(self, gradients, rates, buffers):
+        """Update every parameter and these buffers, or none; with learning rates by name, unless None."""
         arrays = []
         if getattr(self.optimizer.update, "__module__", None) != "fastnn.optim":
             arrays = [*self.parameters.values(), *(slot for slots in self.state.values() for slot in slots.values())]
@@ -243,6 +268,7 @@ class Layered:
                 for array, value in zip(arrays, before, strict=True):
                     array[...] = value
                 raise
+            self._commit(buffers)
             if self.max_norm is not None:
                 self._hold_norms()
             if self.averaged is not None:

@@ -27,7 +27,7 @@ from fastnn.losses import LOSSES
 from fastnn.optim import OPTIMIZERS
 from fastnn.schedules import SCHEDULES
 
-_DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
 _MAX_HEADER = 100_000_000  # bytes, the limit of the format
 
@@ -184,7 +184,7 @@ def _offsets(name, entry):
     _require_keys(entry, ("dtype", "shape", "data_offsets"), f"the entry of tensor {name!r}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise ValueError(f"tensor {name!r} has dtype {dtype!r} but F32 or F64 was expected")
+        raise ValueError(f"tensor {name!r} has dtype {dtype!r} but F32, F64 or I64 was expected")
     for numbers, what in ((shape, "shape"), (offsets, "data_offsets")):
         if not isinstance(numbers, list) or not all(type(number) is int and number >= 0 for number in numbers):
             raise ValueError(f"{what} of tensor {name!r} is not a list of integers of at least 0")
@@ -225,7 +225,7 @@ def load(path):
     try:
         tensors, metadata = _read(path)
     except ValueError as error:
-        raise ValueError(f"load: {path}: not a safetensors file of float32 or float64: {_line(error)}") from None
+        raise ValueError(f"load: {path}: not a safetensors file of float32, float64 or int64: {_line(error)}") from None
     if "architecture" not in metadata:
         raise ValueError(f"load: {path}: the file has tensors but no fastnn architecture; use load_state_dict")
     try:

@@ -274,7 +274,7 @@ class Trainer:
     # --------------------------------------------------------------------------------------------------------------- steps
 
     def gradients(self, x, y):
-        """Loss of one minibatch and its gradients, without penalties and clipping; no parameter changes.
+        """Loss of one minibatch and its gradients, without penalties and clipping; no parameter or running statistic changes.
 
         Parameters
         ----------
@@ -359,7 +359,8 @@ class Trainer:
         x, y : array_like
             Inputs and targets, one row per sample; finite. Memory-mapped arrays are read piece by piece.
         epochs, batch_size : int
-            The last minibatch of an epoch may be smaller.
+            The last minibatch of an epoch may be smaller; where a layer, such as BatchNorm1d, cannot be trained on one row, a last
+            one of a single row joins the one before.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch.
         validation_split : float
@@ -488,7 +489,7 @@ class Trainer:
 
         progress.begin_epoch()
         with network.whole_steps(self.epochs_done):
-            for x, y, weight, counting in rows.minibatches(batch_size, order):
+            for x, y, weight, counting in rows.minibatches(batch_size, order, self.model._least_rows):
                 done += len(x)
                 if counting:
                     divisor = None if rows.weight is None and rows.counts is None else counting

@@ -47,7 +47,7 @@ def test_inference_equals_training_output_without_dropout(make, dtype):
     x = make.draw(np.random.default_rng(1)).astype(dtype)
     y = layer(x)
     assert y.dtype == dtype
-    if "Dropout" not in repr(layer):
+    if "Dropout" not in repr(layer) and "BatchNorm" not in repr(layer):
         np.testing.assert_array_equal(layer.vjp(x)[0], y)
     out = np.empty_like(y)
     assert layer(x, out=out) is out
@@ -60,7 +60,7 @@ def test_copies_share_nothing(make):
     double = layer.astype(np.float64)
     x = make.draw(np.random.default_rng(1))
     np.testing.assert_allclose(double(x), layer(x.astype(np.float32)), rtol=1e-5, atol=1e-6)
-    assert all(value.dtype == np.float64 for value in double.state_dict().values())
+    assert all(value.dtype in (np.float64, np.int64) for value in double.state_dict().values())
     before = layer.state_dict()
     for _, param in double.named_parameters():
         param += 1

@@ -40,9 +40,11 @@ from fastnn.layers.base import Layer
 from fastnn.layers.columns import Columns, Embedding, Scale, Standardize
 from fastnn.layers.containers import MLP, Residual, Sequential
 from fastnn.layers.linear import Linear, Maxout
+from fastnn.layers.norms import BatchNorm1d, LayerNorm, RMSNorm
 
 __all__ = [
     "AlphaDropout",
+    "BatchNorm1d",
     "CELU",
     "Columns",
     "Dropout",
@@ -57,6 +59,7 @@ __all__ = [
     "Hardtanh",
     "Identity",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
@@ -65,6 +68,7 @@ __all__ = [
     "Maxout",
     "Mish",
     "PReLU",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "Residual",

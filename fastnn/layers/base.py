@@ -114,6 +114,10 @@ def _fitting(value, own, name):
 
 def _converted(array, own, name):
     """Return a new array of own's dtype with the numbers of array."""
+    if own.dtype.kind == "i":
+        whole = np.array(array, np.float64) if array.dtype.kind == "f" else array
+        if not ((whole >= -(2.0**63)) & (whole < 2.0**63) & (whole == np.rint(whole))).all():
+            raise ValueError(f"load_state_dict: {name} holds numbers that are no {own.dtype}")
     with np.errstate(over="raise", invalid="ignore"):  # a signalling NaN stays a NaN
         try:
             return np.array(array, own.dtype, order="C")
@@ -172,7 +176,8 @@ class Layer:
     - ``__call__(x, out=None)``: the output at inference;
     - ``vjp(x, step=0, train=True) -> (y, backward)``: the output and the function ``backward(dy, need_dx=True) -> dx``, which also
       sets ``grads[name]`` for each parameter; ``step`` numbers the training step, ``train=False`` asks for the output at inference;
-      where ``need_dx`` is False dx may be None.
+      where ``need_dx`` is False dx may be None. What training makes of buffers, such as running statistics, are new arrays in
+      ``backward.buffers``, by name; ``Trainer.step`` and ``fit`` copy them in once the step is made.
 
     x must not change between ``vjp`` and ``backward``, which may read it. Reading a parameter or buffer as an attribute gives a
     read-only view.
@@ -181,6 +186,7 @@ class Layer:
     _keeps_y = False  # whether the function that _vjp returns reads the y it returns
     _any_dtype = False  # whether the layer reads x in whatever dtype it comes, and returns its own
     _blank = False  # whether the constructor makes arrays without memory
+    _least_rows = 1  # of a minibatch that the layer can be trained on
 
     def __init__(self):
         self._parameters = {}  # None where the layer goes without, such as a bias
@@ -274,7 +280,8 @@ class Layer:
         y : ndarray
         backward : callable
             ``backward(dy, need_dx=True)`` returns the gradient by x (None if not ``need_dx``), and sets ``backward.grads`` and
-            ``layer.grads``, from parameter name to gradient.
+            ``layer.grads``, from parameter name to gradient. ``backward.buffers`` holds what a training step makes of buffers, by name;
+            the buffers themselves stay as they are.
         """
         y, backward = self._vjp(x, step, train)
         return (y.copy() if self._keeps_y else y), backward
@@ -334,8 +341,11 @@ class Layer:
         """Return a new array filled with one value; blank in a blank layer."""
         return blank(shape, dtype) if self._blank else np.full(shape, value, dtype)
 
-    def _backward(self, pull):
-        """Return the backward function of one vjp call. ``pull(dy, need_dx, grads)`` returns dx and fills grads."""
+    def _backward(self, pull, buffers=None):
+        """Return the backward function of one vjp call.
+
+        ``pull(dy, need_dx, grads)`` returns dx and fills grads; ``buffers`` has what a training step makes of buffers, by name.
+        """
         grads = {}
 
         def backward(dy, need_dx=True):
@@ -343,7 +353,7 @@ class Layer:
             self.__dict__["_grads"] = grads  # past __setattr__, which guards parameters: a microsecond a layer
             return dx
 
-        backward.grads = grads
+        backward.grads, backward.buffers = grads, buffers or {}
         return backward
 
     def named_parameters(self):
@@ -354,7 +364,9 @@ class Layer:
 
     def named_buffers(self):
         """Yield (name, array) of each array that belongs to the state but is not trained."""
-        yield from self._buffers.items()
+        for name, value in self._buffers.items():
+            if value is not None:
+                yield name, value
 
     def _named_state(self):
         yield from self.named_parameters()

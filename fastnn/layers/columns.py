@@ -416,7 +416,7 @@ class Columns(Container):
             backs.append(back)
         joined, shapes = self._joined(ys, x.shape[:-1]), [y.shape for y in ys]
 
-        def pull(dy, need_dx, grads):
+        def pull(dy, need_dx):
             dy = as_gradient(dy, joined, "Columns")
             dx, start = np.zeros(x.shape, dy.dtype) if need_dx else None, 0
             for columns, shape, back in zip(self.columns, shapes, backs, strict=True):
@@ -425,7 +425,6 @@ class Columns(Container):
                 if need_dx:
                     np.add.at(dx, (..., list(columns)), part)
                 start = stop
-            self._collect(backs, grads)
             return dx
 
-        return joined, self._backward(pull)
+        return joined, self._backward_of(backs, pull)

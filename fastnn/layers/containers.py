@@ -146,14 +146,29 @@ class Container(Layer):
             backward.grads = back.grads if hasattr(back, "grads") else getattr(layer, "grads", {})
             return dx
 
+        backward.buffers = getattr(back, "buffers", {})
         return y, backward
 
+    def _backward_of(self, backs, pull):
+        """Return the backward function, ``pull(dy, need_dx)``, with what those of the layers have made of gradients and buffers."""
+
+        def pull_all(dy, need_dx, grads):
+            dx = pull(dy, need_dx)
+            grads.update(self._collected(backs, "grads"))
+            return dx
+
+        return self._backward(pull_all, dict(self._collected(backs, "buffers")))
+
     @staticmethod
-    def _collect(backs, grads):
-        """Put the gradients that the backward functions of the layers made into grads."""
+    def _collected(backs, kind):
+        """Yield (name, array) of each layer's ``grads`` or ``buffers``."""
         for i, back in enumerate(backs):
-            for name, value in back.grads.items():
-                grads[f"{i}.{name}"] = value
+            for name, value in getattr(back, kind).items():
+                yield f"{i}.{name}", value
+
+    @property
+    def _least_rows(self):
+        return max((getattr(layer, "_least_rows", 1) for layer in self.layers), default=1)
 
 
 class _Chain(Container):
@@ -189,19 +204,18 @@ class _Chain(Container):
         return ops
 
     def _run_vjp(self, x, step, train):
-        """Return the output of the chain and ``pull(dy, need_dx, grads)``, which takes a gradient back through it."""
+        """Return the output of the chain, the backward functions of its layers and ``pull(dy, need_dx)``, which calls them in turn."""
         backs = []
         for i in range(len(self.layers)):
             x, back = self._vjp_layer(i, x, step, train)
             backs.append(back)
 
-        def pull(dy, need_dx, grads):
+        def pull(dy, need_dx):
             for i, back in reversed(list(enumerate(backs))):
                 dy = back(dy, need_dx=need_dx or i > 0)
-            self._collect(backs, grads)
             return dy
 
-        return x, pull
+        return x, backs, pull
 
 
 class Sequential(_Chain):
@@ -230,8 +244,8 @@ class Sequential(_Chain):
         return self._run(self._input(x), out)
 
     def _vjp(self, x, step, train):
-        y, pull = self._run_vjp(self._input(x), step, train)
-        return y, self._backward(pull)
+        y, backs, pull = self._run_vjp(self._input(x), step, train)
+        return y, self._backward_of(backs, pull)
 
 
 class Residual(_Chain):
@@ -272,13 +286,13 @@ class Residual(_Chain):
 
     def _vjp(self, x, step, train):
         x = self._input(x)
-        inner, pull_inner = self._run_vjp(x, step, train)
+        inner, backs, pull_inner = self._run_vjp(x, step, train)
 
-        def pull(dy, need_dx, grads):
-            dx = pull_inner(dy, need_dx, grads)
+        def pull(dy, need_dx):
+            dx = pull_inner(dy, need_dx)
             return dx + dy if need_dx else None
 
-        return self._sum(x, inner), self._backward(pull)
+        return self._sum(x, inner), self._backward_of(backs, pull)
 
 
 class MLP(Sequential):
