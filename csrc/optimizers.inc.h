@@ -331,6 +331,18 @@ STEP(rprop)
 #undef SCALARS
 #undef STEP
 
+/* One vector, or the `left` elements before the end of one. */
+static FNN_INLINE void update_part(T *param, T *const *slot, const T *grad, int64_t i, int64_t left, const scalars *k,
+                                   update_expression *step)
+{
+    V s[FNN_MAX_SLOTS];
+    for (int j = 0; j < FNN_MAX_SLOTS; j++) s[j] = slot[j] ? v_load_upto(slot[j] + i, left, 0) : v_set1(0);
+    const V p = step(v_load_upto(param + i, left, 0), v_load_upto(grad + i, left, 0), s, k);
+    for (int j = 0; j < FNN_MAX_SLOTS; j++)
+        if (slot[j]) v_store_upto(slot[j] + i, s[j], left);
+    v_store_upto(param + i, p, left);
+}
+
 static FNN_INLINE void update_loop(T *param, void *const *slots, const T *grad, int64_t n, const double *scalars_,
                                    update_expression *step)
 {
@@ -341,14 +353,9 @@ static FNN_INLINE void update_loop(T *param, void *const *slots, const T *grad, 
         k.d[j] = scalars_[j];
         k.v[j] = v_set1((T)scalars_[j]);
     }
-    for (int64_t i = 0; i < n; i += VL) {
-        V s[FNN_MAX_SLOTS];
-        for (int j = 0; j < FNN_MAX_SLOTS; j++) s[j] = slot[j] ? v_load_upto(slot[j] + i, n - i, 0) : v_set1(0);
-        const V p = step(v_load_upto(param + i, n - i, 0), v_load_upto(grad + i, n - i, 0), s, &k);
-        for (int j = 0; j < FNN_MAX_SLOTS; j++)
-            if (slot[j]) v_store_upto(slot[j] + i, s[j], n - i);
-        v_store_upto(param + i, p, n - i);
-    }
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) update_part(param, slot, grad, i, VL, &k, step);
+    if (i < n) update_part(param, slot, grad, i, n - i, &k, step);
 }
 
 #define UPDATE(name, ...)                                                                                              \
