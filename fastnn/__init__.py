@@ -15,6 +15,7 @@ except ImportError as _error:
 
 from fastnn import callbacks, datasets, functional, init, metrics, schedules
 from fastnn._fastnn_core import __version__, available_isas, isa
+from fastnn.gradients import input_gradient, jacobian
 from fastnn.layers import *
 from fastnn.losses import *
 from fastnn.num_threads import get_num_threads, set_num_threads, threads

@@ -18,25 +18,59 @@ from fastnn.optim import OPTIMIZERS
 from fastnn.random import draw_seed, permutation
 
 
-def _specification(value, known, what):
+def _specification(value, known, what, func="Trainer"):
     """Return the object that a name, a class or an object means."""
     if isinstance(value, str):
         if value not in known:
-            raise ValueError(f"Trainer: {what} is {value!r} but one of {', '.join(known)} was expected")
+            raise ValueError(f"{func}: {what} is {value!r} but one of {', '.join(known)} was expected")
         value = known[value]
     return value() if isinstance(value, type) and value in known.values() else value
 
 
-def _as_model(model, loss):
+def as_model(model, loss=None, func="Trainer"):
+    """Return a model as a Sequential; a loss given too may tell what was mixed up."""
     if isinstance(model, Layer):
         return model if isinstance(model, Sequential) else Sequential(model)
     given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
     hint = ""
     if isinstance(loss, Layer):
-        hint = "; pass the model first: Trainer(model, loss)"
+        hint = f"; pass the model first: {func}(model, loss)"
     elif isinstance(model, type):
         hint = "; pass an object, made by calling the class"
-    raise TypeError(f"Trainer: model is {given} but a fastnn layer, such as Sequential, was expected{hint}")
+    raise TypeError(f"{func}: model is {given} but a fastnn layer, such as Sequential, was expected{hint}")
+
+
+def as_loss(loss, model, func="Trainer"):
+    """Return the object or callable that a name, a class or an object means for this model."""
+    loss = _specification(loss, LOSSES, "loss", func)
+    if isinstance(loss, (type, Layer)) or not callable(loss):
+        hint = "; pass it as optimizer=" if hasattr(loss, "update") else ""
+        raise TypeError(f"{func}: loss is {loss!r} but a name, an object or a callable was expected{hint}")
+    if type(loss) is LOSSES["cross_entropy"] and len(model) and isinstance(model[-1], Softmax):
+        warnings.warn(f"{func}: cross_entropy takes logits, but the model ends with Softmax", stacklevel=3)
+    return loss
+
+
+def _require_weighable(loss, **weights):
+    for name, weight in weights.items():
+        if weight is not None and not hasattr(loss, "row_weights"):
+            raise TypeError(f"Trainer: a callable loss takes no {name}")
+
+
+def differentiate(loss, output, y, weight=None, divisor=None, func="Trainer"):
+    """Return value and gradient by the output of any kind of loss."""
+    if hasattr(loss, "row_weights"):
+        return loss(output, y, weight, divisor)
+    _require_weighable(loss, sample_weight=weight)
+    result = loss(output, y)
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise TypeError(f"{func}: the loss returned {type(result).__name__} but a pair (loss, gradient) was expected")
+    gradient = np.asarray(result[1], output.dtype)
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"{func}: the loss's gradient has shape {gradient.shape} but the output has shape {output.shape}"
+        )
+    return float(result[0]), gradient
 
 
 def _as_optimizer(optimizer):
@@ -138,10 +172,10 @@ class Trainer:
         max_norm=None,
         seed=None,
     ):
-        self.model = _as_model(model, loss)
+        self.model = as_model(model, loss)
         if loss is None and self.model.task is not None:
             loss = TASKS[self.model.task]
-        self.loss = None if loss is None else self._as_loss(loss)
+        self.loss = None if loss is None else as_loss(loss, self.model)
         self.optimizer = _as_optimizer(optimizer)
         self.metrics = as_metrics(metrics)
         self.l1, self.l2 = _as_bound(l1, "l1", False), _as_bound(l2, "l2", False)
@@ -207,43 +241,11 @@ class Trainer:
 
     # ---------------------------------------------------------------------------------------------------------------- loss
 
-    def _as_loss(self, loss):
-        loss = _specification(loss, LOSSES, "loss")
-        if isinstance(loss, (type, Layer)) or not callable(loss):
-            hint = "; pass it as optimizer=" if hasattr(loss, "update") else ""
-            raise TypeError(f"Trainer: loss is {loss!r} but a name, an object or a callable was expected{hint}")
-        if type(loss) is LOSSES["cross_entropy"] and len(self.model) and isinstance(self.model[-1], Softmax):
-            warnings.warn("Trainer: cross_entropy takes logits, but the model ends with Softmax", stacklevel=3)
-        return loss
-
     def _loss_for(self, y):
         """Return the loss, which these targets decide where nothing else has; it is kept once they have been used."""
         if self.loss is not None:
             return self.loss
-        return self._as_loss("cross_entropy" if y.dtype.kind in "iu" else "mse")
-
-    def _differentiate(self, loss, output, y, weight=None, divisor=None):
-        """Return value and gradient by the output of any kind of loss."""
-        if hasattr(loss, "row_weights"):
-            return loss(output, y, weight, divisor)
-        self._require_weighable(loss, sample_weight=weight)
-        result = loss(output, y)
-        if not (isinstance(result, tuple) and len(result) == 2):
-            raise TypeError(
-                f"Trainer: the loss returned {type(result).__name__} but a pair (loss, gradient) was expected"
-            )
-        gradient = np.asarray(result[1], output.dtype)
-        if gradient.shape != output.shape:
-            raise ValueError(
-                f"Trainer: the loss's gradient has shape {gradient.shape} but the output has shape {output.shape}"
-            )
-        return float(result[0]), gradient
-
-    @staticmethod
-    def _require_weighable(loss, **weights):
-        for name, weight in weights.items():
-            if weight is not None and not hasattr(loss, "row_weights"):
-                raise TypeError(f"Trainer: a callable loss takes no {name}")
+        return as_loss("cross_entropy" if y.dtype.kind in "iu" else "mse", self.model)
 
     @staticmethod
     def _own_weights(loss, y):
@@ -253,8 +255,8 @@ class Trainer:
     def _update(self, network, loss, x, y, weight=None, divisor=None, place="step"):
         """Make one step and return the loss before it."""
 
-        def differentiate(output):
-            value, gradient = self._differentiate(loss, output, y, weight, divisor)
+        def finite(output):
+            value, gradient = differentiate(loss, output, y, weight, divisor)
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"{place}: the loss is {value} at step {self.steps_done + 1}; nothing of this step was applied"
@@ -262,7 +264,7 @@ class Trainer:
             return value, gradient
 
         rows = 1 if self.accumulate == 1 else self._divisor(loss, y, weight) if divisor is None else divisor
-        return network.step(x, differentiate, self.epochs_done, rows)
+        return network.step(x, finite, self.epochs_done, rows)
 
     def _divisor(self, loss, y, weight):
         """Return what the loss of a minibatch is divided by: the sum of its rows' weights."""
@@ -290,7 +292,7 @@ class Trainer:
         network = self._network("gradients")
         x, y = data.as_pair(x, y, "gradients")
         loss = self._loss_for(y)
-        result = network.gradients(x, lambda output: self._differentiate(loss, output, y))
+        result = network.gradients(x, lambda output: differentiate(loss, output, y))
         self.loss = loss
         return result
 
@@ -439,7 +441,7 @@ class Trainer:
         if class_weight is not None and y.dtype.kind not in "iu":
             raise TypeError(f"fit: class_weight needs integer labels but y has dtype {y.dtype}")
         loss = self._loss_for(y)
-        self._require_weighable(loss, sample_weight=sample_weight, class_weight=class_weight)
+        _require_weighable(loss, sample_weight=sample_weight, class_weight=class_weight)
         outputs = self._check_rows(loss, x, y)
         given, own = weight, self._own_weights(loss, y)
         if class_weight is not None:
@@ -593,7 +595,7 @@ class Trainer:
         weight = data.as_weights(sample_weight, len(x), "evaluate")
         loss = self._loss_for(y)
         output = self.predict(x)
-        values = {"loss": self._differentiate(loss, output, y, weight)[0]}
+        values = {"loss": differentiate(loss, output, y, weight)[0]}
         self.loss = loss
         return values | {
             name: self._measure(metric, output, y, weight) for name, metric in self._all_metrics(loss).items()
