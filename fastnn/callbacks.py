@@ -91,6 +91,12 @@ class _Monitor(Callback):
         return better
 
 
+def _models(trainer):
+    """Return the model and, where the trainer keeps averages of its parameters, the model of these, which validation measures."""
+    measured = trainer._network("callbacks").evaluated()
+    return [trainer.model] if measured is trainer.model else [trainer.model, measured]
+
+
 class EarlyStopping(_Monitor):
     """Stop where a value has not improved for some epochs.
 
@@ -105,7 +111,7 @@ class EarlyStopping(_Monitor):
     mode : {"auto", "min", "max"}
         Which is better. "auto" knows it of losses and of the metrics of ``fastnn.metrics``.
     restore_best_weights : bool
-        Give the model its weights after the best epoch back, when training stops or ends.
+        Give the model its weights after the best epoch back, when training stops or ends; with ``ema`` the averages too.
 
     Attributes
     ----------
@@ -137,7 +143,7 @@ class EarlyStopping(_Monitor):
         if self._improves(history):
             self.best_epoch, self._without = trainer.epochs_done, 0
             if self.restore_best_weights:
-                self._weights = trainer.model.state_dict()
+                self._weights = [model.state_dict() for model in _models(trainer)]
             return False
         self._without += 1
         if self._without < self.patience:
@@ -147,12 +153,12 @@ class EarlyStopping(_Monitor):
 
     def end(self, trainer):
         """Give the best weights back."""
-        if self._weights is not None:
-            trainer.model.load_state_dict(self._weights)
+        for model, weights in zip(_models(trainer), self._weights or (), strict=False):
+            model.load_state_dict(weights)
 
 
 class ModelCheckpoint(_Monitor):
-    """Save the model after each epoch, or after each that is the best so far.
+    """Save the model after each epoch, or after each that is the best so far; with ``ema`` the one of the averages, which is measured.
 
     The file is replaced only once the new one is complete, so that a crash leaves the one before.
 
@@ -184,7 +190,7 @@ class ModelCheckpoint(_Monitor):
     def __call__(self, trainer, history):
         """Save the model."""
         if self.keep == "last" or self._improves(history):
-            save(trainer.model, self.path)
+            save(_models(trainer)[-1], self.path)
 
 
 class CSVLogger(Callback):

@@ -202,6 +202,58 @@ def count_rows(rows, given, own):
 
 
 @dataclasses.dataclass(frozen=True)
+class Mixup:
+    """Mixes each row of a minibatch with another of it (Zhang et al., 2018); labels become probabilities.
+
+    The mixture is ``share`` of the row and ``1 - share`` of the other, with one share of the distribution Beta(alpha, alpha) for the
+    minibatch. A row's weight counts for its own part of the mixture's target, so a row that weighs nothing, or whose label is ignored,
+    adds nothing to one.
+
+    Attributes
+    ----------
+    alpha : float
+    classes : int or None
+        How many there are, for labels; None for targets that are numbers or probabilities.
+    ignore_index : int or None
+    """
+
+    alpha: float
+    classes: int | None = None
+    ignore_index: int | None = None
+
+    def mix(self, x, y, weight, rng):
+        """Return inputs, targets and weights, of which the latter may be None, of the mixed rows.
+
+        Parameters
+        ----------
+        x, y : ndarray
+        weight : ndarray of float64, shape (rows,), or None
+        rng : fastnn.random.Philox
+        """
+        share = rng.beta(self.alpha, self.alpha)
+        other = rng.uniform(size=len(x)).argsort(kind="stable")
+        weighs = np.ones(len(x)) if weight is None else weight
+        if self.classes is not None:
+            labels = y.reshape(-1)
+            counted = labels != self.ignore_index
+            weighs = weighs * counted
+            y = np.where(counted, labels, 0)[:, None] == np.arange(self.classes)
+        x = x.astype(np.result_type(x, np.float32), copy=False)
+        mixed = (share * weighs, (1 - share) * weighs[other])
+        total = mixed[0] + mixed[1]
+        parts = (part / np.where(total > 0, total, 1.0) for part in mixed)
+        column = (len(x),) + (1,) * (y.ndim - 1)
+        y = sum(part.reshape(column) * rows for part, rows in zip(parts, (y, y[other]), strict=True))
+        x = x.dtype.type(share) * x + x.dtype.type(1 - share) * x[other]
+        return x, y, None if weight is None and (weighs == 1).all() else total
+
+    def minibatches(self, minibatches, rng):
+        """Yield the minibatches of ``TrainingRows.minibatches``, mixed; weights are only moved, so as many rows' worth count."""
+        for x, y, weight, counting in minibatches:
+            yield *self.mix(x, y, weight, rng), counting
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingRows:
     """Inputs, targets and weights of all rows, and minibatches of them.
 
@@ -212,15 +264,17 @@ class TrainingRows:
         What the loss is given, so scaled that the mean of all weights over the rows that count is 1. None means 1 each.
     counts : ndarray of bool, shape (rows,), or None
         Rows whose weight is not 0 and whose label is not ignored. None means every row.
+    mixup : Mixup or None
     """
 
     x: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None = None
     counts: np.ndarray | None = None
+    mixup: Mixup | None = None
 
     @classmethod
-    def weighted(cls, x, y, given, own):
+    def weighted(cls, x, y, given, own, mixup=None):
         """Scale the weights; see the class.
 
         Parameters
@@ -230,9 +284,10 @@ class TrainingRows:
             Sample weight times class weight of the caller.
         own : ndarray, shape (rows,), or None
             The weight the loss itself gives each row; it stays with the loss.
+        mixup : Mixup or None
         """
         if given is None and own is None:
-            return cls(x, y)
+            return cls(x, y, mixup=mixup)
         given = np.ones(len(x)) if given is None else given
         total = given if own is None else given * own
         counts = total != 0
@@ -241,7 +296,7 @@ class TrainingRows:
             raise ValueError("fit: no row counts: each has a weight of 0 or an ignored label")
         largest = total.max()  # first divided by it, weights near the limits of float64 have a finite sum
         given = given / largest * (number / (total / largest).sum())
-        return cls(x, y, None if (given == 1).all() else given, None if number == len(x) else counts)
+        return cls(x, y, None if (given == 1).all() else given, None if number == len(x) else counts, mixup)
 
     def minibatches(self, batch_size, order=None, least=1):
         """Yield (x, y, weight or None, rows that count) of each minibatch, in the given order of rows.

@@ -13,8 +13,9 @@ import numpy as np
 
 from fastnn import _fastnn_core
 
-# ``layer`` of the orders of rows, where ``step`` is the epoch, of initial weights, and of generated data sets.
-ORDERS, WEIGHTS, DATA = 2**32 - 1, 2**32 - 2, 2**32 - 3
+# ``layer`` of the orders of rows, where ``step`` is the epoch, of initial weights, of generated data sets, and of mixup, where
+# ``step`` is the epoch too.
+ORDERS, WEIGHTS, DATA, MIXUP = 2**32 - 1, 2**32 - 2, 2**32 - 3, 2**32 - 4
 
 # The inverse of the normal distribution: M. J. Wichura, "Algorithm AS 241", Applied Statistics 37 (1988), PPND16, to about 1e-16.
 # Numerator and denominator, highest power first.
@@ -140,6 +141,33 @@ class Philox:
     def normal(self, loc=0.0, scale=1.0, size=None):
         """Draw from the normal distribution; parameters and result are those of ``standard_normal`` and of ``uniform``."""
         return loc + scale * self.standard_normal(size)
+
+    def _log_gamma(self, shape):
+        """Draw the logarithm of a gamma variate: G. Marsaglia and W. W. Tsang, ACM Trans. Math. Softw. 26 (2000)."""
+        d = shape + (1 if shape < 1 else 0) - 1 / 3
+        while True:
+            z = self.standard_normal()
+            root = 1 + z / np.sqrt(9 * d)
+            if root > 0:
+                v = root * root * root
+                if _log(1 - self.uniform()) < z * z / 2 + d * (1 - v + _log(v)):
+                    break
+        smaller = _log(1 - self.uniform()) / shape if shape < 1 else 0.0
+        return _log(d * v) + smaller
+
+    def beta(self, a, b):
+        """Draw a number from the beta distribution, as a quotient of gamma variates.
+
+        Parameters
+        ----------
+        a, b : float
+            Positive.
+
+        Returns
+        -------
+        float
+        """
+        return float(_fastnn_core.activation_forward("sigmoid", self._log_gamma(a) - self._log_gamma(b), {}, None))
 
 
 def permutation(n, seed, step):

@@ -15,7 +15,7 @@ from fastnn.losses import LOSSES, TASKS
 from fastnn.metrics import METRICS, as_metrics, measure
 from fastnn.network import Layered
 from fastnn.optim import OPTIMIZERS
-from fastnn.random import draw_seed, permutation
+from fastnn.random import MIXUP, Philox, draw_seed, permutation
 
 
 def _specification(value, known, what, func="Trainer"):
@@ -81,14 +81,14 @@ def _as_optimizer(optimizer):
     return optimizer
 
 
-def _as_bound(value, name, positive):
+def _as_bound(value, name, positive, func="Trainer"):
     """Return an option that is a number of at least 0, or a positive one."""
     if positive and value is None:
         return None
-    number = as_number(value, "Trainer", name)
+    number = as_number(value, func, name)
     if not (number > 0 if positive else 0 <= number < np.inf):
         expected = "a positive" if positive else "a finite, non-negative"
-        raise ValueError(f"Trainer: {name} is {value} but {expected} number was expected")
+        raise ValueError(f"{func}: {name} is {value} but {expected} number was expected")
     return number
 
 
@@ -343,6 +343,7 @@ class Trainer:
         class_weight=None,
         shuffle=True,
         callbacks=(),
+        mixup=0.0,
         verbose="auto",
     ):
         """Train for ``epochs`` more epochs.
@@ -375,6 +376,9 @@ class Trainer:
             A new order each epoch, fixed by ``seed`` and the number of the epoch.
         callbacks : callable or sequence of callable
             Called as callback(trainer, history) after each epoch; training stops where one returns True. ``fastnn.callbacks`` has some.
+        mixup : float
+            Mix the rows of each minibatch with one another, by shares of Beta(mixup, mixup) (Zhang et al., 2018); labels become
+            probabilities, and so need a loss that takes these. 0 mixes nothing.
         verbose : "auto", bool or 2
             A progress line on standard error; "auto" prints it where that is a terminal; 2 prints a line for each epoch. The accuracy
             it shows without validation data is that of the epoch's minibatches, each before its update.
@@ -397,7 +401,10 @@ class Trainer:
             raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
         batch_size = as_count(batch_size, "fit", "batch_size")
         callbacks = as_callbacks(callbacks)
-        rows, validation, loss = self._checked(x, y, validation_data, validation_split, sample_weight, class_weight)
+        mixup = _as_bound(mixup, "mixup", False, "fit")
+        rows, validation, loss = self._checked(
+            x, y, validation_data, validation_split, sample_weight, class_weight, mixup
+        )
         with Progress(verbose, epochs, len(rows.x)) as progress:
             self._train(
                 loss, callbacks, validation is not None, epochs, rows, batch_size, validation, shuffle, progress
@@ -431,7 +438,7 @@ class Trainer:
             if any([callback(self, self.history) for callback in callbacks]):
                 break
 
-    def _checked(self, x, y, validation_data, validation_split, sample_weight, class_weight):
+    def _checked(self, x, y, validation_data, validation_split, sample_weight, class_weight, mixup):
         """Return the rows to train on, those to validate on or None, and the loss; all that is wrong with them raises."""
         x, y = data.as_pair(x, y, "fit")
         if len(x) == 0:
@@ -456,7 +463,21 @@ class Trainer:
         elif validation_split:
             validation = x[kept:], y[kept:], None if weight is None else weight[kept:]
         first = [None if a is None else a[:kept] for a in (x, y, given, own)]
-        return data.TrainingRows.weighted(*first), validation, loss
+        return data.TrainingRows.weighted(*first, self._as_mixup(mixup, loss, x, y, outputs)), validation, loss
+
+    def _as_mixup(self, alpha, loss, x, y, outputs):
+        """Return what mixes the rows, or None; a loss that does not take mixed targets raises here."""
+        if not alpha:
+            return None
+        if y.dtype.kind in "iu" and not hasattr(loss, "row_weights"):
+            raise TypeError(
+                f"fit: mixup with a callable loss needs targets of floats, such as one-hot labels, but y has dtype {y.dtype}"
+            )
+        labels = y.dtype.kind in "iu" and hasattr(loss, "ignore_index")
+        mixup = data.Mixup(alpha, *((outputs, loss.ignore_index) if labels else ()))
+        if hasattr(loss, "row_weights"):
+            loss(self._owned.predict(x[:2]), mixup.mix(x[:2], y[:2], None, Philox(0))[1])
+        return mixup
 
     def _check_rows(self, loss, x, y, prefix=""):
         """Raise what training on these rows would raise; return the number of outputs. Two rows are tried out."""
@@ -491,7 +512,7 @@ class Trainer:
 
         progress.begin_epoch()
         with network.whole_steps(self.epochs_done):
-            for x, y, weight, counting in rows.minibatches(batch_size, order, self.model._least_rows):
+            for x, y, weight, counting in self._minibatches(rows, batch_size, order):
                 done += len(x)
                 if counting:
                     divisor = None if rows.weight is None and rows.counts is None else counting
@@ -502,6 +523,13 @@ class Trainer:
                 progress.minibatch(done, means)
         self.epochs_done += 1
         return {"loss": total / counted}, means()
+
+    def _minibatches(self, rows, batch_size, order):
+        """Return the minibatches of an epoch, mixed where they are to be."""
+        minibatches = rows.minibatches(batch_size, order, self.model._least_rows)
+        if rows.mixup is None:
+            return minibatches
+        return rows.mixup.minibatches(minibatches, Philox(self.seed, self.epochs_done, MIXUP))
 
     # ---------------------------------------------------------------------------------------------------------- prediction
 

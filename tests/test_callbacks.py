@@ -29,7 +29,9 @@ def fit(run, *hooks, epochs=30, **options):
 
 def tell(callback, values, name="val_loss"):
     """Tell a callback the values of some epochs, and return the epoch, from 1, at which it stops the training, or None."""
-    run = SimpleNamespace(model=fnn.Linear(1, 1, rng=0), epochs_done=0)
+    model = fnn.Sequential(fnn.Linear(1, 1, rng=0))
+    network = SimpleNamespace(evaluated=lambda: model)
+    run = SimpleNamespace(model=model, epochs_done=0, _network=lambda func: network)
     history = {name: []}
     for value in values:
         history[name].append(value)
@@ -98,6 +100,17 @@ def test_the_best_weights_come_back_where_the_epochs_run_out_too():
     assert len(history["loss"]) == 30
     assert stopping.best_epoch < 30
     assert run.evaluate(X[40:], Y[40:])["loss"] == min(history["val_loss"])
+
+
+def test_with_averages_the_measured_ones_come_back_and_are_saved(tmp_path):
+    run, stopping = trainer(ema=0.9), EarlyStopping(patience=4)
+    history = fit(run, stopping, ModelCheckpoint(tmp_path / "m"))
+    assert len(history["val_loss"]) == stopping.best_epoch + 4
+    assert run.evaluate(X[40:], Y[40:])["loss"] == min(history["val_loss"])
+    assert_same_weights(fnn.load(tmp_path / "m").state_dict(), run.ema_state_dict())
+    plain = trainer()
+    fit(plain, epochs=stopping.best_epoch)
+    assert_same_weights(run.model.state_dict(), plain.model.state_dict())
 
 
 def test_a_second_training_starts_anew():

@@ -173,7 +173,7 @@ DEFAULTS = {
     fnn.Trainer: "loss=None optimizer=adam metrics=() l1=0.0 l2=0.0 clip_norm=None clip_value=None groups=None "
                  "accumulate=1 ema=None max_norm=None seed=None",
     fnn.Trainer.fit: "epochs=1 batch_size=32 validation_data=None validation_split=0.0 sample_weight=None class_weight=None "
-                     "shuffle=True callbacks=() verbose=auto",
+                     "shuffle=True callbacks=() mixup=0.0 verbose=auto",
     fnn.Trainer.predict: "batch_size=1024 out=None",
     fnn.SGD: "lr=0.001 momentum=0.0 dampening=0.0 nesterov=False weight_decay=0.0",
     fnn.Adagrad: "lr=0.01 lr_decay=0.0 weight_decay=0.0 initial_accumulator_value=0.0 eps=1e-10",
