@@ -24,6 +24,8 @@ KINDS = {
     "linear",
     "log_softmax",
     "maxout",
+    "periodic",
+    "piecewise_linear",
     "prelu",
     "residual",
     "rms_norm",
@@ -96,6 +98,11 @@ LAYERS = [
     ),
     lambda dtype: fnn.Sequential(
         fnn.Linear(6, 4, rng=RNG, dtype=dtype), fnn.Residual(fnn.PReLU(4, dtype=dtype)), fnn.Residual(fnn.Sigmoid())
+    ),
+    lambda dtype: fnn.Periodic(6, 3, 0.5, rng=RNG, dtype=dtype),
+    lambda dtype: fnn.PiecewiseLinear(6, 4, dtype=dtype).fit_statistics(RNG.standard_normal((30, 6))),
+    lambda dtype: fnn.Sequential(
+        fnn.Periodic(6, 2, 0.3, rng=RNG, dtype=dtype), fnn.Linear(4, 2, rng=RNG, dtype=dtype), fnn.Tanh(), fnn.Flatten()
     ),
     Case(lambda dtype: fnn.Embedding(4, 3, rng=RNG, dtype=dtype), indices, tuple(range(6))),
     Case(

@@ -37,7 +37,7 @@ from fastnn.layers.activations import (
     Threshold,
 )
 from fastnn.layers.base import Layer
-from fastnn.layers.columns import Columns, Embedding, Scale, Standardize
+from fastnn.layers.columns import Columns, Embedding, Periodic, PiecewiseLinear, Scale, Standardize
 from fastnn.layers.containers import MLP, Residual, Sequential
 from fastnn.layers.linear import Linear, Maxout
 from fastnn.layers.norms import BatchNorm1d, LayerNorm, RMSNorm
@@ -68,6 +68,8 @@ __all__ = [
     "Maxout",
     "Mish",
     "PReLU",
+    "Periodic",
+    "PiecewiseLinear",
     "RMSNorm",
     "ReLU",
     "ReLU6",

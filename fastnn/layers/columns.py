@@ -1,4 +1,4 @@
-"""Layers for columns of a table: scaling, vectors for categories, and columns sent to layers of their own.
+"""Layers for columns of a table: scaling, vectors for categories and for numbers, and columns sent to layers of their own.
 
 Design
 A. What comes first in a network reads x in the dtype it has (see ``layers.base``) and returns its own: differences and look-ups are
@@ -7,6 +7,7 @@ B. The error of an index keeps what it is made of, so that whoever passed on som
    with their numbers in that x (``_moved``).
 """
 
+import functools
 import math
 
 import numpy as np
@@ -290,6 +291,188 @@ class Embedding(Layer):
             return np.zeros(indices.shape, dy.dtype) if need_dx else None
 
         return y, self._backward(pull)
+
+
+def _cos_sin(t):
+    """Return cos(2 pi t) and sin(2 pi t) by operations that round alike on every machine, which no library's functions do.
+
+    With q quarters of a turn taken off, exactly, |a| <= pi / 4 is left, where the series of Taylor is short.
+    """
+    terms = 6 if t.dtype == np.float32 else 9
+    with np.errstate(invalid="ignore"):  # of infinity and NaN, which give NaN
+        r = t - np.rint(t)
+        q = np.rint(4 * r)
+        a = (r - q / 4) * (2 * math.pi)
+        quarter = q.astype(np.int8) & 3
+    square, cos, sin = a * a, np.zeros_like(a), np.zeros_like(a)
+    for n in reversed(range(terms)):  # sums of (-1)^n a^(2 n) / (2 n)! and (-1)^n a^(2 n + 1) / (2 n + 1)!
+        sign = -1.0 if n % 2 else 1.0
+        cos = cos * square + sign / math.factorial(2 * n)
+        sin = sin * square + sign / math.factorial(2 * n + 1)
+    sin *= a
+    odd = quarter % 2 == 1
+    cos, sin = np.where(odd, sin, cos), np.where(odd, cos, sin)
+    np.negative(cos, out=cos, where=(quarter == 1) | (quarter == 2))
+    np.negative(sin, out=sin, where=quarter >= 2)
+    return cos, sin
+
+
+class Periodic(Layer):
+    """Numbers as waves of learned frequencies: y[..., i, :] = (cos(2 pi c_i x_i), sin(2 pi c_i x_i)) with c the weight.
+
+    The periodic embedding of Gorishniy, Rubachev and Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning",
+    NeurIPS 2022. x (rows, num_features) gives y (rows, num_features, 2 * num_frequencies), cosines first.
+
+    Parameters
+    ----------
+    num_features : int
+    num_frequencies : int
+    sigma : float
+        Standard deviation of the initial frequencies, N(0, sigma^2); the paper tunes it between 0.01 and 100, for x of deviation 1.
+    init : str or callable, optional
+        Another initialiser of the weight, of shape (num_features, num_frequencies).
+    rng : numpy.random.Generator or int, optional
+        As for ``Linear``.
+    dtype : float32 or float64
+
+    Examples
+    --------
+    The paper's best embedding, with a linear layer that all features share, then a network:
+
+    >>> fnn.Sequential(fnn.Periodic(8, 24), fnn.Linear(48, 16), fnn.ReLU(), fnn.Flatten(), fnn.MLP([128, 64, 1]))
+    """
+
+    def __init__(self, num_features, num_frequencies=48, sigma=0.01, *, init=None, rng=None, dtype=np.float32):
+        super().__init__()
+        self.num_features = as_count(num_features, "Periodic", "num_features")
+        self.num_frequencies = as_count(num_frequencies, "Periodic", "num_frequencies")
+        self.sigma = as_number(sigma, "Periodic", "sigma")
+        if not 0 < self.sigma < np.inf:
+            raise ValueError(f"Periodic: sigma is {sigma} but a positive, finite number was expected")
+        self.dtype = as_dtype(dtype, "Periodic")
+        default = functools.partial(normal, std=self.sigma)
+        self._parameters["weight"] = _drawn(self, (self.num_features, self.num_frequencies), init, default, rng)
+
+    def lower(self, shape):
+        _require_features(self, shape, (self.num_features,))
+        return (Op("periodic", (*shape, 2 * self.num_frequencies), ("weight",)),)
+
+    def _waves(self, x):
+        """Return x with an axis of length 1, and cosines and sines."""
+        x = as_float(x, "Periodic")
+        _require_features(self, x.shape, (self.num_features,))
+        x = x[..., None]
+        return x, *_cos_sin(x * self._parameters["weight"])
+
+    def __call__(self, x, out=None):
+        return deliver(np.concatenate(self._waves(x)[1:], axis=-1), out)
+
+    def _vjp(self, x, step, train):
+        x, cos, sin = self._waves(x)
+        y = np.concatenate([cos, sin], axis=-1)
+
+        def pull(dy, need_dx, grads):
+            weight = self._parameters["weight"]
+            dcos, dsin = np.split(as_gradient(dy, y, "Periodic"), 2, axis=-1)
+            dphase = (2 * math.pi) * (cos * dsin - sin * dcos)  # by c x
+            products = (dphase * x).reshape(-1, *weight.shape)
+            grads["weight"] = products.sum(0, dtype=np.float64).astype(weight.dtype)
+            return (dphase * weight).sum(-1) if need_dx else None
+
+        return y, self._backward(pull)
+
+
+class PiecewiseLinear(_Fitted):
+    """Numbers as how far they have come through each of several bins: y[..., i, t] = (x_i - b_(t-1)) / (b_t - b_(t-1)) in [0, 1].
+
+    The piecewise linear encoding of Gorishniy, Rubachev and Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning",
+    NeurIPS 2022: 1 for bins that x has passed, 0 for those it has not reached, except that the first bin goes on below 0 and the last
+    above 1. x (rows, num_features) gives y (rows, num_features, num_bins).
+
+    Parameters
+    ----------
+    num_features : int
+    num_bins : int
+        Between the num_bins + 1 numbers of a row of ``edges``, which are not trained: equally spaced from 0 to 1 until they are fitted
+        or loaded.
+    dtype : float32 or float64
+        Of the output; ``edges`` is float64, as for ``Standardize``.
+    """
+
+    def __init__(self, num_features, num_bins=48, *, dtype=np.float32):
+        super().__init__()
+        self.num_features = as_count(num_features, "PiecewiseLinear", "num_features")
+        self.num_bins = as_count(num_bins, "PiecewiseLinear", "num_bins")
+        self.dtype = as_dtype(dtype, "PiecewiseLinear")
+        self._buffers["edges"] = self._full((self.num_features, self.num_bins + 1), 0.0, np.float64)
+        if not self._blank:
+            self._buffers["edges"][:] = np.arange(self.num_bins + 1) / self.num_bins
+
+    def fit_statistics(self, x):
+        """Set the edges to quantiles of x, so that bins hold equally many rows.
+
+        Where quantiles are equal a feature has fewer bins, and the others, whose edges are infinite, are always 0; for a constant
+        feature these are all.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, ..., num_features)
+            Finite.
+
+        Returns
+        -------
+        PiecewiseLinear
+            This layer.
+
+        Raises
+        ------
+        ValueError
+            For no rows, a shape that does not fit, NaN and infinity.
+        """
+        x = as_real(x, "fit_statistics", "x")
+        _require_features(self, x.shape, (self.num_features,))
+        if x.ndim < 2 or x.size == 0:
+            raise ValueError(f"fit_statistics: x has shape {x.shape} but rows before the last axis were expected")
+        require_finite(x, self.dtype, "fit_statistics", "x")
+        shares = np.arange(self.num_bins + 1) / self.num_bins
+        quantiles = np.quantile(x.reshape(-1, self.num_features).astype(np.float64), shares, axis=0)
+        edges = np.full((self.num_features, self.num_bins + 1), np.inf)
+        for feature, numbers in zip(edges, quantiles.T, strict=True):
+            unique = np.unique(numbers)
+            feature[: unique.size] = unique
+        self._take({"edges": edges})
+        return self
+
+    def _bins(self, dtype):
+        """Return start and width of each bin, and the least and the largest that its output may be."""
+        edges = self._buffers["edges"].astype(dtype)
+        with np.errstate(invalid="ignore"):
+            widths = np.diff(edges, axis=1)
+        real = (widths > 0) & (widths < np.inf)
+        least = np.where(real & (np.cumsum(real, axis=1) == 1), -np.inf, 0.0).astype(dtype)
+        behind = np.cumsum(real[:, ::-1], axis=1)[:, ::-1]  # bins from this one on
+        largest = np.where(real, np.where(behind == 1, np.inf, 1.0), 0.0).astype(dtype)
+        return np.where(real, edges[:, :-1], 0), np.where(real, widths, 1), least, largest
+
+    def _encoded(self, x):
+        """Return the unlimited and the limited encoding, and what ``_bins`` returns."""
+        x = as_float(x, "PiecewiseLinear", self.dtype)
+        _require_features(self, x.shape, (self.num_features,))
+        starts, widths, least, largest = self._bins(x.dtype)
+        free = (x[..., None] - starts) / widths
+        return free, np.clip(free, least, largest).astype(self.dtype, copy=False), widths, least, largest
+
+    def lower(self, shape):
+        _require_features(self, shape, (self.num_features,))
+        return (Op("piecewise_linear", (*shape, self.num_bins)),)
+
+    def __call__(self, x, out=None):
+        return deliver(self._encoded(x)[1], out)
+
+    def _vjp(self, x, step, train):
+        free, y, widths, least, largest = self._encoded(x)
+        slopes = np.where((free >= least) & (free < largest), 1 / widths, 0).astype(y.dtype)
+        return y, self._backward(lambda dy, need_dx, grads: (as_gradient(dy, y, "PiecewiseLinear") * slopes).sum(-1))
 
 
 def _as_columns(columns, i):
