@@ -78,6 +78,7 @@ const fnn_kernels FNN_KERNELS = {
     .dropout = FNN(dropout),
     .random_words = FNN(random_words),
     .sum_of_weights = FNN(sum_of_weights),
+    .first_refused = FNN(first_refused),
     .losses = {FNN_LOSSES(LOSS)},
     .scalars = {FNN_OPTIMIZERS(SCALARS)},
     .updates = {FNN_OPTIMIZERS(UPDATES)},

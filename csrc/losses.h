@@ -3,7 +3,7 @@
  *
  * Design
  * A. A row gives the enum, the kernel of every ISA and dtype, the functions NAME_loss and NAME_loss_with_grad, the class
- *    for the trainer and the tests. To add a pointwise loss: a row and its two expressions, its twin in
+ *    for the trainer, the tests and the benchmarks. To add a pointwise loss: a row and its two expressions, its twin in
  *    fastnn/reference/, a line of fastnn/functional/ and one of fastnn/losses.py, docs.
  * B. All losses share one kernel signature and one contract of reduction (fnn_loss_fn in fastnn.h).
  *
@@ -13,8 +13,11 @@
  *    .layer     class name, torch.nn's without `Loss`
  *    .function  name of the function in fastnn.functional, torch.nn.functional's
  *    .target    FNN_NUMBERS of the shape of the input, or FNN_LABELS: class numbers, or probabilities of the shape of the input
- *    .task      of a model that gets this loss when none is named
+ *    .accepts   which numbers are accepted as a target, and which as an input, where not all are
+ *    .tasks     of models that get this loss when none is named
  *    .outputs   the activation that makes probabilities of a model's outputs
+ *    .second    what a value depends on besides input and target: its name, which numbers are accepted. One number for each
+ *               column of the input; 1 where it is not given.
  *    .params    name, default, which values are accepted
  */
 #ifndef FNN_LOSSES_H
@@ -25,10 +28,21 @@
 /* clang-format off */
 #define FNN_LOSSES(ROW)                                                                                                \
     ROW(cross_entropy, FNN_ROW, .layer = "CrossEntropy", .function = "cross_entropy", .target = FNN_LABELS,            \
-        .task = "classification", .outputs = "softmax", .params = {{"label_smoothing", 0, FROM_0_TO_1}})               \
-    ROW(mse, FNN_POINT, .layer = "MSE", .function = "mse_loss", .target = FNN_NUMBERS, .task = "regression")           \
+        .tasks = {"classification", "multiclass"}, .outputs = "softmax",                                               \
+        .params = {{"label_smoothing", 0, FROM_0_TO_1}})                                                               \
+    ROW(mse, FNN_POINT, .layer = "MSE", .function = "mse_loss", .target = FNN_NUMBERS, .tasks = {"regression"})        \
     ROW(huber, FNN_POINT, .layer = "Huber", .function = "huber_loss", .target = FNN_NUMBERS,                           \
-        .params = {{"delta", 1, POSITIVE}})
+        .params = {{"delta", 1, POSITIVE}})                                                                            \
+    ROW(half_mse, FNN_POINT, .layer = "HalfMSE", .function = "half_mse_loss", .target = FNN_NUMBERS)                   \
+    ROW(l1, FNN_POINT, .layer = "L1", .function = "l1_loss", .target = FNN_NUMBERS)                                    \
+    ROW(smooth_l1, FNN_POINT, .layer = "SmoothL1", .function = "smooth_l1_loss", .target = FNN_NUMBERS,                \
+        .params = {{"beta", 1, NONNEGATIVE}})                                                                          \
+    ROW(log_cosh, FNN_POINT, .layer = "LogCosh", .function = "log_cosh_loss", .target = FNN_NUMBERS)                   \
+    ROW(binary_cross_entropy, FNN_POINT, .layer = "BCE", .function = "binary_cross_entropy", .target = FNN_NUMBERS,    \
+        .accepts = {FROM_0_TO_1, FROM_0_TO_1}, .tasks = {"unit_interval"})                                             \
+    ROW(binary_cross_entropy_with_logits, FNN_POINT, .layer = "BCEWithLogits",                                         \
+        .function = "binary_cross_entropy_with_logits", .target = FNN_NUMBERS, .accepts = {FROM_0_TO_1},               \
+        .tasks = {"binary", "multilabel"}, .second = {"pos_weight", NONNEGATIVE})
 /* clang-format on */
 
 enum fnn_loss_kind { FNN_POINT, FNN_ROW };
@@ -38,11 +52,25 @@ enum fnn_target_kind { FNN_NUMBERS, FNN_LABELS };
 enum fnn_loss { FNN_LOSSES(FNN_LOSS_ENUM) FNN_LOSS_COUNT };
 
 typedef struct {
+    int target, input; /* enum fnn_accepted */
+} fnn_accepts;
+
+typedef struct {
+    const char *name; /* or NULL */
+    int accepted;     /* enum fnn_accepted */
+} fnn_second;
+
+enum { FNN_MAX_TASKS = 2 };
+
+typedef struct {
     const char *name;
     int kind; /* enum fnn_loss_kind */
     const char *layer, *function;
-    int target;                 /* enum fnn_target_kind */
-    const char *task, *outputs; /* or NULL */
+    int target; /* enum fnn_target_kind */
+    fnn_accepts accepts;
+    const char *tasks[FNN_MAX_TASKS]; /* NULL after the last */
+    const char *outputs;              /* or NULL */
+    fnn_second second;
     fnn_param params[FNN_MAX_PARAMS];
 } fnn_loss_row;
 

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum { FNN_MAX_PARAMS = 2 }; /* of an activation or a loss */
+enum { FNN_MAX_PARAMS = 3 }; /* of an activation or a loss */
 
 /* Which values a parameter accepts; NaN never. BELOW_1: from 0, but less than 1. BETWEEN_0_AND_1: neither of the two.
  * AT_LEAST_PREVIOUS: not less than the parameter before it. SWITCH: 0 or 1. SWITCH_OF_MOMENTUM: a switch that stands after

@@ -183,15 +183,42 @@ static FNN_INLINE W w_log_ratio(W s)
     return w_madd(w_mul(s, z), W_POLY(z, log_poly), w_add(s, s));
 }
 
+/* log(f) + rest for a normal number f > 0 and a small rest. f = 2^e m and s = (m - 1) / (m + 1). Of 0 it gives -709. */
+static FNN_INLINE W w_log_and(W f, W rest)
+{
+    W m, e = w_split_exponent(f, &m);
+    W log_m = w_log_ratio(w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))));
+    W low = w_madd(e, w_set1(0x1.a39ef35793c76p-33), w_add(log_m, rest));
+    return w_madd(e, w_set1(0x1.62e42feep-1), low);
+}
+
 /* log(1 + u) = log(f) + c / f for u >= 0, where c is what f = 1 + u lost to rounding: a whole ulp of u where the sum
- * crosses a power of two, so the division matters for large u too. f = 2^e m and s = (m - 1) / (m + 1). */
+ * crosses a power of two, so the division matters for large u too. */
 static FNN_INLINE W w_log1p(W u)
 {
     W f = w_add(w_set1(1), u), c = w_sub(u, w_sub(f, w_set1(1)));
-    W m, e = w_split_exponent(f, &m);
-    W log_m = w_log_ratio(w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))));
-    W low = w_madd(e, w_set1(0x1.a39ef35793c76p-33), w_add(log_m, w_div(c, f)));
-    return w_madd(e, w_set1(0x1.62e42feep-1), low);
+    return w_log_and(f, w_div(c, f));
+}
+
+/* log(1 - x) for 0 <= x <= 1, and -709 for x = 1. What 1 - x loses to rounding is at most half an ulp of 1, and nothing for
+ * x > 1 / 2. */
+static FNN_INLINE W w_log1m(W x)
+{
+    W f = w_sub(w_set1(1), x);
+    return w_log_and(f, w_sub(w_sub(w_set1(1), f), x));
+}
+
+/* Of a number x: log(1 + e^-|x|), sigmoid(x) and sigmoid(-x), each with all its digits. With u = e^-|x|, log(1 + u) = 2
+ * artanh(u / (2 + u)), and one division serves all: 1 / ((1 + u) (2 + u)). */
+typedef struct {
+    W log1p, plus, minus;
+} logistic;
+static FNN_INLINE logistic w_logistic(W x)
+{
+    W u = w_exp_clamped(w_neg_abs(x)), one = w_add(w_set1(1), u), two = w_add(w_set1(2), u);
+    W inverse = w_div(w_set1(1), w_mul(one, two)), large = w_mul(two, inverse), small = w_mul(u, large);
+    return (logistic){w_log_ratio(w_mul(u, w_mul(one, inverse))), w_select_sign(x, small, large),
+                      w_select_sign(x, large, small)};
 }
 
 /* e^x = (1 + head + tail) times power, or over it, where power is a power of two. head + tail is e^r - 1 for x = k
@@ -256,6 +283,19 @@ static FNN_INLINE V v_exp_scaled_rounded(pair x)
 /* e^x - 1 for -SATURATED <= x <= 0; there it is -1. */
 static FNN_INLINE exponential exponential_expm1(pair x) { return exponential_of(x, TIMES, 0); }
 static FNN_INLINE pair p_expm1(exponential e) { return p_plus_expm1(v_sub(e.power, v_set1(1)), e.power, e); }
+
+/* e^x - 1 for x <= 0, where all below -SATURATED counts as that */
+static FNN_INLINE W w_expm1_clamped(W x)
+{
+    const W a = w_max(w_set1(-SATURATED), x);
+#if FNN_DTYPE == 32
+    W power, expm1 = w_expm1_reduced(a, exp_wide, V_LENGTH(exp_wide), &power);
+    return w_madd(power, expm1, w_sub(power, w_set1(1)));
+#else
+    const pair expm1 = p_expm1(exponential_expm1(p_from(a)));
+    return w_add(expm1.hi, expm1.lo);
+#endif
+}
 
 static FNN_INLINE W w_clamp(double low, W x, double high) { return w_min(w_set1(high), w_max(w_set1(low), x)); }
 static FNN_INLINE V v_clamp(T low, V x, T high) { return v_min(v_set1(high), v_max(v_set1(low), x)); }

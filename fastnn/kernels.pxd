@@ -6,11 +6,11 @@ cdef extern from "fastnn.h" nogil:
     enum:
         FNN_OK, FNN_NO_MEMORY
         FNN_F32, FNN_F64
-        FNN_ROW_LANES, FNN_MAX_PARAMS
+        FNN_ROW_LANES, FNN_MAX_PARAMS, FNN_MAX_TASKS
         FNN_ACTIVATION_COUNT, FNN_identity
         FNN_LOSS_COUNT, FNN_POINT, FNN_ROW, FNN_LABELS
         FNN_OPTIMIZER_COUNT, FNN_MAX_SLOTS, FNN_MAX_HYPER, FNN_MAX_SCALARS
-        NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS, FROM_0_TO_1, BELOW_1, BETWEEN_0_AND_1, ABOVE_1, SWITCH
+        ANY, NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS, FROM_0_TO_1, BELOW_1, BETWEEN_0_AND_1, ABOVE_1, SWITCH
         SWITCH_OF_MOMENTUM
         FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE
 
@@ -30,6 +30,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_target:
         const int64_t *labels
         const void *values
+        const void *second
         const void *class_weight
         const void *sample_weight
         int64_t ignore_index
@@ -79,6 +80,7 @@ cdef extern from "fastnn.h" nogil:
         void (*dropout)(void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
         void (*random_words)(uint32_t *, uint64_t, uint32_t, uint32_t, int64_t, int64_t) noexcept nogil
         double (*sum_of_weights)(const fnn_target *, int64_t) noexcept nogil
+        int64_t (*first_refused)(const void *, int64_t, int) noexcept nogil
         fnn_loss_fn *losses
         fnn_scalars_fn *scalars
         fnn_update_fn *updates
@@ -97,9 +99,16 @@ cdef extern from "fastnn.h" nogil:
         double domain[2]
         double output[2]
         double gain
-        fnn_param params[2]
+        fnn_param params[3]
 
     const fnn_activation_row *fnn_activation_rows
+
+    ctypedef struct fnn_accepts:
+        int target, input
+
+    ctypedef struct fnn_second:
+        const char *name
+        int accepted
 
     ctypedef struct fnn_loss_row:
         const char *name
@@ -107,9 +116,11 @@ cdef extern from "fastnn.h" nogil:
         const char *layer
         const char *function
         int target
-        const char *task
+        fnn_accepts accepts
+        const char *tasks[2]
         const char *outputs
-        fnn_param params[2]
+        fnn_second second
+        fnn_param params[3]
 
     const fnn_loss_row *fnn_loss_rows
 

@@ -24,7 +24,8 @@ class Loss:
     def __post_init__(self):
         layer = type(self).__name__
         info = self._row.info
-        checked = self._row.check(layer, {key: getattr(self, key) for key in info.params})
+        names = [*info.params, info.second] if info.second else [*info.params]
+        checked = self._row.check(layer, {key: getattr(self, key) for key in names})
         if info.labels:
             checked["weight"] = _class_weights(layer, self.weight)
             try:
@@ -33,7 +34,7 @@ class Loss:
                 raise TypeError(f"{layer}: ignore_index is {self.ignore_index!r} but an integer was expected") from None
         for key, value in checked.items():
             object.__setattr__(self, key, value)
-        object.__setattr__(self, "_params", {key: checked[key] for key in info.params})
+        object.__setattr__(self, "_params", {key: checked[key] for key in names})
 
     def __call__(self, output, target, sample_weight=None, divisor=None):
         """Return the loss and its gradient by the output."""
@@ -99,6 +100,7 @@ def _loss(name):
     row = _core.LOSSES[name]
     info = row.info
     fields = [("weight", object, None), ("ignore_index", int, -100)] if info.labels else []
+    fields += [(info.second, object, None)] if info.second else []
     fields += [(key, float, value) for key, value in info.params.items()]
     members = {"_row": row, "__module__": __name__}
     members["__doc__"] = (
@@ -120,7 +122,13 @@ def _loss(name):
 CrossEntropy = _loss("cross_entropy")
 MSE = _loss("mse")
 Huber = _loss("huber")
+HalfMSE = _loss("half_mse")
+L1 = _loss("l1")
+SmoothL1 = _loss("smooth_l1")
+LogCosh = _loss("log_cosh")
+BCE = _loss("binary_cross_entropy")
+BCEWithLogits = _loss("binary_cross_entropy_with_logits")
 
-TASKS = {loss._row.info.task: name for name, loss in LOSSES.items() if loss._row.info.task}  # from task to loss
+TASKS = {task: name for name, loss in LOSSES.items() for task in loss._row.info.tasks}  # from task to loss
 
 __all__ = [loss.__name__ for loss in LOSSES.values()]

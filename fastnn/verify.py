@@ -184,8 +184,11 @@ def _loss(info, dtype):
         if info.labels:
             weights = weights | {"weight": _positive(dtype, classes, stream=3)}
             targets = [(_labels(19, classes, 4), weights), (targets[0][0], weights)]
+        if info.second:
+            weights[info.second] = _positive(dtype, classes, stream=5)
+        inputs = [] if info.accepts[1] else [_numbers(dtype, 19, classes)]
         for target, given in targets:
-            for x in (_numbers(dtype, 19, classes), _positive(dtype, 19, classes)):
+            for x in (*inputs, _positive(dtype, 19, classes)):
                 for params in _choices(info.params):
                     results += [*with_grad(x, target, **params), *with_grad(x, target, **given, **params)]
                     results += with_grad(x, target, reduction="none", **given, **params)

@@ -35,10 +35,12 @@ def table(dtype, rows, columns):
 class Place:
     """A way to lay an array of `shape` and `dtype` into a buffer; the same place in any buffer."""
 
-    def __init__(self, rng, shape, dtype, origin):
+    def __init__(self, rng, shape, dtype, origin, aligned=False):
         self.shape, self.dtype = shape, np.dtype(dtype)
         item = self.dtype.itemsize
-        shift = rng.choice([0, 0, 1, 2, 3, 7, 16]) * item + (rng.integers(1, item) if rng.random() < 0.05 else 0)
+        shift = rng.choice([0, 0, 1, 2, 3, 7, 16]) * item + (
+            rng.integers(1, item) if rng.random() < 0.05 and not aligned else 0
+        )
         self.start = origin + int(shift)
         self.form = rng.choice(["plain", "plain", "plain", "reversed", "transposed", "every second", "wide rows"])
 
@@ -62,11 +64,13 @@ def pick(rng, dtype):
     places = {}
     for name, a in call.arrays.items():
         kind = a.dtype
-        if kind == dtype and name not in call.in_place and rng.random() < 0.1:
+        if kind == dtype and name not in call.in_place and call.numbers == "any" and rng.random() < 0.1:
             kind = np.float64 if dtype is np.float32 else np.float32
-        places[name] = Place(rng, a.shape, kind, origin)
+        places[name] = Place(rng, a.shape, kind, origin, aligned=call.numbers != "any")
     count = BUFFER // np.dtype(dtype).itemsize
-    values = rng.uniform(0.1, 0.9, count) * rng.choice([1, 1, 1, -1], count)
+    values = rng.uniform(0.1, 0.9, count)
+    if call.numbers == "any":
+        values *= rng.choice([1, 1, 1, -1], count)
     buffer = values.astype(dtype).view(np.uint8)
     for name, a in call.arrays.items():
         if a.dtype.kind == "i":  # last, so that they are labels whatever lies upon them

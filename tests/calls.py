@@ -6,18 +6,21 @@ from typing import NamedTuple
 import numpy as np
 from support import ROWS
 
+from fastnn import _fastnn_core as core
 from fastnn import functional as F
 
 FUNCTIONS = sorted(name for name, f in vars(F).items() if inspect.isfunction(f) and not name.startswith("_"))
 
 
 class Call(NamedTuple):
-    """A call with its arrays by name; those of dtype int64 hold labels, those in `in_place` are updated."""
+    """A call with its arrays by name; those of dtype int64 hold labels, those in `in_place` are updated. `numbers` says which
+    other ones are valid: any, or those in (0, 1)."""
 
     function: str
     arrays: dict
     options: dict
     in_place: tuple = ()
+    numbers: str = "any"
 
     @property
     def id(self):
@@ -52,8 +55,8 @@ def calls(dtype, rng, rows=4, columns=3):
 
     table = []
 
-    def add(function, options=None, in_place=(), **arrays):
-        table.append(Call(function, arrays, options or {}, in_place))
+    def add(function, options=None, in_place=(), numbers="any", **arrays):
+        table.append(Call(function, arrays, options or {}, in_place, numbers))
 
     for row in ROWS:
         add(row.name, x=array(rows, columns) * 6 - 3)
@@ -100,12 +103,15 @@ def calls(dtype, rng, rows=4, columns=3):
             add(name, options, logits=logits, target=labels(rows, columns))
             add(name, options, logits=logits, target=labels(rows, columns), **weights)
             add(name, options, logits=logits, target=array(rows, columns), **weights)
-    for name in FUNCTIONS:
-        if name.endswith(("_loss", "_loss_with_grad")):
-            both = {"input": array(rows, columns), "target": array(rows, columns)}
+    for info in (row.info for row in core.LOSSES.values() if not row.info.labels):
+        both = {"input": array(rows, columns), "target": array(rows, columns)}
+        numbers = "(0, 1)" if any(info.accepts) or info.second else "any"
+        weights = {"sample_weight": array(rows)} | ({info.second: array(columns)} if info.second else {})
+        for name in (info.function, f"{info.function}_with_grad"):
             for reduction in ("mean", "none"):
-                add(name, {"reduction": reduction}, **both)
-                add(name, {"reduction": reduction}, **both, sample_weight=array(rows))
+                add(name, {"reduction": reduction}, numbers=numbers, **both)
+                add(name, {"reduction": reduction}, numbers=numbers, **both, **weights)
+    for name in FUNCTIONS:
         if name.endswith("_update"):
             parameters = inspect.signature(getattr(F, name)).parameters
             names = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]

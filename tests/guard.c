@@ -483,6 +483,23 @@ static fnn_target take_target(int labels, int64_t batch, int64_t features)
     return t;
 }
 
+/* What the kernels check of a loss's numbers, against a plain loop. */
+static void refused_round(void)
+{
+    static const int kinds_of_numbers[] = {FROM_0_TO_1, NONNEGATIVE};
+    const int64_t n = draw_length();
+    const int accepted = kinds_of_numbers[draw(2)];
+    void *x = take_numbers(n);
+    int64_t want = -1;
+    for (int64_t i = 0; i < n; i++) {
+        if (draw(8)) put(dtype, x, i, 0.125 * (double)draw(accepted == FROM_0_TO_1 ? 9 : 100));
+        const double v = get(dtype, x, i);
+        if (want < 0 && (v < 0 || (accepted == FROM_0_TO_1 && v > 1))) want = i;
+    }
+    snprintf(what, sizeof what, "first_refused n %" PRId64 " accepted %d", n, accepted);
+    if (kernels->first_refused(x, n, accepted) != want) fail("finds another number");
+}
+
 /* A loss of kind ROW against itself row by row, one of kind POINT element by element. */
 static void loss_round(void)
 {
@@ -490,7 +507,8 @@ static void loss_round(void)
     const int64_t features = by_row + draw_classes(), batch = draw_size(features > 100 ? 3 : 20), n = batch * features;
     const double scale = draw(2) ? 1 : 0.25;
     void *x = take_numbers(n);
-    const fnn_target t = take_target(fnn_loss_rows[loss].target == FNN_LABELS, batch, features);
+    fnn_target t = take_target(fnn_loss_rows[loss].target == FNN_LABELS, batch, features);
+    if (fnn_loss_rows[loss].second.name && draw(2)) t.second = take_numbers(features);
     void *losses = draw(2) ? take_unwritten(by_row ? batch : n) : NULL;
     void *dx = draw(3) == 0 ? x : draw(2) ? take_unwritten(n) : NULL;
     double *total = take_doubles(2), sum = 0, weights = 0, params[FNN_MAX_PARAMS];
@@ -511,6 +529,7 @@ static void loss_round(void)
             double one = 0, ignored = 0;
             fnn_target part = row, unweighted;
             if (!by_row) part.values = (const char *)t.values + at;
+            if (t.second) part.second = (const char *)t.second + j * itemsize;
             unweighted = part;
             if (!by_row) unweighted.sample_weight = NULL;
             kernels->losses[loss](&ignored, NULL, dx ? (char *)want_of(dx) + at : NULL, copies[0] + at, &part, scale,
@@ -590,10 +609,10 @@ static void fma_chains_round(void)
 static const struct {
     void (*run)(void);
     int share;
-} kinds[] = {{matmul_round, 32},     {layout_round, 6}, {panels_round, 15},   {sum_rows_round, 4},
-             {activation_round, 12}, {prelu_round, 4},  {maxout_round, 3},    {dropout_round, 3},
-             {softmax_round, 4},     {loss_round, 7},   {optimizer_round, 2}, {sums_of_squares_round, 1},
-             {fma_chains_round, 1},  {norm_round, 3},   {batch_norm_round, 3}};
+} kinds[] = {{matmul_round, 32},         {layout_round, 6},     {panels_round, 15}, {sum_rows_round, 4},
+             {activation_round, 12},     {prelu_round, 4},      {maxout_round, 3},  {dropout_round, 3},
+             {softmax_round, 4},         {loss_round, 6},       {refused_round, 1}, {optimizer_round, 2},
+             {sums_of_squares_round, 1}, {fma_chains_round, 1}, {norm_round, 3},    {batch_norm_round, 3}};
 
 static void round_of_seed(void)
 {

@@ -153,7 +153,7 @@ def test_every_argument_is_read_in_every_layout(i, arg, dtype):
         return
     given = list(readable(a))
     soft_targets = "target" in call.arrays and call.function.startswith("cross_entropy")  # integers would be labels
-    if a.dtype == dtype and not (arg == "target" and soft_targets):
+    if a.dtype == dtype and not (arg == "target" and soft_targets) and call.numbers == "any":
         given += integers(a)
     for name, view, values in given:
         if a.dtype == dtype:

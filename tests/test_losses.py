@@ -6,11 +6,9 @@ from dataclasses import FrozenInstanceError
 import mpmath
 import numpy as np
 import pytest
-from support import DTYPES, SIZES, central_difference, layouts, refused, ulps
+from support import SIZES, central_difference, layouts, refused, ulps
 
-import fastnn as fnn
-from fastnn import MSE, CrossEntropy, Huber, losses
-from fastnn import _fastnn_core as core
+from fastnn import MSE, CrossEntropy
 from fastnn import functional as F
 from fastnn import reference as R
 
@@ -389,87 +387,6 @@ def test_a_bad_label_leaves_the_output_alone(row, isa):
         with pytest.raises(IndexError, match=rf"target\[{row}\] is {labels[row]} "):
             F.cross_entropy_with_grad(X, labels, out=out)
     assert (out == 7).all()
-
-
-# ------------------------------------------------------------------------------------------------------- pointwise losses
-
-
-POINTWISE = [("mse_loss", {}), ("huber_loss", {}), ("huber_loss", {"delta": 2.5})]
-
-
-@pytest.mark.parametrize(("loss", "options"), POINTWISE)
-def test_pointwise_losses_against_torch(loss, options):
-    torch = pytest.importorskip("torch")
-    x, t = normal(12, 7, dtype=np.float64), normal(12, 7, dtype=np.float64, seed=1)
-    for reduction in ("mean", "sum"):
-        tensor = torch.tensor(x, requires_grad=True)
-        want = getattr(torch.nn.functional, loss)(tensor, torch.tensor(t), reduction=reduction, **options)
-        want.backward()
-        value, dx = getattr(F, f"{loss}_with_grad")(x, t, reduction=reduction, **options)
-        np.testing.assert_allclose(value, want.item(), rtol=1e-13)
-        np.testing.assert_allclose(dx, tensor.grad.numpy(), rtol=1e-12, atol=1e-15)
-
-
-def test_huber_where_the_formulas_meet_and_far_away(dtype, isa):
-    x = np.array([0.5, 2, -2, 3, -3, np.inf, -np.inf, np.nan], dtype)
-    losses, dx = F.huber_loss_with_grad(x, np.zeros_like(x), delta=2.0, reduction="none")
-    np.testing.assert_array_equal(losses, [0.125, 2, 2, 4, 4, np.inf, np.inf, np.nan])
-    np.testing.assert_array_equal(dx, [0.5, 2, -2, 2, -2, 2, -2, np.nan])
-    for delta in (0, -1, np.nan):
-        with pytest.raises(ValueError, match="^huber_loss: delta is .* was expected$"):
-            F.huber_loss(x, x, delta=delta)
-        with pytest.raises(ValueError, match="^Huber: delta is .* was expected$"):
-            Huber(delta=delta)
-    assert Huber(2.0)(x[:5], x[:5] + 1)[0] == F.huber_loss(x[:5], x[:5] + 1, delta=2.0)
-
-
-def test_every_row_of_the_table_has_its_functions_and_its_class():
-    for name, row in core.LOSSES.items():
-        assert losses.LOSSES[name] is getattr(fnn, row.info.layer)
-        for function in (row.info.function, f"{row.info.function}_with_grad"):
-            assert callable(getattr(F, function))
-            assert callable(getattr(R, function))
-    assert set(losses.LOSSES) == set(core.LOSSES)
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("loss", "options"), POINTWISE)
-def test_pointwise_losses(loss, options, weighted, reduction, dtype, isa):
-    for shape in ((1, 1), (4, 3), (5,), (7, 16), (3, 33), (2, 3, 4)):
-        x, t = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
-        weight = {"sample_weight": np.random.default_rng(2).random(shape[0])} | options if weighted else options
-        value, dx = getattr(F, f"{loss}_with_grad")(x, t, reduction=reduction, **weight)
-        wide = x.astype(np.float64), t.astype(np.float64)
-        want, want_dx = getattr(R, f"{loss}_with_grad")(*wide, reduction=reduction, **weight)
-        eps = np.finfo(dtype).eps
-        np.testing.assert_allclose(value, want, rtol=4 * eps)
-        np.testing.assert_allclose(dx, want_dx, rtol=4 * eps, atol=eps**2)
-        np.testing.assert_array_equal(getattr(F, loss)(x, t, reduction=reduction, **weight), value)
-        if reduction == "mean":
-            args = [a.astype(np.float64) for a in (x, t)]
-            numeric = central_difference(lambda a, t=args[1], w=weight: getattr(F, loss)(a, t, **w), args[0])
-            np.testing.assert_allclose(dx, numeric, rtol=1e-4, atol=1e-6)
-
-
-def test_a_column_is_a_vector_and_nothing_is_broadcast(dtype):
-    x, t = normal(5, dtype=dtype), normal(5, dtype=dtype, seed=1)
-    want = F.mse_loss(x, t)
-    assert F.mse_loss(x[:, None], t) == want
-    loss, dx = F.mse_loss_with_grad(x, t[:, None])
-    assert loss == want
-    assert dx.shape == (5,)
-    with pytest.raises(ValueError, match="equal shapes"):
-        F.mse_loss(x[:, None], t[None])
-    a = x.copy()
-    assert F.mse_loss_with_grad(a, t, out=a)[1] is a
-    np.testing.assert_array_equal(a, dx)
-
-
-def test_sums_over_rows_are_float64():
-    x = np.full((100_000, 1), 0.1, np.float32)
-    assert F.mse_loss(x, np.zeros_like(x)) == pytest.approx(float(np.float32(0.1)) ** 2, rel=1e-12)
-    assert [np.float32, np.float64] == DTYPES
 
 
 # ---------------------------------------------------------------------------------------------- losses as specifications

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
+from fastnn import _fastnn_core as core
 from fastnn import functional as F
+from fastnn import reference as R
 from fastnn.losses import LOSSES
 from fastnn.optim import OPTIMIZERS
 
@@ -176,6 +178,14 @@ def regularised_by_hand(w, gradients, l1=0.0, l2=0.0, clip_norm=None, clip_value
 STEPS = range(1, 9)  # RAdam rectifies from its sixth on
 
 
+def loss_by_hand(name):
+    """Return the loss by hand, or the reference's, which other tests compare with PyTorch."""
+    if name in BY_HAND:
+        return BY_HAND[name]
+    reference = getattr(R, f"{core.LOSSES[name].info.function}_with_grad")
+    return lambda z, y, sample_weight, **options: reference(z, y, sample_weight=sample_weight, **options)
+
+
 def steps_by_hand(loss, loss_options, optimizer, optimizer_options, trainer_options, sample_weight):
     """Return the losses of STEPS of a linear model, and its parameters after them."""
     linear = fnn.Linear(4, 3, rng=0, dtype=np.float64)
@@ -184,7 +194,7 @@ def steps_by_hand(loss, loss_options, optimizer, optimizer_options, trainer_opti
     sample_weight = np.ones(12) if sample_weight is None else sample_weight
     slots, losses = ({}, {}), []
     for step in STEPS:
-        value, dz = BY_HAND[loss](X @ w.T + b, y, sample_weight, **loss_options)
+        value, dz = loss_by_hand(loss)(X @ w.T + b, y, sample_weight, **loss_options)
         dw, db = regularised_by_hand(w, (dz.T @ X, dz.sum(0)), **trainer_options)
         w = BY_HAND[optimizer](w, dw, slots[0], step, **optimizer_options)
         b = BY_HAND[optimizer](b, db, slots[1], step, **optimizer_options)
@@ -228,6 +238,10 @@ def more_optimizers():
 
 
 MORE_OPTIMIZERS = list(more_optimizers())
+LOSS_OPTIONS = {  # name: each option alone
+    "smooth_l1": [{"beta": 0.3}, {"beta": 0.1}],  # 1 is huber
+    "binary_cross_entropy_with_logits": [{}, {"pos_weight": (0.5, 2.0, 3.0)}],
+}
 OPTIONS = {  # name: loss, its options, optimizer, its options, the trainer's; each differs from what it is compared with
     "sgd": ("cross_entropy", {}, "sgd", {}, {}),
     "sgd lr": ("cross_entropy", {}, "sgd", {"lr": 0.3}, {}),
@@ -247,6 +261,7 @@ OPTIONS = {  # name: loss, its options, optimizer, its options, the trainer's; e
     "adamw eps": ("cross_entropy", {}, "adamw", {"eps": 0.1}, {}),
     "adamw weight_decay": ("cross_entropy", {}, "adamw", {"weight_decay": 0.2}, {}),
     **{f"{name} {n}": ("cross_entropy", {}, name, options, {}) for name, n, options in MORE_OPTIMIZERS},
+    **{f"{name} {n}": (name, options, "sgd", {}, {}) for name in LOSS_OPTIONS for n, options in enumerate(LOSS_OPTIONS[name])},
     "mse": ("mse", {}, "sgd", {}, {}),
     "huber": ("huber", {}, "sgd", {}, {}),
     "huber delta": ("huber", {"delta": 0.3}, "sgd", {}, {}),

@@ -9,6 +9,7 @@ import pytest
 import fastnn as fnn
 from fastnn import functional as F
 from fastnn.benchmarks import ReferenceMLP
+from fastnn.losses import LOSSES
 
 # Losses of the first ten steps on the digits, from the NumPy reference in float64 (ReferenceMLP): MLP 64-100-10, seed 0, Adam(1e-3),
 # minibatches of 32 in order, pixels divided by 16.
@@ -406,7 +407,8 @@ def test_a_model_belongs_to_its_latest_trainer():
         (lambda: fnn.Trainer("x"), TypeError, "Trainer: model is str but a fastnn layer, such as Sequential, was expected"),
         (lambda: trainer(optimizer="adm"), ValueError, "Trainer: optimizer is 'adm' but one of sgd, adagrad, adadelta, rmsprop, adam, adamw, adamax, nadam, radam, lion, rprop was expected"),
         (lambda: trainer(optimizer=3), TypeError, "Trainer: optimizer is 3 but a name or a specification was expected"),
-        (lambda: fnn.Trainer(fnn.MLP([4, 3]), "mae"), ValueError, "Trainer: loss is 'mae' but one of cross_entropy, mse, huber was expected"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), "mae"), ValueError,
+         f"Trainer: loss is 'mae' but one of {', '.join(LOSSES)} was expected"),
         (lambda: fnn.Trainer("cross_entropy", fnn.MLP([4, 3])), TypeError,
          "Trainer: model is str but a fastnn layer, such as Sequential, was expected; pass the model first: Trainer(model, loss)"),
         (lambda: fnn.Trainer(fnn.MLP), TypeError,
@@ -416,7 +418,8 @@ def test_a_model_belongs_to_its_latest_trainer():
          "expected; pass it as optimizer="),
         (lambda: fnn.Trainer(fnn.MLP([4, 3]), fnn.SGD), TypeError,
          "Trainer: loss is <class 'fastnn.optim.SGD'> but a name, an object or a callable was expected; pass it as optimizer="),
-        (lambda: fnn.Trainer(fnn.MLP([4, 3]), "adam"), ValueError, "Trainer: loss is 'adam' but one of cross_entropy, mse, huber was expected"),
+        (lambda: fnn.Trainer(fnn.MLP([4, 3]), "adam"), ValueError,
+         f"Trainer: loss is 'adam' but one of {', '.join(LOSSES)} was expected"),
         (lambda: fnn.Trainer(fnn.MLP([4, 3]), "mse", fnn.MSE()), TypeError,
          "Trainer: optimizer is MSE() but a name or a specification was expected; pass the loss second: Trainer(model, loss, optimizer)"),
         (lambda: trainer(optimizer={}), TypeError, "Trainer: optimizer is {} but a name or a specification was expected"),

@@ -75,7 +75,7 @@ def log_softmax_backward(object grad, object y, object axis, object out):
     return _softmax_backward("log_softmax_backward", True, grad, y, axis, out)
 
 
-LossInfo = namedtuple("LossInfo", "name layer function labels task outputs params")
+LossInfo = namedtuple("LossInfo", "name layer function labels tasks outputs second accepts params")
 
 
 cdef object _text(const char *s):
@@ -94,10 +94,12 @@ cdef dict _defaults(const fnn_param *params, int most):
 
 
 cdef class Loss:
-    """A row of the table of losses. ``labels`` says whether targets are labels, or probabilities."""
+    """A row of the table of losses. ``info.labels`` says whether targets are labels, or probabilities; ``info.second`` names the
+    second argument, or is None; ``info.accepts`` says which numbers are targets and inputs, None for all."""
     cdef const fnn_loss_row *row
     cdef int index
     cdef list names  # of the parameters
+    cdef str second
     cdef readonly object info
 
     def __cinit__(self, int index):
@@ -106,27 +108,36 @@ cdef class Loss:
         self.index = index
         params = _defaults(&row.params[0], FNN_MAX_PARAMS)
         self.names = list(params)
-        self.info = LossInfo(row.name.decode(), row.layer.decode(), row.function.decode(), row.target == FNN_LABELS,
-                             _text(row.task), _text(row.outputs), params)
+        self.second = _text(row.second.name)
+        tasks = tuple([row.tasks[i].decode() for i in range(FNN_MAX_TASKS) if row.tasks[i] != NULL])
+        accepts = _description(row.accepts.target), _description(row.accepts.input)
+        self.info = LossInfo(row.name.decode(), row.layer.decode(), row.function.decode(), row.target == FNN_LABELS, tasks,
+                             _text(row.outputs), self.second, accepts, params)
 
-    cdef int params(self, double *numbers, dict given, str func) except -1:
-        """Fills numbers with the row's defaults and what is given, checked."""
+    cdef object params(self, double *numbers, dict given, str func):
+        """Fills numbers with the row's defaults and what is given, checked; returns what is given as the second argument."""
         cdef int i
         for i in range(FNN_MAX_PARAMS):
             numbers[i] = self.row.params[i].value
         if not given:
-            return 0
+            return None
         for name, value in given.items():
-            if name not in self.names:
-                raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {', '.join(self.names) or 'none'})")
-            numbers[self.names.index(name)] = _number(value, func, name)
-        return _check_numbers(numbers, &self.row.params[0], len(self.names), func)
+            if name in self.names:
+                numbers[self.names.index(name)] = _number(value, func, name)
+            elif name != self.second:
+                names = self.names + ([self.second] if self.second else [])
+                raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {', '.join(names) or 'none'})")
+        _check_numbers(numbers, &self.row.params[0], len(self.names), func)
+        return given.get(self.second)
 
     def check(self, str func, dict given):
-        """The parameters as plain numbers, checked; func makes the messages."""
+        """The parameters as plain numbers, checked; func makes the messages. The second argument is None or a tuple of numbers."""
         cdef double numbers[FNN_MAX_PARAMS]
-        self.params(numbers, given, func)
-        return {name: numbers[i] for i, name in enumerate(self.names)}
+        second = self.params(numbers, given, func)
+        found = {name: numbers[i] for i, name in enumerate(self.names)}
+        if second is not None:
+            second = tuple(_second(second, self.row.second.accepted, FNN_F64, func, self.second).tolist())
+        return found | ({self.second: second} if self.second else {})
 
 
 LOSSES = {loss.info.name: loss for loss in [Loss(i) for i in range(FNN_LOSS_COUNT)]}
@@ -140,6 +151,61 @@ cdef int _check_numbers(const double *numbers, const fnn_param *params, int n, s
         if wanted is not None:
             raise ValueError(f"{func}: {params[i].name.decode()} is {numbers[i]:g} but {wanted} was expected")
     return 0
+
+
+cdef object _description(int accepted):
+    """The numbers that are accepted, in words; None for all."""
+    cdef double outside = -1
+    cdef fnn_param param
+    param.accepted = accepted
+    return None if accepted == ANY else _refusal(&outside, &param, 0)
+
+
+cdef int64_t _first_refused(ndarray a, int accepted, int dtype) except -2:
+    """The index of the first number that is not accepted, or -1; NaN is accepted, it gives NaN."""
+    cdef int64_t (*first_refused)(const void *, int64_t, int) noexcept nogil
+    cdef int64_t found = -1
+    cdef cut p = _cut(size(a), 1, dtype)
+    if accepted == ANY:
+        return -1
+    first_refused = fnn_kernels_for(dtype).first_refused
+    with nogil:
+        while found < 0 and _next(&p):
+            found = first_refused(_at(data(a), p.first, dtype), p.count, accepted)
+    return p.first + found if found >= 0 else -1
+
+
+cdef int _require_accepted(ndarray a, int accepted, int dtype, str func, str arg) except -1:
+    """ValueError for the first number that is not accepted, by row and column."""
+    cdef int64_t found = _first_refused(a, accepted, dtype)
+    if found < 0:
+        return 0
+    at = tuple([int(i) for i in np.unravel_index(found, _shape(a))])
+    place = f" at row {at[0]}" if at else ""
+    if len(at) > 1:
+        place += f", column {at[1] if len(at) == 2 else at[1:]}"
+    raise ValueError(f"{func}: {arg} is {a[at]}{place} but {_description(accepted)} was expected")
+
+
+cdef ndarray _second(object given, int accepted, int dtype, str func, str arg):
+    """A number for each column, or one for all."""
+    cdef ndarray a = np.atleast_1d(_array(given, func, arg))
+    _dtype(a, func, arg)
+    if a.ndim != 1 and size(a) != 1:
+        raise ValueError(f"{func}: {arg} has shape {_shape(a)} but one number per column was expected")
+    a = _ready(a.reshape(-1), dtype)
+    cdef int64_t found = _first_refused(a, accepted, dtype)
+    if found >= 0:
+        raise ValueError(f"{func}: {arg}[{found}] is {a[found]} but {_description(accepted)} was expected")
+    return a
+
+
+cdef ndarray _columns(ndarray second, ndarray x, int dtype, str func, str arg):
+    """The second argument for each element of a row of x."""
+    row = _shape(x)[1:]
+    if size(second) != 1 and (not row or size(second) != row[-1]):
+        raise ValueError(f"{func}: {arg} has shape {_shape(second)} but one number per column, {row[-1:] or (1,)}, was expected")
+    return _ready(np.broadcast_to(second.reshape(()) if size(second) == 1 else second, row), dtype)
 
 
 cdef ndarray _weights(object weight, int64_t n, int dtype, str func, str arg):
@@ -226,12 +292,12 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     cdef bint labels = row.row.target == FNN_LABELS, by_row = row.row.kind == FNN_ROW
     cdef str name = "logits" if labels else "input"
     cdef ndarray x = _array(input, func, name), t = _array(target, func, "target")
-    cdef ndarray class_weights = None, sample_weights = None, dx = None, each = None
+    cdef ndarray class_weights = None, sample_weights = None, second = None, dx = None, each = None
     cdef int dtype = _dtype(x, func, name)
     if reduction != "mean" and reduction != "sum" and reduction != "none":
         raise ValueError(f"{func}: reduction is {reduction!r} but 'mean', 'sum' or 'none' was expected")
     cdef double params[FNN_MAX_PARAMS]
-    row.params(params, given, func)
+    second_given = row.params(params, given, func)
     cdef fnn_target spec
     memset(&spec, 0, sizeof(spec))
     t = _label_target(&spec, x, t, ignore_index, dtype, func) if labels else _same_shape_target(&spec, x, t, dtype, func)
@@ -243,13 +309,19 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     if sample_weight is not None:
         sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
         spec.sample_weight = data(sample_weights)
+    if second_given is not None:
+        second = _columns(_second(second_given, row.row.second.accepted, dtype, func, row.second), x, dtype, func, row.second)
+        spec.second = data(second)
     cdef double scale = _scale(reduction, divisor, dtype, &spec, batch, 1 if by_row else features), sum = 0
     if with_grad:
         dx = _output(out, x.ndim, x.shape, dtype, func)
     x = _ready(x, dtype)
+    _require_accepted(x, row.row.accepts.input, dtype, func, name)
+    if spec.values != NULL:
+        _require_accepted(t, row.row.accepts.target, dtype, func, "target")
     if with_grad:
         dx = _apart(_apart(dx, out, x, True), out, t, not by_row)
-        for weights in (class_weights, sample_weights):
+        for weights in (class_weights, sample_weights, second):
             if weights is not None:
                 dx = _apart(dx, out, weights, False)
     if reduction == "none":

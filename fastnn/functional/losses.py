@@ -11,8 +11,11 @@ from fastnn import _fastnn_core as _core
 from fastnn.functional.signatures import ARRAY, OPTIONAL_ARRAY, OUT, REQUIRED, describe, numbers
 
 __all__ = [
-    "cross_entropy", "cross_entropy_with_grad", "huber_loss", "huber_loss_with_grad", "log_softmax",
-    "log_softmax_backward", "mse_loss", "mse_loss_with_grad", "softmax", "softmax_backward",
+    "binary_cross_entropy", "binary_cross_entropy_with_grad", "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_with_grad", "cross_entropy", "cross_entropy_with_grad", "half_mse_loss",
+    "half_mse_loss_with_grad", "huber_loss", "huber_loss_with_grad", "l1_loss", "l1_loss_with_grad", "log_cosh_loss",
+    "log_cosh_loss_with_grad", "log_softmax", "log_softmax_backward", "mse_loss", "mse_loss_with_grad", "smooth_l1_loss",
+    "smooth_l1_loss_with_grad", "softmax", "softmax_backward",
 ]  # fmt: skip
 
 _Loss = abc.Callable[..., float | np.ndarray]
@@ -136,7 +139,7 @@ _LABEL_TARGET = """    target : array_like
 """
 _LABEL_ERROR = "    IndexError\n        For a label that is neither in [0, classes) nor ``ignore_index``.\n"
 _NUMBERS_TARGET = """    target : array_like, shape of ``input``
-        (batch,) and (batch, 1) count as one shape.
+        (batch,) and (batch, 1) count as one shape.{accepted}
     sample_weight : array_like, shape (batch,), optional
         Weight of each row.
 """
@@ -148,13 +151,19 @@ def _loss_docs(info, formula, derivative):
     shape, terms = (
         ("(batch,)", "rows: sample weight times class weight") if info.labels else ("of ``input``", "elements")
     )
+    accepted, accepted_input = (f" Each {words}." if words else "" for words in info.accepts)
+    target = _LABEL_TARGET if info.labels else _NUMBERS_TARGET.format(accepted=accepted)
     parameters = "".join(f"    {key} : float, default {value:g}\n" for key, value in info.params.items())
+    if info.second:
+        parameters = (
+            f"    {info.second} : array_like, shape (columns,), optional\n        {SECONDS[info.second]}\n{parameters}"
+        )
     doc = f"""{formula}
 
     Parameters
     ----------
     {x} : array_like, shape {"(batch, classes) or (classes,)" if info.labels else "(batch, ...)"}
-{_LABEL_TARGET if info.labels else _NUMBERS_TARGET}{parameters}    reduction : {{"mean", "sum", "none"}}
+{accepted_input and f"       {accepted_input}{chr(10)}"}{target}{parameters}    reduction : {{"mean", "sum", "none"}}
         The mean divides by the sum of the weights of all {terms}; NaN where that is 0.
 
     Returns
@@ -177,6 +186,9 @@ def _loss_docs(info, formula, derivative):
         Gradient of the loss; for "none" of the sum of the losses.
     """
     return doc, doc_with_grad
+
+
+SECONDS = {"pos_weight": "Weight of the positive targets of each column, at least 0; 1 each where it is None."}
 
 
 def _loss(name: str, formula: str, derivative: str) -> tuple[_Loss, _LossWithGrad]:
@@ -205,6 +217,7 @@ def _loss(name: str, formula: str, derivative: str) -> tuple[_Loss, _LossWithGra
     weights = ["weight", "sample_weight"] if info.labels else ["sample_weight"]
     options = dict.fromkeys(weights, (OPTIONAL_ARRAY, None))
     options |= {"ignore_index": ("int", -100)} if info.labels else {}
+    options |= {info.second: (OPTIONAL_ARRAY, None)} if info.second else {}
     options |= numbers(info.params) | {"reduction": ("str", "mean")}
     doc, doc_with_grad = _loss_docs(info, formula, derivative)
     describe(plain, plain_name, given, options, "float | np.ndarray", doc)
@@ -217,4 +230,10 @@ def _loss(name: str, formula: str, derivative: str) -> tuple[_Loss, _LossWithGra
 cross_entropy, cross_entropy_with_grad = _loss("cross_entropy", "Softmax cross-entropy of logits, as ``torch.nn.functional.cross_entropy``: -sum_j q_j log softmax_j with q_j = weight_j ((1 - label_smoothing) target_j + label_smoothing / classes).", "softmax sum_j q_j - q")
 mse_loss, mse_loss_with_grad = _loss("mse", "Squared error (input - target)^2.", "2 (input - target)")
 huber_loss, huber_loss_with_grad = _loss("huber", "d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = input - target (Huber, 1964), as ``torch.nn.functional.huber_loss``.", "d clamped to +-delta")
+half_mse_loss, half_mse_loss_with_grad = _loss("half_mse", "Half of the squared error, (input - target)^2 / 2, whose derivative is the error itself.", "input - target")
+l1_loss, l1_loss_with_grad = _loss("l1", "Absolute error |input - target|, as ``torch.nn.functional.l1_loss``.", "the sign of input - target, 0 where they are equal")
+smooth_l1_loss, smooth_l1_loss_with_grad = _loss("smooth_l1", "d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, with d = input - target (Girshick, 2015), as ``torch.nn.functional.smooth_l1_loss``: ``huber_loss`` over beta, and ``l1_loss`` for beta = 0.", "d / beta clamped to +-1")
+log_cosh_loss, log_cosh_loss_with_grad = _loss("log_cosh", "log(cosh(d)) with d = input - target, about d^2 / 2 near 0 and |d| - log(2) far away, as Keras' ``LogCosh``.", "tanh(d)")
+binary_cross_entropy, binary_cross_entropy_with_grad = _loss("binary_cross_entropy", "-(target log(input) + (1 - target) log(1 - input)) of probabilities, as ``torch.nn.functional.binary_cross_entropy``: logarithms count as -100 where they are less.", "(input - target) / (input (1 - input)), of which the denominator is at least 1e-12")
+binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_with_grad = _loss("binary_cross_entropy_with_logits", "-(pos_weight target log(p) + (1 - target) log(1 - p)) with p = sigmoid(input), as ``torch.nn.functional.binary_cross_entropy_with_logits``.", "(1 - target) p - pos_weight target (1 - p)")
 # fmt: on

@@ -8,8 +8,11 @@ from numpy import typing as npt
 from fastnn.reference.arrays import copy, real
 
 __all__ = [
-    "cross_entropy", "cross_entropy_with_grad", "huber_loss", "huber_loss_with_grad", "log_softmax",
-    "log_softmax_backward", "mse_loss", "mse_loss_with_grad", "softmax", "softmax_backward",
+    "binary_cross_entropy", "binary_cross_entropy_with_grad", "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_with_grad", "cross_entropy", "cross_entropy_with_grad", "half_mse_loss",
+    "half_mse_loss_with_grad", "huber_loss", "huber_loss_with_grad", "l1_loss", "l1_loss_with_grad", "log_cosh_loss",
+    "log_cosh_loss_with_grad", "log_softmax", "log_softmax_backward", "mse_loss", "mse_loss_with_grad", "smooth_l1_loss",
+    "smooth_l1_loss_with_grad", "softmax", "softmax_backward",
 ]  # fmt: skip
 
 
@@ -138,6 +141,16 @@ def _pointwise(losses, slopes, sample_weight, reduction, out):
     return loss, np.multiply(slopes, factor, out=slopes if out is None else out)
 
 
+def _same_shape(input, target):
+    """Return the input, and the target in its dtype and shape."""
+    input = real(input)
+    return input, np.asarray(target, input.dtype).reshape(input.shape)
+
+
+def _difference(input, target):
+    return np.subtract(*_same_shape(input, target))
+
+
 def mse_loss(
     input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
 ) -> float | np.ndarray:
@@ -152,8 +165,8 @@ def mse_loss_with_grad(
     reduction: str = "mean",
     out: np.ndarray | None = None,
 ) -> tuple[float | np.ndarray, np.ndarray]:
-    input, target = real(input, target)
-    d = np.subtract(input, target.reshape(input.shape), out=out)
+    input, target = _same_shape(input, target)
+    d = np.subtract(input, target, out=out)
     losses = np.square(d)
     d *= 2
     return _pointwise(losses, d, sample_weight, reduction, out)
@@ -179,7 +192,101 @@ def huber_loss_with_grad(
     reduction: str = "mean",
     out: np.ndarray | None = None,
 ) -> tuple[float | np.ndarray, np.ndarray]:
-    input = real(input)
-    d = input - np.asarray(target, input.dtype).reshape(input.shape)
+    d = _difference(input, target)
     clamped = np.clip(d, -delta, delta)
     return _pointwise(clamped * (d - clamped / 2), clamped, sample_weight, reduction, out)
+
+
+# fmt: off
+def half_mse_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return half_mse_loss_with_grad(**locals())[0]
+
+
+def half_mse_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    d = _difference(input, target)
+    return _pointwise(d * d / 2, d, sample_weight, reduction, out)
+
+
+def l1_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return l1_loss_with_grad(**locals())[0]
+
+
+def l1_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    d = _difference(input, target)
+    return _pointwise(np.abs(d), np.sign(d), sample_weight, reduction, out)
+
+
+def smooth_l1_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, beta: float = 1.0, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return smooth_l1_loss_with_grad(**locals())[0]
+
+
+def smooth_l1_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, beta: float = 1.0, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    d = _difference(input, target)
+    slopes = np.clip(d / beta, -1, 1) if beta else np.sign(d)
+    return _pointwise(slopes * (d - slopes * (beta / 2)), slopes, sample_weight, reduction, out)
+
+
+def log_cosh_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return log_cosh_loss_with_grad(**locals())[0]
+
+
+def log_cosh_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    d = _difference(input, target)
+    size = np.abs(d)
+    losses = np.where(size < 1, np.log1p(2 * np.sinh(np.minimum(size, 1) / 2) ** 2), size + np.log1p(np.exp(-2 * size)) - np.log(2))
+    return _pointwise(losses.astype(d.dtype, copy=False), np.tanh(d), sample_weight, reduction, out)
+
+
+def binary_cross_entropy(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return binary_cross_entropy_with_grad(**locals())[0]
+
+
+def binary_cross_entropy_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, t = _same_shape(input, target)
+    with np.errstate(divide="ignore"):
+        losses = -(t * np.maximum(np.log(x), -100) + (1 - t) * np.maximum(np.log1p(-x), -100))
+    return _pointwise(losses, (x - t) / np.maximum(x * (1 - x), 1e-12), sample_weight, reduction, out)
+
+
+def binary_cross_entropy_with_logits(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, pos_weight: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return binary_cross_entropy_with_logits_with_grad(**locals())[0]
+
+
+def binary_cross_entropy_with_logits_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *, pos_weight: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, t = _same_shape(input, target)
+    u = np.exp(-np.abs(x))
+    yes = t if pos_weight is None else t * np.asarray(pos_weight, x.dtype)
+    losses = (yes + (1 - t)) * np.log1p(u) + yes * np.maximum(-x, 0) + (1 - t) * np.maximum(x, 0)
+    slopes = ((1 - t) * np.where(x < 0, u, 1) - yes * np.where(x < 0, 1, u)) / (1 + u)
+    return _pointwise(losses, slopes, sample_weight, reduction, out)
+# fmt: on
