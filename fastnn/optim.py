@@ -66,7 +66,8 @@ def _optimizer(name):
     fields = [(key, type(value), field(default=value)) for key, value in info.params.items()]
     members = {"_row": row, "__module__": __name__}
     members["__doc__"] = (
-        f"See ``functional.{name}_update``, whose hyper-parameters it takes; checked here, not at the first step."
+        f"See ``functional.{name}_update``, whose hyper-parameters it takes; checked here, not at the first step. ``lr`` is a number "
+        "or one of ``fastnn.schedules``."
     )
     OPTIMIZERS[name] = make_dataclass(
         info.layer, fields, bases=(Optimizer,), namespace=members, frozen=True, kw_only=True

@@ -114,7 +114,7 @@ class Trainer:
         A callable takes no weights of rows, unless it is an object with ``row_weights(target)`` called as those of ``fastnn.losses``.
         If None the model's ``task`` decides, and without one the first targets: integers mean cross_entropy, floats mse.
     optimizer : str or object
-        ``"adam"``, ``"sgd"``, or a specification such as ``fastnn.SGD(lr=0.1)``: an object with ``slots``, the names of the arrays
+        A name in lower case, such as ``"adam"``, or a specification such as ``fastnn.SGD(lr=0.1)``: an object with ``slots``, the names of the arrays
         kept per parameter, and ``update(param, grad, slots, step)``, which makes one step in place. One with ``lr``, a number or one
         of ``fastnn.schedules``, takes ``update(..., lr=rate)`` too.
     metrics : str, callable or sequence of them
