@@ -42,7 +42,7 @@
         .accepts = {FROM_0_TO_1, FROM_0_TO_1}, .tasks = {"unit_interval"})                                             \
     ROW(binary_cross_entropy_with_logits, FNN_POINT, .layer = "BCEWithLogits",                                         \
         .function = "binary_cross_entropy_with_logits", .target = FNN_NUMBERS, .accepts = {FROM_0_TO_1},               \
-        .tasks = {"binary", "multilabel"}, .second = {"pos_weight", NONNEGATIVE})
+        .tasks = {"binary", "multilabel"}, .outputs = "sigmoid", .second = {"pos_weight", NONNEGATIVE})
 /* clang-format on */
 
 enum fnn_loss_kind { FNN_POINT, FNN_ROW };

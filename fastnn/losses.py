@@ -131,4 +131,47 @@ BCEWithLogits = _loss("binary_cross_entropy_with_logits")
 
 TASKS = {task: name for name, loss in LOSSES.items() for task in loss._row.info.tasks}  # from task to loss
 
+# What a loss takes, and which last layers give it. A probability that a last layer has rounded keeps fewer digits than its logit.
+_TAKES = {
+    "cross_entropy": "logits",
+    "binary_cross_entropy_with_logits": "logits",
+    "binary_cross_entropy": "probabilities",
+}
+_GIVES = {"Sigmoid": "probabilities", "Hardsigmoid": "probabilities", "Softmax": "probabilities"}
+
+# A last layer and a loss that are computed as one: the loss of the logits before that layer.
+_FUSED = {("Sigmoid", "binary_cross_entropy"): "binary_cross_entropy_with_logits"}
+
+
+def _name(loss):
+    """Return the name of a loss's row; None for a callable of the user's own."""
+    return loss._row.info.name if isinstance(loss, Loss) else None
+
+
+def mismatch(loss, last):
+    """Return what is wrong with a loss after a last layer, as a sentence's end; None where nothing is.
+
+    Parameters
+    ----------
+    loss : object
+    last : layer
+        The last of a model.
+    """
+    name, layer = _name(loss), type(last).__name__
+    takes, gives = _TAKES.get(name), _GIVES.get(layer)
+    if not type(last).__module__.startswith("fastnn.layers.") or layer == "Residual":
+        return None  # what it gives is unknown
+    if takes == "logits" and gives:
+        return f"{name} takes logits, but the model ends with {layer}"
+    if takes == "probabilities" and not gives:
+        return f"{name} takes probabilities, but the model does not end with Sigmoid; {name}_with_logits takes logits"
+    return None
+
+
+def fused(loss, last):
+    """Return the loss of the logits before a last layer that a loss after it amounts to; None where there is none."""
+    name = _FUSED.get((type(last).__name__, _name(loss)))
+    return None if name is None else LOSSES[name]()
+
+
 __all__ = [loss.__name__ for loss in LOSSES.values()]

@@ -19,6 +19,7 @@ from _signal import signal as set_handler
 import numpy as np
 
 from fastnn import _fastnn_core as core
+from fastnn.layers import Sequential
 from fastnn.optim import in_groups
 from fastnn.schedules import Schedule
 
@@ -60,6 +61,11 @@ class _Gathered:
     def mean(self):
         """Return the gradients of all rows as of one minibatch."""
         return {name: (1 / self.rows) * g for name, g in self.sums.items()}
+
+
+def _without_last(model):
+    """Return a chain of the same layers but the last; names of arrays stay."""
+    return Sequential(*model.layers[:-1])
 
 
 class Layered:
@@ -113,10 +119,11 @@ class Layered:
             kept[...] = value
         return self.averaged
 
-    def predict(self, x, out=None):
-        """Return the model's output."""
+    def predict(self, x, out=None, before_last=False):
+        """Return the model's output, or that of the layer before the last."""
+        model = self.evaluated()
         try:
-            return self.evaluated()(x, out=out)
+            return (_without_last(model) if before_last else model)(x, out=out)
         except ValueError as error:
             raise self._explained(error, x) from None
 
@@ -132,7 +139,7 @@ class Layered:
                 return ValueError(f"{error}; {hint}")
         return error
 
-    def gradients(self, x, loss):
+    def gradients(self, x, loss, before_last=False):
         """Return the loss and the gradients by name; no parameter or buffer changes.
 
         Parameters
@@ -140,35 +147,38 @@ class Layered:
         x : ndarray
         loss : callable
             From the output to (value, gradient by the output).
+        before_last : bool
+            Whether the loss is one of the output before the last layer.
         """
-        value, backward = self._differentiate(x, loss)
+        value, backward = self._differentiate(x, loss, before_last)
         return value, backward.grads
 
-    def _differentiate(self, x, loss):
+    def _differentiate(self, x, loss, before_last):
         """Return the loss and the model's backward function, which has run: it holds gradients and what buffers become."""
+        model = _without_last(self.model) if before_last else self.model
         try:
-            self.output, backward = self.model.vjp(
-                x, step=self.steps_done * self.accumulate + self._gathered.minibatches
-            )
+            self.output, backward = model.vjp(x, step=self.steps_done * self.accumulate + self._gathered.minibatches)
         except ValueError as error:
             raise self._explained(error, x) from None
         value, gradient = loss(self.output)
         backward(gradient, need_dx=False)
+        if before_last:
+            self.output = self.model[-1](self.output)
         return value, backward
 
-    def step(self, x, loss, epoch=0, rows=1):
+    def step(self, x, loss, epoch=0, rows=1, before_last=False):
         """Make one step, or gather the gradients for one, and return the loss before it. What ``loss`` raises changes nothing.
 
         Parameters
         ----------
-        x, loss
+        x, loss, before_last
             As ``gradients`` has them.
         epoch : int
             How many are done, for learning rates that follow it.
         rows : float
             What the loss was divided by: the minibatch's share in a step of several.
         """
-        value, backward = self._differentiate(x, loss)
+        value, backward = self._differentiate(x, loss, before_last)
         gradients, buffers = backward.grads, self._become(getattr(backward, "buffers", {}))
         if self._checked:
             gradients = self._as_arrays(gradients)

@@ -9,9 +9,9 @@ import numpy as np
 from fastnn import data
 from fastnn.callbacks import Callback, as_callbacks
 from fastnn.history import History, Progress
-from fastnn.layers import Layer, Sequential, Softmax
+from fastnn.layers import Layer, Sequential
 from fastnn.layers.base import as_count, as_integer, as_number
-from fastnn.losses import LOSSES, TASKS
+from fastnn.losses import LOSSES, TASKS, fused, mismatch
 from fastnn.metrics import METRICS, as_metrics, measure
 from fastnn.network import Layered
 from fastnn.optim import OPTIMIZERS
@@ -46,8 +46,12 @@ def as_loss(loss, model, func="Trainer"):
     if isinstance(loss, (type, Layer)) or not callable(loss):
         hint = "; pass it as optimizer=" if hasattr(loss, "update") else ""
         raise TypeError(f"{func}: loss is {loss!r} but a name, an object or a callable was expected{hint}")
-    if type(loss) is LOSSES["cross_entropy"] and len(model) and isinstance(model[-1], Softmax):
-        warnings.warn(f"{func}: cross_entropy takes logits, but the model ends with Softmax", stacklevel=3)
+    last = model
+    while isinstance(last, Sequential) and len(last):
+        last = last[-1]
+    wrong = mismatch(loss, last)
+    if wrong is not None:
+        warnings.warn(f"{func}: {wrong}", stacklevel=3)
     return loss
 
 
@@ -252,11 +256,17 @@ class Trainer:
         """Return the weight that the loss itself gives each row, or None for 1 each."""
         return loss.row_weights(y) if hasattr(loss, "row_weights") else None
 
+    def _on_logits(self, loss):
+        """Return the loss and whether it is one of the output before the last layer, which is so where the two are computed as one."""
+        inner = fused(loss, self.model[-1]) if len(self.model) and self.model.is_native else None
+        return (loss, False) if inner is None else (inner, True)
+
     def _update(self, network, loss, x, y, weight=None, divisor=None, place="step"):
         """Make one step and return the loss before it."""
+        inner, before_last = self._on_logits(loss)
 
         def finite(output):
-            value, gradient = differentiate(loss, output, y, weight, divisor)
+            value, gradient = differentiate(inner, output, y, weight, divisor)
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"{place}: the loss is {value} at step {self.steps_done + 1}; nothing of this step was applied"
@@ -264,7 +274,7 @@ class Trainer:
             return value, gradient
 
         rows = 1 if self.accumulate == 1 else self._divisor(loss, y, weight) if divisor is None else divisor
-        return network.step(x, finite, self.epochs_done, rows)
+        return network.step(x, finite, self.epochs_done, rows, before_last)
 
     def _divisor(self, loss, y, weight):
         """Return what the loss of a minibatch is divided by: the sum of its rows' weights."""
@@ -292,7 +302,8 @@ class Trainer:
         network = self._network("gradients")
         x, y = data.as_pair(x, y, "gradients")
         loss = self._loss_for(y)
-        result = network.gradients(x, lambda output: differentiate(loss, output, y))
+        inner, before_last = self._on_logits(loss)
+        result = network.gradients(x, lambda output: differentiate(inner, output, y), before_last)
         self.loss = loss
         return result
 
@@ -553,12 +564,16 @@ class Trainer:
         batch_size = as_count(batch_size, "predict", "batch_size")
         if out is not None and not isinstance(out, np.ndarray):
             raise TypeError(f"predict: out is {type(out).__name__} but an ndarray was expected")
+        return self._outputs(network, x, batch_size, out)
+
+    def _outputs(self, network, x, batch_size=1024, out=None, before_last=False):
+        """Return the model's output, or that before its last layer, computed by so many rows at a time."""
         if len(x) <= batch_size:
-            return network.predict(x, out)
+            return network.predict(x, out, before_last)
         self.model._check_rows(x)  # the rows of a batch have other numbers
         result = None
         for start in range(0, len(x), batch_size):
-            output = network.predict(x[start : start + batch_size])
+            output = network.predict(x[start : start + batch_size], None, before_last)
             if result is None:
                 shape = (len(x), *output.shape[1:])
                 if out is not None and (out.shape != shape or out.dtype != output.dtype):
@@ -571,7 +586,7 @@ class Trainer:
         return result if out is None else out
 
     def predict_proba(self, x):
-        """Class probabilities.
+        """Probabilities: of classes, or for binary_cross_entropy_with_logits of each output.
 
         Parameters
         ----------
@@ -579,7 +594,7 @@ class Trainer:
 
         Returns
         -------
-        ndarray, shape (rows, classes)
+        ndarray, shape (rows, outputs)
 
         Raises
         ------
@@ -587,20 +602,20 @@ class Trainer:
             Where the loss has no probabilities, such as mse.
         """
         output = self.predict(x)
-        if not hasattr(self.loss, "probabilities") and not self._ends_with_softmax:
+        if not hasattr(self.loss, "probabilities") and not self.model._gives_probabilities:
             raise ValueError(
                 f"predict_proba: the loss ({self.loss!r}) gives no probabilities; cross_entropy was expected"
             )
         return self._probabilities(output)
 
     @property
-    def _ends_with_softmax(self):
-        return len(self.model) > 0 and isinstance(self.model[-1], Softmax)
+    def _takes_logits(self):
+        """Whether the model's outputs are logits, which the loss makes probabilities of."""
+        return hasattr(self.loss, "probabilities") and not self.model._gives_probabilities
 
     def _probabilities(self, output):
         """Return the probabilities that an output means; the output itself where the loss has none."""
-        has_none = self._ends_with_softmax or not hasattr(self.loss, "probabilities")
-        return output if has_none else self.loss.probabilities(output)
+        return self.loss.probabilities(output) if self._takes_logits else output
 
     def evaluate(self, x, y, sample_weight=None):
         """Loss and metrics on data, without training.
@@ -618,12 +633,14 @@ class Trainer:
             {"loss": ..., "accuracy": ...}: the loss, its own metrics and the trainer's, each computed from all rows at once. Rows with an
             ignored label count nothing; where no row counts, loss and accuracy are NaN.
         """
-        self._network("evaluate")
+        network = self._network("evaluate")
         x, y = data.as_pair(x, y, "evaluate")
         weight = data.as_weights(sample_weight, len(x), "evaluate")
         loss = self._loss_for(y)
-        output = self.predict(x)
-        values = {"loss": differentiate(loss, output, y, weight)[0]}
+        inner, before_last = self._on_logits(loss)
+        output = self._outputs(network, x, before_last=before_last)
+        values = {"loss": differentiate(inner, output, y, weight)[0]}
+        output = self.model[-1](output) if before_last else output
         self.loss = loss
         return values | {
             name: self._measure(metric, output, y, weight) for name, metric in self._all_metrics(loss).items()
@@ -636,8 +653,12 @@ class Trainer:
     def _measure(self, metric, output, y, weight):
         """Return the value of a metric; those of fastnn leave out the rows that the loss ignores."""
         own = self._own_weights(self.loss, y)
-        threshold = 0.0 if hasattr(self.loss, "probabilities") else 0.5  # of one column: logits, or targets 0 and 1
+        threshold = 0.0 if self._takes_logits else 0.5  # of one column: logits, or targets 0 and 1
+        elementwise = isinstance(
+            self.loss, (LOSSES["binary_cross_entropy"], LOSSES["binary_cross_entropy_with_logits"])
+        )
         return measure(
             metric, output, y, weight, None if own is None else own != 0,
-            probabilities=self._probabilities, threshold=threshold, multilabel=False,
+            probabilities=self._probabilities, threshold=threshold,
+            multilabel=elementwise and output.shape[-1] > 1,
         )  # fmt: skip

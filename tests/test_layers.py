@@ -633,7 +633,6 @@ def test_inputs_are_computed_in_the_models_dtype():
          "load_state_dict: state is list but a dict from name to array was expected"),
         (lambda: fnn.MLP([3]), ValueError, "MLP: sizes is [3] but at least an input and an output size were expected"),
         (lambda: fnn.MLP([3, 2], "rlu"), ValueError, f"MLP: activation is 'rlu' but one of {', '.join(F.activations())} was expected"),
-        (lambda: fnn.MLP([3, 2], task="x"), ValueError, "MLP: task is 'x' but 'classification' or 'regression' was expected"),
         (lambda: fnn.Linear(2, 3).load_state_dict({"weight": np.ones((3, 2)), "b": 1}), ValueError,
          "load_state_dict: missing ['bias'], unexpected ['b']"),
         (lambda: fnn.Linear(2, 3, bias=False).load_state_dict({"weight": np.ones((2, 3))}), ValueError,

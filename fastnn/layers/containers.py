@@ -18,10 +18,22 @@ def _own(layer):
     return isinstance(layer, Layer) and type(layer).vjp is Layer.vjp
 
 
+# What a model's outputs are, from task to the activation that makes probabilities of them; None where they are used as they are.
+# The losses that belong to the tasks stand in the table of losses.
+TASKS = {
+    "binary": "sigmoid",
+    "multiclass": "softmax",
+    "classification": "softmax",
+    "multilabel": "sigmoid",
+    "regression": None,
+    "unit_interval": None,
+}
+
+
 def as_task(task, func):
     """Return the name of a task, or None."""
-    if task not in (None, "classification", "regression"):
-        raise ValueError(f"{func}: task is {task!r} but 'classification' or 'regression' was expected")
+    if task is not None and not (isinstance(task, str) and task in TASKS):
+        raise ValueError(f"{func}: task is {task!r} but one of {', '.join(TASKS)} was expected")
     return None if task is None else str(task)
 
 
@@ -243,6 +255,41 @@ class Sequential(_Chain):
     def __call__(self, x, out=None):
         return self._run(self._input(x), out)
 
+    def predict(self, x, *, out=None):
+        """Return the output, as calling the model does: logits for a classifier without a last Softmax or Sigmoid."""
+        return self(x, out=out)
+
+    def predict_proba(self, x):
+        """Return the probabilities that the output means, by the model's task or its last layer.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, ...)
+
+        Returns
+        -------
+        ndarray, shape of the output
+            The output itself where it ends with Softmax or Sigmoid; else its softmax for multiclass, its sigmoid for binary and multilabel.
+
+        Raises
+        ------
+        ValueError
+            Where neither tells.
+        """
+        output = self(x)
+        if self._gives_probabilities:
+            return output
+        outputs = TASKS.get(self.task)
+        if outputs is None:
+            raise ValueError(
+                f"predict_proba: the model's task is {self.task!r}, without probabilities; binary, multiclass or multilabel was expected"
+            )
+        return getattr(F, outputs)(output)
+
+    @property
+    def _gives_probabilities(self):
+        return len(self.layers) > 0 and isinstance(self.layers[-1], (activations.Softmax, activations.Sigmoid))
+
     def _vjp(self, x, step, train):
         y, backs, pull = self._run_vjp(self._input(x), step, train)
         return y, self._backward_of(backs, pull)
@@ -296,7 +343,7 @@ class Residual(_Chain):
 
 
 class MLP(Sequential):
-    """Sequential(Linear, activation[, Dropout], ..., Linear).
+    """Sequential(Linear, activation[, Dropout], ..., Linear); a last Sigmoid for one task.
 
     Parameters
     ----------
@@ -308,8 +355,10 @@ class MLP(Sequential):
         Probability; 0 means no Dropout layers.
     init : str, callable or pair of them, optional
         As for ``Linear``; the gain follows the activation.
-    task : {"classification", "regression"}, optional
-        Decides the trainer's loss where none is given.
+    task : str, optional
+        Decides the trainer's loss where none is given: "binary" and "multilabel" mean binary_cross_entropy_with_logits with targets 0
+        and 1, one or more outputs; "multiclass" (or "classification") cross_entropy; "regression" mse. "unit_interval", regression in
+        [0, 1], adds a last ``Sigmoid`` and means binary_cross_entropy, computed from the logits before it.
     seed : int, optional
         Of the initial weights and dropout; drawn and recorded in ``seed`` if None.
     dtype : float32 or float64
@@ -344,6 +393,8 @@ class MLP(Sequential):
                 layers.append(activation_class(**params))
                 if dropout:
                     layers.append(Dropout(dropout, seed=seed, layer=len(layers)))
+        if self.task == "unit_interval":
+            layers.append(activations.Sigmoid())
         super().__init__(*layers)
         self.sizes, self.activation, self.dropout, self.seed = sizes, str(activation), dropout, seed
         self.params = {name: taken[name] for name in params}
