@@ -55,7 +55,7 @@ enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
         .output = REALS, .gain = 1, .params = {{"lambd", 0.5, ANY}})                                                  \
     ROW(square, X, .layer = "Square", .ulp = {0.5, 0, 0.5, 0}, .domain = REALS,                                       \
         .output = {0, INFINITY}, .gain = 1)                                                                           \
-    ROW(silu, X, .layer = "SiLU", .ulp = {0.9, 0.51, 1, 1}, .domain = REALS,                                          \
+    ROW(silu, X, .layer = "SiLU", .ulp = {0.9, 0.98, 1, 1}, .domain = REALS,                                          \
         .output = {-0.2784645427610738, INFINITY}, .gain = 1)                                                         \
     ROW(gelu, X, .layer = "GELU", .ulp = {0.95, 0.9, 1.5, 1.5}, .domain = REALS,                                  \
         .output = {-0.16997120747990369, INFINITY}, .gain = 1)                                                        \
@@ -67,7 +67,7 @@ enum fnn_saves { FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE };
         .output = {-1.7580993408473768, INFINITY}, .gain = 0.75)                                                      \
     ROW(softsign, X, .layer = "Softsign", .ulp = {0.51, 0.9, 0.51, 1}, .domain = REALS,                               \
         .output = {-1, 1}, .gain = 1)                                                                                 \
-    ROW(tanhshrink, X, .layer = "Tanhshrink", .ulp = {0.51, 0.51, 1, 1}, .domain = REALS,                             \
+    ROW(tanhshrink, X, .layer = "Tanhshrink", .ulp = {0.98, 0.9, 1, 1}, .domain = REALS,                             \
         .output = REALS, .gain = 1)                                                                                   \
     ROW(softshrink, Y, .layer = "Softshrink", .ulp = {0.5, 0, 0.5, 0}, .domain = REALS,                               \
         .output = REALS, .gain = 1, .params = {{"lambd", 0.5, NONNEGATIVE}})                                          \

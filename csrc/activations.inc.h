@@ -178,6 +178,27 @@ static FNN_INLINE extended e_from_negative_half_dx(W x, extended scaled)
     return e_select_sign(x, left, e_minus(w_set1(1), left));
 }
 
+#if FNN_DTYPE == 32
+/* (value + r slope) (1 + head + tail). What is small is added first: r slope, the largest beside the leading product,
+ * then meets one rounding. */
+static FNN_INLINE pair p_times_exponential(V value, V r, V slope, exponential e)
+{
+    const V hi = v_fma(value, e.head, value), error = v_fma(value, e.head, v_sub(value, hi));
+    const V small = v_fma(v_mul(r, slope), v_add(e.head, e.tail), v_fma(value, e.tail, error));
+    return (pair){hi, v_fma(r, slope, small)};
+}
+/* x < 0 ? f'(-a) : 1 - f'(-a) with f'(-a) = power slope (root - a), where the root is the float32 `root` and `rest`; d +
+ * error is root - a, exactly but for the last digits of the root */
+static FNN_INLINE V v_from_negative_half_dx(V x, V a, V root, T rest, V power, pair slope)
+{
+    const V d = v_sub(root, a), error = v_add(v_sub(v_sub(root, d), a), v_set1(rest));
+    pair y = {.hi = v_mul(slope.hi, d)};
+    y.lo = v_fma(slope.lo, d, v_fma(v_add(slope.hi, slope.lo), error, v_fms(slope.hi, d, y.hi)));
+    const V down = v_select_sign(x, v_set1(EXP_DOWN), v_set1(-EXP_DOWN));
+    return v_fma(v_mul(power, v_add(y.hi, y.lo)), down, v_select_sign(x, v_set1(0), v_set1(1)));
+}
+#endif
+
 /* f(x) = x sigmoid(u(x)) with an odd u: f(-a) = -a e / (1 + e) with e = e^-u(a) */
 static FNN_INLINE extended e_x_sigmoid(W x, extended a, extended u)
 {
@@ -198,49 +219,52 @@ FROM_EXPONENT(silu)
     V y = v_logistic(v_max(v_set1(V_EXP_MIN), x), e, p_plus_expm1);
     return v_select(v_lt(v_set1(SATURATED), x), x, y);
 }
+/* silu'(-a) is e^-a (root - a) times a function that is 1 from the limit of its intervals on, if the root is taken for 1 */
+#if FNN_DTYPE == 32
+NARROW_BY(silu_dx, 3)
+{
+    const V a = v_min(v_set1(-V_EXP_MIN), v_abs(x));
+    const piece at = piece_of(v_min(v_set1(SILU_DX_LIMIT), a), SILU_DX_SCALE, silu_dx_centre);
+    const exponential e = exponential_scaled(p_from(v_neg(a)));
+    const pair slope = p_times_exponential(v_lookup8(silu_dx_value, at.index), at.r, PIECE_POLY(at, silu_dx_poly), e);
+    return v_from_negative_half_dx(x, a, v_lookup8(silu_dx_root, at.index), SILU_DX_ROOT_REST, e.power, slope);
+}
+#else
 EXTENDED(silu_dx)
 {
     const extended a = e_from(w_magnitude(x, E_LARGEST));
     return OR_EXPANSION(x, silu, e_x_sigmoid_dx(x, a, a));
 }
+#endif
 
 /* gelu(x) = x Phi(x): gelu(-a) = -a Q(a) with Q(a) = Phi(-a). gelu'(x) = Phi(x) + x phi(x), phi(x) = e^(-x^2 / 2) /
  * sqrt(2 pi). Both Q(a), and gelu'(-a) over -a - root, are e^(-a^2 / 2) times a positive and smooth function: a
  * polynomial for each of eight intervals in float32, one in a / (a + 4) for all in float64. */
 #if FNN_DTYPE == 32
-/* (value + r slope) e^(-a^2 / 2), scaled, over *power. What is small is added first: r slope, the largest beside the
- * leading product, then meets one rounding. */
-static FNN_INLINE pair p_times_gauss(V value, V r, V slope, V a, V *power)
+/* e^(-a^2 / 2), scaled */
+static FNN_INLINE exponential exponential_gauss(V a)
 {
     const V half = v_mul(a, v_set1(-0.5f)), square = v_mul(a, half);
-    const exponential e = exponential_scaled((pair){square, v_fms(a, half, square)});
-    const V hi = v_fma(value, e.head, value), error = v_fma(value, e.head, v_sub(value, hi));
-    const V small = v_fma(v_mul(r, slope), v_add(e.head, e.tail), v_fma(value, e.tail, error));
-    *power = e.power;
-    return (pair){hi, v_fma(r, slope, small)};
+    return exponential_scaled((pair){square, v_fms(a, half, square)});
 }
 /* max(0, x) - a Q(a), the last operation; beyond the second interval a is a part of the polynomial */
 NARROW_BY(gelu, 2)
 {
-    V power, a = v_min(v_set1(GELU_LIMIT), v_abs(x));
+    const V a = v_min(v_set1(GELU_LIMIT), v_abs(x));
     const piece at = piece_of(a, GELU_SCALE, gelu_centre);
-    const pair ratio = p_times_gauss(v_lookup8(gelu_value, at.index), at.r, PIECE_POLY(at, gelu_poly), a, &power);
-    const V factor = v_mul(power, v_min(a, v_lookup8(gelu_most, at.index))), y = v_mul(factor, ratio.hi);
+    const exponential e = exponential_gauss(a);
+    const pair ratio = p_times_exponential(v_lookup8(gelu_value, at.index), at.r, PIECE_POLY(at, gelu_poly), e);
+    const V factor = v_mul(e.power, v_min(a, v_lookup8(gelu_most, at.index))), y = v_mul(factor, ratio.hi);
     const V low = v_fma(factor, ratio.lo, v_fms(factor, ratio.hi, y));
     return v_fma(v_add(y, low), v_set1(-EXP_DOWN), v_max(v_set1(0), x));
 }
-/* x < 0 ? gelu'(-a) : 1 - gelu'(-a); d + error is -root - a, exactly but for the last digits of the root */
 NARROW_BY(gelu_dx, 3)
 {
-    V power, a = v_min(v_set1(GELU_DX_LIMIT), v_abs(x));
+    const V a = v_min(v_set1(GELU_DX_LIMIT), v_abs(x));
     const piece at = piece_of(a, GELU_DX_SCALE, gelu_dx_centre);
-    const V root = v_lookup8(gelu_dx_root, at.index), d = v_sub(root, a);
-    const V error = v_add(v_sub(v_sub(root, d), a), v_set1(GELU_DX_ROOT_REST));
-    const pair slope = p_times_gauss(v_lookup8(gelu_dx_value, at.index), at.r, PIECE_POLY(at, gelu_dx_poly), a, &power);
-    pair y = {.hi = v_mul(slope.hi, d)};
-    y.lo = v_fma(slope.lo, d, v_fma(v_add(slope.hi, slope.lo), error, v_fms(slope.hi, d, y.hi)));
-    const V down = v_select_sign(x, v_set1(EXP_DOWN), v_set1(-EXP_DOWN));
-    return v_fma(v_mul(power, v_add(y.hi, y.lo)), down, v_select_sign(x, v_set1(0), v_set1(1)));
+    const exponential e = exponential_gauss(a);
+    const pair slope = p_times_exponential(v_lookup8(gelu_dx_value, at.index), at.r, PIECE_POLY(at, gelu_dx_poly), e);
+    return v_from_negative_half_dx(x, a, v_lookup8(gelu_dx_root, at.index), GELU_DX_ROOT_REST, e.power, slope);
 }
 #else
 /* e^(-a^2 / 2), scaled, for |a| <= GAUSS_LIMIT */
@@ -345,6 +369,41 @@ NARROW(softsign_dx)
     return v_mul(v_add(root.hi, root.lo), v_set1((T)0x1p-40));
 }
 
+/* tanhshrink(x) = x - tanh(x), odd; tanhshrink'(x) = tanh(x)^2 */
+#if FNN_DTYPE == 32
+/* m (value + r slope) with m = power + rest, a power of a where a is near 0, and 1 or -1 elsewhere */
+static FNN_INLINE pair p_times_piece(V power, V rest, V value, piece at, V slope)
+{
+    pair y = {.hi = v_mul(power, value)};
+    y.lo = v_fma(v_mul(power, at.r), slope, v_fma(rest, value, v_fms(power, value, y.hi)));
+    return y;
+}
+/* near 0 a^3 times a function, elsewhere a - tanh(a). The cube is scaled: its parts are no subnormal numbers. */
+NARROW_BY(tanhshrink, 3)
+{
+    const V a = v_abs(x), c = v_min(v_set1(TANHSHRINK_LIMIT), a), up = v_mul(c, v_set1(0x1p16f));
+    const V square = v_mul(up, up), cube = v_mul(square, up);
+    const V cube_rest = v_fma(v_fms(up, up, square), up, v_fms(square, up, cube));
+    const piece at = piece_of(c, TANHSHRINK_SCALE, tanhshrink_centre);
+    const VM far = v_le(v_set1(TANHSHRINK_FAR), at.t);
+    const V power = v_select(far, v_set1(-1), cube), rest = v_select(far, v_set1(0), cube_rest);
+    const V value = v_lookup8(tanhshrink_value, at.index), base = v_select(far, a, v_set1(0));
+    const pair y = p_times_piece(power, rest, value, at, PIECE_POLY(at, tanhshrink_poly));
+    const V sum = v_add(v_add(base, y.hi), y.lo); /* the first of them is exact */
+    return v_signed(v_mul(sum, v_select(far, v_set1(1), v_set1(0x1p-48f))), x);
+}
+/* near 0 a^2 times a function; the square is scaled likewise */
+NARROW_BY(tanhshrink_dx, 3)
+{
+    const V a = v_min(v_set1(TANHSHRINK_DX_LIMIT), v_abs(x)), up = v_mul(a, v_set1(0x1p24f)), square = v_mul(up, up);
+    const piece at = piece_of(a, TANHSHRINK_DX_SCALE, tanhshrink_dx_centre);
+    const VM far = v_le(v_set1(TANHSHRINK_DX_FAR), at.t);
+    const V power = v_select(far, v_set1(1), square), rest = v_select(far, v_set1(0), v_fms(up, up, square));
+    const V value = v_lookup8(tanhshrink_dx_value, at.index);
+    const pair y = p_times_piece(power, rest, value, at, PIECE_POLY(at, tanhshrink_dx_poly));
+    return v_mul(v_add(y.hi, y.lo), v_select(far, v_set1(1), v_set1(0x1p-48f)));
+}
+#else
 /* tanh(a) for a >= 0: -m / (2 + m) with m = e^(-2 a) - 1 */
 static FNN_INLINE extended e_tanh(W a)
 {
@@ -357,7 +416,6 @@ static FNN_INLINE extended e_tanhshrink_near(extended a)
     const extended up = e_scaled(1 / E_DOWN, a), cube = e_mul(e_mul(up, up), up);
     return e_scaled(E_DOWN * E_DOWN * E_DOWN, e_mul(cube, E_POLY(e_mul(a, a), tanhshrink)));
 }
-/* tanhshrink(x) = x - tanh(x), odd */
 EXTENDED(tanhshrink)
 {
     const W a = w_abs(x);
@@ -365,14 +423,15 @@ EXTENDED(tanhshrink)
     extended y = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_tanhshrink_near(ea), far);
     return e_select_sign(x, e_scaled(-1, y), y);
 }
-/* tanhshrink'(x) = tanh(x)^2. The square doubles errors: for float64 the expansion is more accurate. */
+/* The square doubles errors: near 0 the expansion is more accurate. */
 EXTENDED(tanhshrink_dx)
 {
     const W a = w_abs(x);
     extended t = e_tanh(a), ea = e_from(a);
-    if (FNN_DTYPE == 64) t = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_minus(a, e_tanhshrink_near(ea)), t);
+    t = e_select(w_lt(a, w_set1(TANHSHRINK_NEAR)), e_minus(a, e_tanhshrink_near(ea)), t);
     return e_mul(t, t);
 }
+#endif
 
 /* softshrink(x) = x > lambd ? x - lambd : x < -lambd ? x + lambd : 0 */
 NARROW(softshrink)

@@ -5,14 +5,7 @@
  * polynomial. NAME_rests[i] is the low part of coefficient i, for the leading ones, which are kept as pairs.
  */
 
-#if FNN_DTYPE == 32
-
-/* for float64 lanes */
-#define TANHSHRINK_NEAR 0x1p-10
-/* (x - tanh(x)) / x^3 in x^2, |x| <= TANHSHRINK_NEAR, from its series: 2^-42 */
-static const double tanhshrink_poly[] = {1. / 3, -2. / 15};
-
-#else
+#if FNN_DTYPE == 64
 
 #define ROOT_RADIUS 0.375 /* the expansions of derivatives hold that near */
 static const double gelu_root[2] = {-0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56};

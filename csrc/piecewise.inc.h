@@ -17,14 +17,15 @@
 
 #if FNN_DTYPE == 32
 
-/* Which interval a lies in, and its distance from the centre. */
+/* Which interval a lies in, its distance from the centre, and t. */
 typedef struct {
     VI index;
-    V r;
+    V r, t;
 } piece;
 static FNN_INLINE piece piece_of(V a, T scale, const T centre[8])
 {
-    piece p = {.index = v_index8(v_fma(v_set1(scale), a, v_set1(0.75f)))};
+    piece p = {.t = v_fma(v_set1(scale), a, v_set1(0.75f))};
+    p.index = v_index8(p.t);
     p.r = v_sub(a, v_lookup8(centre, p.index));
     return p;
 }
@@ -105,5 +106,79 @@ static const T gelu_dx_poly[][8] = {{-0x1.e19bb6p-6f, -0x1.fc3138p-7f, -0x1.f4de
 static const T gelu_dx_root[8] = {0x1.80eaep-1f, 0x1.80eaep-1f,  0x1.80eaep-1f,  0x1.80eaep-1f,
                                   0x1.80eaep-1f, 0x1.80ead2p-1f, 0x1.80ead2p-1f, 0x1.80eaep-1f};
 #define GELU_DX_ROOT_REST (-0x1.a03fd4p-27f)
+/* silu_dx: 2^-29.1 */
+#define SILU_DX_LIMIT 0x1.3p+4f
+#define SILU_DX_SCALE 0x1.2f2858p-1f
+static const T silu_dx_centre[8] = {0x1.7a65p+1f, 0x1.296ap+2f, 0x1.cb8ap+2f,  0x1.51d92p+3f,
+                                    0x1.f812p+3f, 0x1.0372p-3f, 0x1.b0e22p-1f, 0x1.b05e8p+0f};
+static const T silu_dx_value[8] = {0x1.0687fp+0f,  0x1.0f34f4p+0f, 0x1.0ba354p+0f, 0x1.07aafep+0f,
+                                   0x1.fffff6p-1f, 0x1.b8d0e4p-2f, 0x1.51efep-1f,  0x1.c01abap-1f};
+static const T silu_dx_poly[][8] = {{0x1.d0c43ap-5f, -0x1.584742p-12f, -0x1.99007ep-8f, -0x1.a070dcp-9f,
+                                     0x1.401b08p-22f, 0x1.43023ep-2f, 0x1.386d8ep-2f, 0x1.93aae6p-3f},
+                                    {-0x1.1e8e1p-5f, -0x1.67bb2cp-8f, 0x1.df3e38p-12f, 0x1.4f5db4p-12f,
+                                     -0x1.412384p-23f, 0x1.002e66p-5f, -0x1.601872p-5f, -0x1.26732p-4f},
+                                    {0x1.4ca6fap-7f, 0x1.3e0164p-9f, 0x1.4a6564p-14f, -0x1.d3b9dap-16f, 0x1.b4a7dp-25f,
+                                     -0x1.19a194p-5f, -0x1.c1084ep-6f, 0x1.76557p-9f},
+                                    {-0x1.4aa19p-10f, -0x1.4f1ee6p-11f, -0x1.59b7dp-15f, 0x1.ab5e48p-20f,
+                                     -0x1.b6d792p-27f, -0x1.637d24p-8f, 0x1.1f7842p-7f, 0x1.9b4b48p-8f},
+                                    {-0x1.fccde8p-13f, 0x1.e3850ep-14f, 0x1.56d1f6p-17f, 0x1.0b5c84p-24f,
+                                     0x1.3a8592p-29f, 0x1.18389ep-8f, 0x1.089cf4p-9f, -0x1.0629bcp-9f},
+                                    {0x1.59aa7ap-13f, -0x1.9d5abp-17f, -0x1.f8f76cp-20f, -0x1.49576ap-25f,
+                                     -0x1.9a961cp-32f, 0x1.cada88p-11f, -0x1.5a9194p-10f, -0x1.e9b16ep-15f},
+                                    {-0x1.3a28fep-15f, -0x1.79905ep-21f, 0x1.3f74f8p-22f, 0x1.1f805ep-27f,
+                                     0x1.7bc7ep-34f, -0x1.48c11ep-11f, -0x1.7314f6p-15f, 0x1.b668f4p-13f},
+                                    {0x1.0498a6p-19f, 0x1.524834p-21f, -0x1.2710bep-25f, -0x1.3b96c2p-30f,
+                                     -0x1.95e62cp-37f, -0x1.2517f6p-12f, 0x1.314edep-13f, -0x1.70f65cp-15f}};
+static const T silu_dx_root[8] = {0x1.47497p+0f, 0x1.47497p+0f,  0x1.47497p+0f,  0x1.47497p+0f,
+                                  0x1p+0f,       0x1.474974p+0f, 0x1.474974p+0f, 0x1.474974p+0f};
+#define SILU_DX_ROOT_REST (-0x1.bdf6fap-27f)
+/* tanhshrink: 2^-28.4 */
+#define TANHSHRINK_FAR 2 /* of t, as edges are */
+#define TANHSHRINK_LIMIT 0x1.8p+3f
+#define TANHSHRINK_SCALE 0x1.dfffep-1f
+static const T tanhshrink_centre[8] = {0x1.de53ep+0f, 0x1.7cb3ap+1f, 0x1.228b6p+2f, 0x1.aea36p+2f,
+                                       0x1.79128p+3f, 0x1.1116ap-3f, 0x1.1118ep-1f, 0x1.3a29ap+0f};
+static const T tanhshrink_value[8] = {0x1.e82b4p-1f, 0x1.fd55ap-1f,  0x1.ffe22p-1f,  0x1.ffffap-1f,
+                                      0x1p+0f,       0x1.52ec4cp-2f, 0x1.327fd8p-2f, 0x1.ab1b12p-3f};
+static const T tanhshrink_poly[][8] = {{0x1.746c5ep-4f, 0x1.544ca4p-7f, 0x1.ddeccep-12f, 0x1.7ffe5p-18f,
+                                        0x1.0c11f6p-31f, -0x1.1f2574p-5f, -0x1.d4834p-4f, -0x1.02ec46p-3f},
+                                       {-0x1.6316bap-4f, -0x1.528722p-7f, -0x1.ddd332p-12f, -0x1.800ca8p-18f,
+                                        -0x1.61a6d4p-29f, -0x1.057c22p-3f, -0x1.01d792p-4f, 0x1.b00468p-6f},
+                                       {0x1.acd2ep-5f, 0x1.bea9d8p-8f, 0x1.3ea64cp-12f, 0x1.00380ap-18f,
+                                        -0x1.3352e4p-27f, 0x1.c6f4b6p-6f, 0x1.0db0b4p-4f, 0x1.f7d9dap-7f},
+                                       {-0x1.584cacp-6f, -0x1.b54b56p-9f, -0x1.3e4b24p-13f, -0x1.0006bep-19f,
+                                        -0x1.bc76d2p-27f, 0x1.8bf5ccp-5f, -0x1.61f51ap-9f, -0x1.08853cp-6f},
+                                       {0x1.2fa5cap-8f, 0x1.4f1002p-10f, 0x1.f61e82p-15f, 0x1.946838p-21f,
+                                        -0x1.38ca12p-27f, -0x1.0afbp-6f, -0x1.76cf94p-6f, 0x1.8fa2c2p-8f},
+                                       {0x1.653c2ep-11f, -0x1.98811p-12f, -0x1.4e35a2p-16f, -0x1.0db57cp-22f,
+                                        -0x1.e48bep-29f, -0x1.2b5686p-6f, 0x1.425954p-7f, 0x1.90f3eap-13f},
+                                       {-0x1.5f7f3p-10f, 0x1.75f972p-14f, 0x1.b5a5d4p-18f, 0x1.6719ecp-24f,
+                                        -0x1.83c81p-31f, 0x1.ae3e04p-8f, 0x1.2b3b0ap-8f, -0x1.00fddap-9f},
+                                       {0x1.5aea9cp-11f, -0x1.4f77ecp-17f, -0x1.a9febcp-20f, -0x1.70f6ecp-26f,
+                                        -0x1.0ca0d8p-34f, 0x1.57eeb8p-6f, -0x1.4b6a58p-8f, 0x1.abce94p-11f}};
+/* tanhshrink_dx: 2^-26.5 */
+#define TANHSHRINK_DX_FAR 2
+#define TANHSHRINK_DX_LIMIT 0x1.3p+3f
+#define TANHSHRINK_DX_SCALE 0x1.2f2858p+0f
+static const T tanhshrink_dx_centre[8] = {0x1.7a5d8p+0f, 0x1.29762p+1f, 0x1.cb8f6p+1f, 0x1.51de8p+2f,
+                                          0x1.f3f5ep+2f, 0x1.b05f4p-4f, 0x1.b0766p-2f, 0x1.b0602p-1f};
+static const T tanhshrink_dx_value[8] = {0x1.9fb9c6p-1f, 0x1.ecbf04p-1f, 0x1.fe7186p-1f, 0x1.fff262p-1f,
+                                         0x1.ffffeap-1f, 0x1.fc387p-1f,  0x1.c8bf7p-1f,  0x1.5401b2p-1f};
+static const T tanhshrink_dx_poly[][8] = {{0x1.5b01e4p-2f, 0x1.2e36b6p-4f, 0x1.8ddebep-8f, 0x1.b3b996p-13f,
+                                           0x1.5f509ep-20f, -0x1.1ca3aep-3f, -0x1.da93dap-2f, -0x1.1d12aap-1f},
+                                          {-0x1.147a98p-2f, -0x1.22af3cp-4f, -0x1.8ca90ap-8f, -0x1.b3af82p-13f,
+                                           -0x1.5fe55ep-20f, -0x1.489662p-1f, -0x1.5eef62p-2f, 0x1.3ada2ap-4f},
+                                          {0x1.93661ep-4f, 0x1.657c84p-5f, 0x1.06d584p-8f, 0x1.2272cap-13f,
+                                           0x1.dc4258p-21f, 0x1.3d594ap-3f, 0x1.9d1214p-2f, 0x1.a6a1f4p-3f},
+                                          {0x1.29c82ep-6f, -0x1.2b4042p-6f, -0x1.039766p-9f, -0x1.224392p-14f,
+                                           -0x1.d8ae84p-22f, 0x1.61fb3ap-2f, 0x1.68dap-6f, -0x1.591c72p-3f},
+                                          {-0x1.7d26acp-5f, 0x1.2e729ep-8f, 0x1.94d968p-11f, 0x1.cde53p-16f,
+                                           0x1.55d072p-23f, -0x1.e69b82p-4f, -0x1.b0cac8p-3f, 0x1.4bbd6ep-6f},
+                                          {0x1.ddc51ap-6f, 0x1.0e06bcp-13f, -0x1.012802p-12f, -0x1.346af6p-17f,
+                                           -0x1.d6ce8ap-25f, -0x1.5050dp-3f, 0x1.141d2ep-4f, 0x1.c621bap-5f},
+                                          {-0x1.94b2b4p-8f, -0x1.000a02p-10f, 0x1.0b6002p-14f, 0x1.7facbcp-19f,
+                                           0x1.95ed0cp-26f, 0x1.828fep-4f, 0x1.2c3758p-4f, -0x1.55dp-5f},
+                                          {-0x1.c693a6p-9f, 0x1.37e278p-11f, -0x1.73a13ep-17f, -0x1.72a4dep-21f,
+                                           -0x1.819696p-28f, -0x1.d990dp-5f, -0x1.b89b24p-5f, 0x1.221c88p-8f}};
 
 #endif

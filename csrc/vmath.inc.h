@@ -353,16 +353,11 @@ static FNN_INLINE pair p_poly(pair x, const T *c, int n, const T *rests, int pai
 #define E_DOWN 1.0
 /* e^x / E_DOWN for -E_LARGEST <= x <= 40 */
 static FNN_INLINE extended e_exp_scaled(extended x) { return w_exp(x); }
-/* The same and e^x - 1 with all digits of float64, where terms cancel */
+/* The same with all digits of float64, where terms cancel */
 static FNN_INLINE extended e_exp_exact(extended x)
 {
     W power, expm1 = w_expm1_reduced(x, exp_double, V_LENGTH(exp_double), &power);
     return w_madd(power, expm1, power);
-}
-static FNN_INLINE extended e_expm1_exact(extended x)
-{
-    W power, expm1 = w_expm1_reduced(x, exp_double, V_LENGTH(exp_double), &power);
-    return w_madd(power, expm1, w_sub(power, w_set1(1)));
 }
 
 #else

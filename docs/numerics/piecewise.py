@@ -28,13 +28,18 @@ def ulp(x):
     return mp.ldexp(1, int(mp.floor(mp.log(abs(x), 2))) - 23)
 
 
-def centre_near(f, wanted, direction):
-    """The first c from `wanted` on, of BITS bits, whose f(c) is within 2^-9 ulp of a float32; c and that."""
+def coarse(x):
+    """The nearest multiple of 2^-BITS."""
+    return mp.nint(mp.ldexp(x, BITS)) / 2**BITS
+
+
+def centre_near(f, wanted, direction, rounded=float32):
+    """The first c from `wanted` on, of BITS bits, whose f(c) is within 2^-9 ulp of a float32, or of what else `rounded` gives; c and that."""
     step = direction * ulp(wanted) * 2 ** (24 - BITS)
     c = mp.nint(wanted / step) * step
-    while abs(f(c) - float32(f(c))) > mp.ldexp(ulp(f(c)), -9):
+    while abs(f(c) - rounded(f(c))) > mp.ldexp(ulp(f(c)), -9):
         c += step
-    return c, float32(f(c))
+    return c, rounded(f(c))
 
 
 def is_exact(c, low, high):
@@ -142,18 +147,26 @@ def gelu_slope(root):
     return lambda a: (gauss_tail(a) - a / mp.sqrt(2 * mp.pi)) / (root - a)
 
 
-def factor(name, functions, limit, terms):
-    """A positive function, for each interval one, with centres in the middle: r P(r) is small beside f(c) there, and both are a pair."""
+def factor(name, functions, limit, terms, places=None, fine=8):
+    """A positive function, for each interval one. Centres are in the middle, where r P(r) is small beside f(c), and both are a pair; some
+    have places of their own, where an ulp is small beside what f is a factor of. After the first `fine` intervals f(c) is a multiple of
+    2^-BITS, so that a - f(c) is exact.
+    """
     limit = float32(limit)
     scale, ends = edges(limit)
     centres, values, polys, errors = [], [], [], []
-    for f, low, high in zip(functions, ends, ends[1:], strict=False):
-        c, value = centre_near(f, (low + high) / 2, 1)
+    for i, (f, low, high) in enumerate(zip(functions, ends, ends[1:], strict=False)):
+        wanted = low + (high - low) * mp.mpf((places or {}).get(i, 0.5))
+        c, value = centre_near(f, wanted, 1, float32 if i < fine else coarse)
         assert is_exact(c, low or c / 2, high), "but for the smallest a, where r loses 2^-28 at most"
         poly, error = approximate(f, lambda a, value=value: value, c, low, high, terms)
         for each, one in zip((centres, values, polys, errors), (c, value, poly, error), strict=True):
             each.append(one)
     show(name, limit, scale, centres, values, polys, errors)
+
+
+def show_roots(name, roots, rest):
+    print(f"static const T {name}_root[8] = {table(roots)};\n#define {name.upper()}_ROOT_REST ({literal(rest)})")
 
 
 def gelu():
@@ -165,9 +178,37 @@ def gelu():
     near, far = float32(-GELU_ROOT), mp.nint(-GELU_ROOT * 2**20) / 2**20
     roots, rest = [near] * 2 + [far] * 6, float32(-GELU_ROOT - near)
     factor("gelu_dx", [gelu_slope(-GELU_ROOT)] * 2 + [gelu_slope(root + rest) for root in roots[2:]], 14.55, 7)
-    print(f"static const T gelu_dx_root[8] = {table(roots)};\n#define GELU_DX_ROOT_REST ({literal(rest)})")
+    show_roots("gelu_dx", roots, rest)
+
+
+SILU_ROOT = mp.findroot(lambda a: 1 + mp.exp(-a) - a, mp.mpf("1.278"))
+
+
+def silu_slope(root):
+    """silu'(-a) e^a / (root - a)."""
+    return lambda a: (1 + mp.exp(-a) - a) / ((1 + mp.exp(-a)) ** 2 * (root - a))
+
+
+def silu():
+    """The derivative is e^-a (root - a) times a function, which from the limit on is 1 if the root is taken for 1."""
+    near, far = float32(SILU_ROOT), mp.nint(SILU_ROOT * 2**20) / 2**20  # exact below twice the root, and from there on
+    roots, rest = [near] * 3 + [far] * 4 + [mp.mpf(1)], float32(SILU_ROOT - near)
+    slopes = [silu_slope(SILU_ROOT)] * 3 + [silu_slope(far + rest)] * 4 + [silu_slope(mp.mpf(1))]
+    factor("silu_dx", slopes, 19, 8, places={0: 0.3})
+    show_roots("silu_dx", roots, rest)
+
+
+def tanhshrink():
+    """Near 0 a - tanh(a) is a^3 times a function, and tanh(a)^2 is a^2 times one; elsewhere the one needs tanh(a), the other is taken as it
+    is. Both are constant from their limits on.
+    """
+    cubic, squared = lambda a: (a - mp.tanh(a)) / a**3, lambda a: (mp.tanh(a) / a) ** 2
+    factor("tanhshrink", [cubic] * 3 + [mp.tanh] * 5, 12, 8, places={2: 0.8}, fine=3)
+    factor("tanhshrink_dx", [squared] * 3 + [lambda a: mp.tanh(a) ** 2] * 5, 9.5, 8)
 
 
 if __name__ == "__main__":
     tanh()
     gelu()
+    silu()
+    tanhshrink()
