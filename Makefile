@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench bits lint format fuzz guard alias sanitize emulate mutate exhaustive wheels clean
+.PHONY: build test bench bits features lint format fuzz guard alias sanitize emulate mutate exhaustive wheels clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -16,6 +16,10 @@ bench: build
 # The hashes of results that ship with the package, fastnn/bits.json. New names extend it; others need fastnn.BITS raised.
 bits: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) -c "from fastnn import verify; verify.write()"
+
+# docs/features.md, from the tables and docstrings.
+features: build
+	PYTHONPATH=$(CURDIR) $(PYTHON) -m fastnn info --features > docs/features.md
 
 lint:
 	ruff check .

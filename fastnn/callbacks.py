@@ -438,3 +438,15 @@ def lr_find(trainer, x, y, *, start=1e-7, end=10.0, steps=100, batch_size=32):
         if losses[-1] > 4 * min(losses):
             break
     return lrs[: len(losses)], np.array(losses)
+
+
+CALLBACKS = (
+    EarlyStopping,
+    ModelCheckpoint,
+    CSVLogger,
+    TimeLimit,
+    TerminateOnNaN,
+    ReduceLROnPlateau,
+    AdaptiveLR,
+    lr_find,
+)

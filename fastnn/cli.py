@@ -35,7 +35,13 @@ def show_versions():
 
 
 def _info(options):
-    if options.json:
+    if options.features:
+        from fastnn import features
+
+        print(
+            json.dumps(features.features()) if options.json else features.page(), end="" if not options.json else "\n"
+        )
+    elif options.json:
         print(json.dumps(versions()))
     else:
         show_versions()
@@ -214,6 +220,9 @@ def _parser():
     bench.add_argument("--peak", action="store_true", help="measure what the machine can do: multiply-adds and memcpy")
     bench.set_defaults(run=_bench)
     info = commands.add_parser("info", help="versions, ISA, threads")
+    info.add_argument(
+        "--features", action="store_true", help="the losses, layers, optimizers and so on that there are, as Markdown"
+    )
     info.set_defaults(run=_info)
     verify = commands.add_parser("verify", help="compare the bits of this machine's results with the published ones")
     verify.set_defaults(run=_verify)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -169,3 +170,22 @@ def test_only_what_compares_starts_again(words, restarts, monkeypatch):
     assert len(calls) == restarts
     cli.main(words.split())
     assert len(calls) == restarts, "a program that calls main is not replaced"
+
+
+def test_the_page_of_features_is_what_the_command_prints(capsys):
+    cli.main(["info", "--features"])
+    printed = capsys.readouterr().out
+    page = (Path(__file__).parents[1] / "docs" / "features.md").read_text()
+    assert page == printed, "run `make features`"
+
+
+def test_every_feature_is_listed_with_what_it_is(capsys):
+    cli.main(["info", "--features", "--json"])
+    listed = json.loads(capsys.readouterr().out)
+    assert list(listed) == ["Losses", "Layers", "Optimizers", "Schedules", "Initialisers", "Metrics", "Callbacks"]
+    assert all(text for rows in listed.values() for text in rows.values())
+    assert {"cross_entropy (CrossEntropy)", "mse (MSE)"} <= set(listed["Losses"])
+    assert {"Linear", "GELU", "Sequential"} <= set(listed["Layers"])
+    assert "Glorot and Bengio, 2010" in listed["Initialisers"]["xavier_normal"]
+    assert listed["Metrics"]["f1_macro"].endswith("Macro average.")
+    assert {"EarlyStopping", "lr_find"} <= set(listed["Callbacks"])
