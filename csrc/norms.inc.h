@@ -14,15 +14,22 @@
  *    these columns by them.
  */
 
+/* Part h of the vector at p, which has been loaded: to load and widen at once is one operation, to widen half a register two. */
+static FNN_INLINE W wide_part(const T *p, V loaded, int64_t left, int h)
+{
+    return left >= VL ? w_load_narrow(p + h * WL) : v_widen(loaded, h);
+}
+
 /* In all: x^ = (x - mean) scale with scale = 1 / sqrt(variance + eps). */
 typedef struct {
     double mean, scale;
 } moments;
 
-static FNN_INLINE double variance_of(double sum, double squares, double n)
+/* From sums of n numbers d and of d^2; share is 1 / n. */
+static FNN_INLINE double variance_of(double sum, double squares, double share)
 {
-    const double mean = sum / n;
-    return squares / n - mean * mean;
+    const double mean = sum * share;
+    return squares * share - mean * mean;
 }
 
 /* FNN_ROW_LANES numbers, of which `left` exist. */
@@ -32,7 +39,7 @@ static FNN_INLINE void moments_add(lanes *sum, lanes *squares, const T *x, int64
     for (int v = 0; v < FNN_ROW_LANES; v += VL) {
         const V xv = v_load_upto(x + v, left - v, shift); /* lanes beyond the row add nothing */
         for (int h = 0; h < V_PARTS; h++) {
-            const W d = centred ? w_sub(v_widen(xv, h), w_set1(shift)) : v_widen(xv, h);
+            const W wide = wide_part(x + v, xv, left - v, h), d = centred ? w_sub(wide, w_set1(shift)) : wide;
             W *square = &squares->w[v / WL + h];
             *square = w_madd(d, d, *square);
             if (centred) lanes_add(sum, v, h, d);
@@ -41,7 +48,7 @@ static FNN_INLINE void moments_add(lanes *sum, lanes *squares, const T *x, int64
 }
 
 /* Of a row; where it is not centred, the mean is taken as 0. */
-static FNN_INLINE moments row_moments(const T *x, int64_t n, double eps, const int centred)
+static FNN_INLINE moments row_moments(const T *x, int64_t n, double share, double eps, const int centred)
 {
     const T shift = centred && n > 0 ? x[0] : 0;
     const int64_t whole = n - n % FNN_ROW_LANES;
@@ -49,9 +56,9 @@ static FNN_INLINE moments row_moments(const T *x, int64_t n, double eps, const i
     for (int64_t i = 0; i < whole; i += FNN_ROW_LANES)
         moments_add(&sum, &squares, x + i, FNN_ROW_LANES, shift, centred);
     if (whole < n) moments_add(&sum, &squares, x + whole, n - whole, shift, centred);
-    const double total = centred ? lanes_total(&sum) : 0, count = (double)n;
-    const double variance = variance_of(total, lanes_total(&squares), count);
-    return (moments){shift + total / count, 1 / sqrt(variance + eps)};
+    const double total = centred ? lanes_total(&sum) : 0;
+    const double variance = variance_of(total, lanes_total(&squares), share);
+    return (moments){shift + total * share, 1 / sqrt(variance + eps)};
 }
 
 /* x^ = (x - head) scale + rest */
@@ -72,8 +79,9 @@ static FNN_INLINE V standardised(V x, standard s) { return v_madd(v_sub(x, v_set
 static FNN_INLINE void norm_forward(T *y, const T *x, const T *weight, const T *bias, double eps, int64_t batch,
                                     int64_t n, const int centred)
 {
+    const double share = 1 / (double)n;
     for (int64_t i = 0; i < batch; i++, x += n, y += n) {
-        const standard s = standard_of(row_moments(x, n, eps, centred));
+        const standard s = standard_of(row_moments(x, n, share, eps, centred));
         for (int64_t j = 0; j < n; j += VL) {
             V a = standardised(v_load_upto(x + j, n - j, 0), s);
             const V w = weight ? v_load_upto(weight + j, n - j, 0) : v_set1(1);
@@ -95,42 +103,51 @@ static void FNN(rms_norm_forward)(void *y, const void *x, const void *weight, co
     norm_forward(y, x, weight, bias, eps, batch, features, 0);
 }
 
-/* What the gradient of a row needs: how it was standardised, and with g = dy weight the means of g and of g x^. */
+/* y = x^ weight, where x^ depends on all of its row: with g = dy weight, dx = scale (g - mean(g) - x^ mean(g x^)), without
+ * mean(g) where the row is not centred. That is g scale + (x^ slope + level). */
 typedef struct {
     standard s;
     V level, slope;
 } row_gradient;
 
-static FNN_INLINE void products_add(lanes *sum, lanes *dot, const T *dy, const T *x, const T *weight, int64_t left,
-                                    const standard *s)
+/* The sums over a row of d = x - shift, d^2, g and g d. */
+typedef struct {
+    lanes d, squares, g, products;
+} row_sums;
+
+/* FNN_ROW_LANES numbers, of which `left` exist. */
+static FNN_INLINE void row_sums_add(row_sums *s, const T *dy, const T *x, const T *weight, int64_t left, T shift)
 {
     FNN_UNROLL(16)
     for (int v = 0; v < FNN_ROW_LANES; v += VL) {
+        const V xv = v_load_upto(x + v, left - v, shift); /* lanes beyond the row add nothing */
         const V w = weight ? v_load_upto(weight + v, left - v, 0) : v_set1(1);
-        const V g = v_mul(v_load_upto(dy + v, left - v, 0), w);
-        const V a = standardised(v_load_upto(x + v, left - v, s->head), *s);
+        const V gv = v_mul(v_load_upto(dy + v, left - v, 0), w);
         for (int h = 0; h < V_PARTS; h++) {
-            const int lane = v / WL + h;
-            const W wide = v_widen(g, h);
-            sum->w[lane] = w_add(sum->w[lane], wide);
-            dot->w[lane] = w_madd(wide, v_widen(a, h), dot->w[lane]);
+            const int l = v / WL + h;
+            const W d = w_sub(wide_part(x + v, xv, left - v, h), w_set1(shift)), g = v_widen(gv, h);
+            s->d.w[l] = w_add(s->d.w[l], d);
+            s->squares.w[l] = w_madd(d, d, s->squares.w[l]);
+            s->g.w[l] = w_add(s->g.w[l], g);
+            s->products.w[l] = w_madd(g, d, s->products.w[l]);
         }
     }
 }
 
-/* y = x^ weight, where x^ depends on all of its row: with g = dy weight, dx = scale (g - mean(g) - x^ mean(g x^)); where
- * the row is not centred, without mean(g). */
+/* mean(g x^) = (E[g d] - E[d] E[g]) scale: one pass over the row gives all four sums. */
 static FNN_INLINE row_gradient gradient_of_row(const T *dy, const T *x, const T *weight, double eps, int64_t n,
-                                               const int centred)
+                                               double share, const int centred)
 {
-    const standard s = standard_of(row_moments(x, n, eps, centred));
+    const T shift = centred && n > 0 ? x[0] : 0;
     const int64_t whole = n - n % FNN_ROW_LANES;
-    lanes sum = lanes_zero(), dot = lanes_zero();
+    row_sums s = {lanes_zero(), lanes_zero(), lanes_zero(), lanes_zero()};
     for (int64_t i = 0; i < whole; i += FNN_ROW_LANES)
-        products_add(&sum, &dot, dy + i, x + i, weight ? weight + i : NULL, FNN_ROW_LANES, &s);
-    if (whole < n) products_add(&sum, &dot, dy + whole, x + whole, weight ? weight + whole : NULL, n - whole, &s);
-    const double level = centred ? lanes_total(&sum) / (double)n : 0, slope = lanes_total(&dot) / (double)n;
-    return (row_gradient){s, v_set1((T)level), v_set1((T)slope)};
+        row_sums_add(&s, dy + i, x + i, weight ? weight + i : NULL, FNN_ROW_LANES, shift);
+    if (whole < n) row_sums_add(&s, dy + whole, x + whole, weight ? weight + whole : NULL, n - whole, shift);
+    const double total = centred ? lanes_total(&s.d) : 0, level = centred ? lanes_total(&s.g) * share : 0;
+    const moments m = {shift + total * share, 1 / sqrt(variance_of(total, lanes_total(&s.squares), share) + eps)};
+    const double slope = (lanes_total(&s.products) - total * level) * share * m.scale;
+    return (row_gradient){standard_of(m), v_set1((T)(-level * m.scale)), v_set1((T)(-slope * m.scale))};
 }
 
 enum { NORM_ROWS = 4 }; /* that meet a column together */
@@ -151,11 +168,12 @@ static FNN_INLINE void norm_backward_column(T *dx, double *dweight, double *dbia
         const V g = v_load_upto(dy + r * n, left, 0);
         const V a = standardised(v_load_upto(x + r * n, left, row->s.head), row->s);
         for (int h = 0; h < V_PARTS; h++) {
-            slopes[h] = w_madd(v_widen(g, h), v_widen(a, h), slopes[h]);
-            levels[h] = w_add(levels[h], v_widen(g, h));
+            const W wide = wide_part(dy + r * n, g, left, h);
+            slopes[h] = w_madd(wide, v_widen(a, h), slopes[h]);
+            levels[h] = w_add(levels[h], wide);
         }
-        const V rest = v_nmadd(a, row->slope, v_sub(v_mul(g, w), row->level));
-        v_store_upto(dx + r * n, v_mul(row->s.scale, rest), left);
+        const V rest = v_madd(a, row->slope, row->level);
+        v_store_upto(dx + r * n, v_madd(v_mul(g, w), row->s.scale, rest), left);
     }
     for (int h = 0; h < V_PARTS; h++) {
         w_store(dweight + h * WL, slopes[h]);
@@ -166,11 +184,17 @@ static FNN_INLINE void norm_backward_column(T *dx, double *dweight, double *dbia
 static FNN_INLINE void norm_backward(T *dx, double *dweight, double *dbias, const T *dy, const T *x, const T *weight,
                                      double eps, int64_t batch, int64_t n, const int centred)
 {
+    const double share = 1 / (double)n;
     row_gradient rows[NORM_ROWS];
     for (int64_t i = 0, count; i < batch; i += count, dx += count * n, dy += count * n, x += count * n) {
         count = batch - i < NORM_ROWS ? batch - i : NORM_ROWS;
-        for (int64_t r = 0; r < count; r++) rows[r] = gradient_of_row(dy + r * n, x + r * n, weight, eps, n, centred);
-        for (int64_t j = 0; j < n; j += VL)
+        for (int64_t r = 0; r < count; r++)
+            rows[r] = gradient_of_row(dy + r * n, x + r * n, weight, eps, n, share, centred);
+        const int64_t whole = count == NORM_ROWS ? n - n % VL : 0;
+        for (int64_t j = 0; j < whole; j += VL)
+            norm_backward_column(dx + j, dweight + j, dbias ? dbias + j : NULL, dy + j, x + j,
+                                 weight ? weight + j : NULL, rows, NORM_ROWS, n, VL);
+        for (int64_t j = whole; j < n; j += VL)
             norm_backward_column(dx + j, dweight + j, dbias ? dbias + j : NULL, dy + j, x + j,
                                  weight ? weight + j : NULL, rows, count, n, n - j);
     }
@@ -203,7 +227,7 @@ static FNN_INLINE void batch_moments_column(double *sums, double *squares, const
     for (int64_t r = 0; r < count; r++) {
         const V xv = v_load_upto(x + r * n, left, 0);
         for (int h = 0; h < V_PARTS; h++) {
-            const W d = w_sub(v_widen(xv, h), v_widen(shift, h));
+            const W d = w_sub(wide_part(x + r * n, xv, left, h), v_widen(shift, h));
             sum[h] = w_add(sum[h], d);
             square[h] = w_madd(d, d, square[h]);
         }
@@ -226,7 +250,7 @@ static void FNN(batch_moments)(double *mean, double *variance, double *sums, dou
     }
     for (int64_t j = 0; j < n; j++) {
         mean[j] = rows ? x[j] + sums[j] / (double)rows : NAN;
-        variance[j] = variance_of(sums[j], squares[j], (double)rows);
+        variance[j] = variance_of(sums[j], squares[j], 1 / (double)rows);
     }
 }
 
@@ -286,8 +310,9 @@ static FNN_INLINE void batch_sums_column(double *dweight, double *dbias, const T
     for (int64_t r = 0; r < rows; r++) {
         const V g = v_load_upto(dy + r * n, left, 0), a = mapped(v_load_upto(x + r * n, left, 0), c, j);
         for (int h = 0; h < V_PARTS; h++) {
-            slope[h] = w_madd(v_widen(g, h), v_widen(a, h), slope[h]);
-            level[h] = w_add(level[h], v_widen(g, h));
+            const W wide = wide_part(dy + r * n, g, left, h);
+            slope[h] = w_madd(wide, v_widen(a, h), slope[h]);
+            level[h] = w_add(level[h], wide);
         }
     }
     for (int h = 0; h < V_PARTS; h++) {

@@ -6,7 +6,8 @@
  *      V  a narrow vector: VL lanes of T           v_*
  *      W  a wide vector: WL lanes of float64       w_*   where functions are evaluated before one rounding to T
  *      U  UL lanes of uint32                       u_*
- *    V splits into V_PARTS wide vectors. With T = float64 narrow and wide are the same type.
+ *    V splits into V_PARTS wide vectors. With T = float64 narrow and wide are the same type. w_load_narrow reads WL numbers
+ *    of type T.
  * B. Masks are vectors of all-ones and all-zeros lanes: VM, WM.
  * C. max(a, b) is a > b ? a : b and min(a, b) is a < b ? a : b, so an unordered or equal pair gives b.
  * D. fma(a, b, c) = a * b + c and fms(a, b, c) = a * b - c round once on every ISA. madd and nmadd(a, b, c) =
@@ -176,6 +177,7 @@ static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 }
 
 enum { V_PARTS = 2 };
+static inline W w_load_narrow(const T *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 static inline W v_widen(V a, int part)
 {
     return _mm256_cvtps_pd(part ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a));

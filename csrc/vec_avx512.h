@@ -148,6 +148,7 @@ static inline void v_load_columns(V column[VC], const T *p, int64_t row)
 }
 
 enum { V_PARTS = 2 };
+static inline W w_load_narrow(const T *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 static inline W v_widen(V a, int part)
 {
     return _mm512_cvtps_pd(part ? _mm512_extractf32x8_ps(a, 1) : _mm512_castps512_ps256(a));

@@ -3,6 +3,7 @@
  */
 #define v_set1 w_set1
 #define v_load w_load
+#define w_load_narrow w_load
 #define v_store w_store
 #define v_add w_add
 #define v_sub w_sub

@@ -129,6 +129,7 @@ static inline VI v_index8(V t)
 static inline V v_lookup8(const T table[8], VI index) { return table[index]; }
 
 enum { V_PARTS = 1 };
+static inline W w_load_narrow(const T *p) { return *p; }
 static inline W v_widen(V a, int part)
 {
     (void)part;

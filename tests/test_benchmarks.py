@@ -60,6 +60,10 @@ def test_the_list_of_cases():
     wanted += [
         f"cross_entropy with_grad {shape}" for shape in ("64x10", "256x100", "256x1000", "4096x1000", "512x32000")
     ]
+    norms = [
+        f"{name} {shape}" for name in ("layer_norm", "rms_norm", "batch_norm") for shape in ("128x512", "4096x256")
+    ]
+    wanted += [f"{group} {norm}" for group in ("norm", "norm backward") for norm in norms]
     wanted += [f"update {name} 1048576" for name in core.OPTIMIZERS]
     wanted += [f"training step {sizes}" for sizes in ("32:64-256-10", "32:64-100-10", "128:784-128-10")]
     assert names == wanted
@@ -72,7 +76,8 @@ def test_a_quick_run_has_the_shapes_that_fastnn_is_judged_by_and_each_activation
         assert [case.name for case in quick if case.group == group] == QUICK_PRODUCTS.split()
     for group in ("forward", "backward"):
         assert [case.name for case in quick if case.group == group] == [f"{name} 65536" for name in F.activations()]
-    rest = [case_id(case) for case in CASES if case.group in ("softmax", "cross_entropy", "update", "training step")]
+    judged = ("softmax", "cross_entropy", "norm", "norm backward", "update", "training step")
+    rest = [case_id(case) for case in CASES if case.group in judged]
     assert [case_id(case) for case in quick[-len(rest) :]] == rest
 
 
@@ -98,7 +103,7 @@ def test_the_work_of_a_case_is_its_operations_or_its_bytes(case):
     elif case.group.startswith(("matmul", "panels")):
         assert (case.unit, case.work) == ("GFLOP/s", multiply_add * math.prod(sizes))
     else:
-        arrays = 3 if case.group == "backward" else 2
+        arrays = 3 if case.group in ("backward", "norm backward") else 2
         if case.group == "update":  # all are read, all but the gradient written
             slots = core.OPTIMIZERS[case.name.split()[0]].info.slots
             arrays = 3 + 2 * list(slots.values()).count(None)
@@ -125,6 +130,16 @@ def expected(case):
     x = normal(*sizes, scale=3)
     if case.group == "backward":
         return getattr(R, f"{name}_backward")(normal(*sizes), x=x)
+    if case.group.startswith("norm"):
+        weight, bias, grad = normal(sizes[1]) + 2, normal(sizes[1]), normal(*sizes)[::-1]
+        axis = 0 if name == "batch_norm" else 1
+        mean = 0 if name == "rms_norm" else x.mean(axis, keepdims=True)
+        scale = 1 / np.sqrt(np.square(x - mean).mean(axis, keepdims=True) + (0 if name == "rms_norm" else 1e-5))
+        standard, g = (x - mean) * scale, grad * weight
+        if case.group == "norm":
+            return standard * weight + (0 if name == "rms_norm" else bias)
+        level = 0 if name == "rms_norm" else g.mean(axis, keepdims=True)
+        return scale * (g - level - standard * (g * standard).mean(axis, keepdims=True))
     if case.group == "cross_entropy":
         return R.cross_entropy_with_grad(x, np.random.default_rng(1).integers(0, sizes[1], sizes[0]))[1]
     return getattr(R, name)(x)
@@ -146,7 +161,7 @@ def test_the_sides_of_a_case_compute_the_same_on_the_same_data(case, torch):
     if run:
         run()
         assert_close(run(), want)
-    if case.group != "cross_entropy" and not case.group.startswith("panels"):
+    if case.group not in ("cross_entropy", "norm backward") and not case.group.startswith("panels"):
         assert ours() is ours.keywords["out"], "nothing is allocated"
         assert theirs() is theirs.keywords["out"]
     if case.group.startswith("panels"):

@@ -113,6 +113,20 @@ class Adam:
             R.adam_update(param, param.grad, *np.zeros((2, *param.shape)), step=1, lr=self.lr)
 
 
+def _norm(name):
+    """A norm that takes the shape of the last axis or two statistics after x, and remembers the gradient of its input."""
+
+    def forward(x, *arguments):
+        x, arrays = np.asarray(x), [np.asarray(a) for a in arguments if isinstance(a, np.ndarray)]
+        training = {"training": True} if name == "batch_norm" else {}
+        y = getattr(R, name)(x, **dict(zip(("weight", "bias"), arrays, strict=False)), **training).view(Tensor)
+        statistics = (x.mean(0), x.var(0)) if training else ()
+        y.pull = lambda grad: getattr(R, f"{name}_backward")(grad, x, *statistics, arrays[0], **training)
+        return y
+
+    return forward
+
+
 def _softmax_of(function):
     return _into(lambda x, dim: function(x, axis=dim))
 
@@ -133,6 +147,9 @@ def install(monkeypatch):
         setattr(torch, name, _into(getattr(R, name)))
     torch.ops = SimpleNamespace(aten=SimpleNamespace(**{name: _into(function) for name, function in OPS.items()}))
     functional = SimpleNamespace(softsign=R.softsign, tanhshrink=R.tanhshrink, cross_entropy=CrossEntropy)
+    for name in ("layer_norm", "rms_norm", "batch_norm"):
+        setattr(functional, name, _norm(name))
+    torch.autograd = SimpleNamespace(grad=lambda y, inputs, grad, retain_graph: y.pull(grad))
     torch.optim = SimpleNamespace(Adam=Adam)
     torch.nn = SimpleNamespace(functional=functional)
     functions = {name: getattr(R, name) for name in NN}

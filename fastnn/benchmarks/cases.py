@@ -206,6 +206,65 @@ def _cross_entropy(batch, classes):
     return Case("cross_entropy", f"with_grad {batch}x{classes}", 8 * batch * classes, "GB/s", build, torch=build_torch)
 
 
+def _norm_operands(batch, features):
+    """Return x, weight, bias and the gradient of the output."""
+    x, weight, bias = _normal(batch, features, scale=3), _normal(features) + 2, _normal(features)
+    return x, weight, bias, _normal(batch, features)[::-1].copy()  # not along x: the gradient would cancel
+
+
+def _torch_norm(name, x, weight, bias):
+    import torch
+
+    if name == "batch_norm":
+        return torch.nn.functional.batch_norm(x, None, None, weight, bias, True)
+    return getattr(torch.nn.functional, name)(x, weight.shape, weight, *[bias] * (name == "layer_norm"))
+
+
+def _norm(name, batch, features):
+    """A norm, batch norm as in training."""
+
+    def build():
+        x, weight, bias, _ = _norm_operands(batch, features)
+        given = {"weight": weight} | ({} if name == "rms_norm" else {"bias": bias})
+        given |= {"training": True} if name == "batch_norm" else {}
+        outs = np.empty((2, batch, features), np.float32)
+        sides = zip((F, R), outs, strict=True)
+        return tuple(partial(getattr(functions, name), x, **given, out=out) for functions, out in sides)
+
+    def build_torch():
+        import torch
+
+        return partial(_torch_norm, name, *(torch.from_numpy(a) for a in _norm_operands(batch, features)[:3]))
+
+    return Case("norm", f"{name} {batch}x{features}", 8 * batch * features, "GB/s", build, torch=build_torch)
+
+
+def _norm_backward(name, batch, features):
+    def build():
+        x, weight, _, grad = _norm_operands(batch, features)
+        saved, given = (grad, x), {"weight": weight}
+        if name == "batch_norm":
+            saved = (grad, x, *F.batch_norm(x, training=True, return_statistics=True)[1:])
+            given |= {"training": True}
+
+        def gradient(functions):
+            return getattr(functions, f"{name}_backward")(*saved, **given)[0]
+
+        return partial(gradient, F), partial(gradient, R)
+
+    def build_torch():
+        import torch
+
+        *inputs, grad = (torch.from_numpy(a) for a in _norm_operands(batch, features))
+        inputs = inputs[: 2 if name == "rms_norm" else 3]
+        for tensor in inputs:
+            tensor.requires_grad_()
+        y = _torch_norm(name, *inputs, *[None] * (3 - len(inputs)))
+        return lambda: torch.autograd.grad(y, inputs, grad, retain_graph=True)[0]
+
+    return Case("norm backward", f"{name} {batch}x{features}", 12 * batch * features, "GB/s", build, torch=build_torch)
+
+
 def _update(info, n):
     """A late step with the default options."""
     slots = [name for name, needs in info.slots.items() if needs is None]
@@ -252,6 +311,7 @@ PRODUCTS = [(1, 784, 512), (1, 256, 256), (6, 256, 256), (16, 256, 256), (32, 64
             (512, 1024, 2048), (2048, 512, 1024), (1024, 1024, 1024), (4096, 256, 256), (50, 333, 77), (7, 1500, 13), (300, 300, 300),
             (96, 96, 96), (200, 64, 100)]  # fmt: skip
 MORE_PRODUCTS = [(2, 256, 256), (64, 64, 64), (64, 16384, 10), (2048, 2048, 2048)]
+NORMS = [(name, *shape) for name in ("layer_norm", "rms_norm", "batch_norm") for shape in ((128, 512), (4096, 256))]
 LAYERS = [(784, 512, 128), (512, 512, 128), (784, 128, 128), (1000, 100, 64), (256, 256, 256), (64, 100, 32), (500, 500, 256),
           (1024, 2048, 512), (2048, 2048, 512), (64, 64, 64)]  # fmt: skip
 
@@ -269,6 +329,8 @@ def cases(quick=False):
         _softmax("softmax", 256, 1000),
         _softmax("log_softmax", 256, 1000),
         *(_cross_entropy(*shape) for shape in [(64, 10), (256, 100), (256, 1000), (4096, 1000), (512, 32000)]),
+        *(_norm(*norm) for norm in NORMS),
+        *(_norm_backward(*norm) for norm in NORMS),
         *(_update(row.info, ELEMENTS[-1]) for row in _fastnn_core.OPTIMIZERS.values()),
         *(_training_step(*sizes) for sizes in [(32, 64, 256, 10), (32, 64, 100, 10), (128, 784, 128, 10)]),
     ]
