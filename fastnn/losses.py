@@ -5,6 +5,7 @@ l_i its loss, the mean over its elements where it has several, the value is sum(
 the output and has the output's dtype. A divisor of None means PyTorch's weighted mean, whose divisor is the sum of the rows' weights.
 """
 
+import functools
 import operator
 from dataclasses import field, make_dataclass
 
@@ -171,7 +172,13 @@ def mismatch(loss, last):
 def fused(loss, last):
     """Return the loss of the logits before a last layer that a loss after it amounts to; None where there is none."""
     name = _FUSED.get((type(last).__name__, _name(loss)))
-    return None if name is None else LOSSES[name]()
+    return None if name is None else _plain(name)
+
+
+@functools.cache
+def _plain(name):
+    """Return the loss of a name without options; one object for all, as each step asks for it."""
+    return LOSSES[name]()
 
 
 __all__ = [loss.__name__ for loss in LOSSES.values()]

@@ -107,6 +107,7 @@ class Layered:
         self.optimizers = in_groups(optimizer, groups, self.parameters)
         self._scheduled = any(isinstance(getattr(spec, "lr", None), Schedule) for spec in self.optimizers.values())
         self.averaged = None if ema is None else copy.deepcopy(model)
+        self._before_last = None  # the model without its last layer, once it is asked for
         self.state = {
             name: {slot: np.zeros_like(value) for slot in optimizer.slots} for name, value in self.parameters.items()
         }
@@ -155,7 +156,9 @@ class Layered:
 
     def _differentiate(self, x, loss, before_last):
         """Return the loss and the model's backward function, which has run: it holds gradients and what buffers become."""
-        model = _without_last(self.model) if before_last else self.model
+        if before_last and self._before_last is None:
+            self._before_last = _without_last(self.model)
+        model = self._before_last if before_last else self.model
         try:
             self.output, backward = model.vjp(x, step=self.steps_done * self.accumulate + self._gathered.minibatches)
         except ValueError as error:

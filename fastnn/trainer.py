@@ -258,8 +258,8 @@ class Trainer:
 
     def _on_logits(self, loss):
         """Return the loss and whether it is one of the output before the last layer, which is so where the two are computed as one."""
-        inner = fused(loss, self.model[-1]) if len(self.model) and self.model.is_native else None
-        return (loss, False) if inner is None else (inner, True)
+        inner = fused(loss, self.model[-1]) if len(self.model) else None
+        return (loss, False) if inner is None or not self.model.is_native else (inner, True)
 
     def _update(self, network, loss, x, y, weight=None, divisor=None, place="step"):
         """Make one step and return the loss before it."""
