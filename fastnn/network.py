@@ -99,6 +99,7 @@ class Layered:
         self.model, self.optimizer = model, optimizer
         self.l1, self.l2, self.clip_norm, self.clip_value = l1, l2, clip_norm, clip_value
         self.accumulate, self.ema, self.max_norm = accumulate, ema, max_norm
+        self._weights = frozenset(model._weights())
         options = (l1, l2, clip_norm is not None, clip_value is not None, accumulate > 1)
         self._checked = not model.is_native or any(options)
         self.output, self.steps_done, self.lr_factor, self._gathered = None, 0, 1.0, _Gathered()
@@ -160,10 +161,17 @@ class Layered:
             self._before_last = _without_last(self.model)
         model = self._before_last if before_last else self.model
         try:
-            self.output, backward = model.vjp(x, step=self.steps_done * self.accumulate + self._gathered.minibatches)
+            output, backward = model.vjp(x, step=self.steps_done * self.accumulate + self._gathered.minibatches)
         except ValueError as error:
             raise self._explained(error, x) from None
-        value, gradient = loss(self.output)
+        if model._members is None:
+            self.output = output
+            value, gradient = loss(output)
+        else:  # each member learns from its own loss, whose mean is that of the model
+            self.output = output.mean(-2)
+            pairs = [loss(np.ascontiguousarray(member)) for member in np.moveaxis(output, -2, 0)]
+            value = sum(pair[0] for pair in pairs) / len(pairs)
+            gradient = np.stack([pair[1] for pair in pairs], axis=-2) / len(pairs)
         backward(gradient, need_dx=False)
         if before_last:
             self.output = self.model[-1](self.output)
@@ -255,7 +263,7 @@ class Layered:
         result = {}
         for name, param in self.parameters.items():
             g = gradients[name]
-            if (self.l1 or self.l2) and param.ndim > 1:  # weights, not biases: d/dw (l1 |w| + l2 w^2)
+            if (self.l1 or self.l2) and name in self._weights:  # weights, not biases: d/dw (l1 |w| + l2 w^2)
                 g = g + (self.l1 * np.sign(param) + 2 * self.l2 * param)
             if self.clip_value is not None:
                 g = np.clip(g, -self.clip_value, self.clip_value)
@@ -290,8 +298,8 @@ class Layered:
 
     def _hold_norms(self):
         """Scale each row of a weight, the unit's, whose norm is larger than max_norm."""
-        for param in self.parameters.values():
-            if param.ndim > 1 and param.size:
+        for name, param in self.parameters.items():
+            if name in self._weights and param.size:
                 norms = np.sqrt(core.sums_of_squares(param.reshape(len(param), -1)))
                 long = norms > self.max_norm
                 if long.any():

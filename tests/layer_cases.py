@@ -24,6 +24,8 @@ KINDS = {
     "linear",
     "log_softmax",
     "maxout",
+    "mean",
+    "members",
     "periodic",
     "piecewise_linear",
     "prelu",
@@ -98,6 +100,15 @@ LAYERS = [
     ),
     lambda dtype: fnn.Sequential(
         fnn.Linear(6, 4, rng=RNG, dtype=dtype), fnn.Residual(fnn.PReLU(4, dtype=dtype)), fnn.Residual(fnn.Sigmoid())
+    ),
+    lambda dtype: fnn.Ensemble(
+        3, fnn.Linear(6, 5, rng=RNG, dtype=dtype), fnn.Tanh(), fnn.Linear(5, 2, rng=RNG, dtype=dtype), rng=RNG
+    ),
+    lambda dtype: fnn.Sequential(
+        fnn.Tanh(),
+        fnn.Ensemble(
+            2, fnn.Scale(6, dtype=dtype), fnn.Linear(6, 5, False, rng=RNG, dtype=dtype), fnn.Sigmoid(), rng=RNG
+        ),
     ),
     lambda dtype: fnn.Periodic(6, 3, 0.5, rng=RNG, dtype=dtype),
     lambda dtype: fnn.PiecewiseLinear(6, 4, dtype=dtype).fit_statistics(RNG.standard_normal((30, 6))),

@@ -34,10 +34,10 @@ def same(layer, other):
 @pytest.fixture(scope="module")
 def model():
     """One network with a layer of every kind that takes rows of a table: whole numbers, some of which are categories."""
-    tables = [case for case in CASES if case.draw(np.random.default_rng(0)).ndim == 2]
-    columns = fnn.Columns([(range(6), case(np.float32)) for case in tables])
+    tables = [case(np.float32) for case in CASES if case.draw(np.random.default_rng(0)).ndim == 2]
+    columns = fnn.Columns([(range(6), layer) for layer in tables if layer._members is None])
     width = columns.lower((5, 6))[-1].shape[-1]
-    return fnn.Sequential(columns, fnn.Linear(width, 3, rng=0))
+    return fnn.Sequential(columns, fnn.Ensemble(2, fnn.Linear(width, 3, rng=0), rng=0))
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,9 @@ def test_inference_equals_training_output_without_dropout(make, dtype):
     x = make.draw(np.random.default_rng(1)).astype(dtype)
     y = layer(x)
     assert y.dtype == dtype
-    if "Dropout" not in repr(layer) and "BatchNorm" not in repr(layer):
+    if "Ensemble" in repr(layer):  # keeps its members in training
+        np.testing.assert_allclose(layer.vjp(x)[0].mean(-2), y, rtol=1e-5, atol=1e-6)
+    elif "Dropout" not in repr(layer) and "BatchNorm" not in repr(layer):
         np.testing.assert_array_equal(layer.vjp(x)[0], y)
     out = np.empty_like(y)
     assert layer(x, out=out) is out
@@ -174,8 +176,9 @@ def test_parameters_cannot_be_assigned(name):
 @every_layer
 def test_the_configuration_makes_the_layer_again(make):
     layer = make(np.float32)
-    if isinstance(layer, (fnn.Sequential, fnn.Residual, fnn.Columns)) and not isinstance(layer, fnn.MLP):
-        assert layer.config == ({"columns": layer.columns} if isinstance(layer, fnn.Columns) else {})
+    if isinstance(layer, (fnn.Sequential, fnn.Residual, fnn.Columns, fnn.Ensemble)) and not isinstance(layer, fnn.MLP):
+        beside = {fnn.Columns: "columns", fnn.Ensemble: "k"}.get(type(layer))
+        assert layer.config == ({beside: getattr(layer, beside)} if beside else {})
         return
     again = type(layer)(**json.loads(json.dumps(layer.config)))
     assert repr(again) == repr(layer)

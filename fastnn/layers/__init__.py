@@ -38,7 +38,7 @@ from fastnn.layers.activations import (
 )
 from fastnn.layers.base import Layer
 from fastnn.layers.columns import Columns, Embedding, Periodic, PiecewiseLinear, Scale, Standardize
-from fastnn.layers.containers import MLP, Residual, Sequential
+from fastnn.layers.containers import MLP, Ensemble, Residual, Sequential
 from fastnn.layers.linear import Linear, Maxout
 from fastnn.layers.norms import BatchNorm1d, LayerNorm, RMSNorm
 
@@ -50,6 +50,7 @@ __all__ = [
     "Dropout",
     "ELU",
     "Embedding",
+    "Ensemble",
     "Flatten",
     "GELU",
     "GELUTanh",

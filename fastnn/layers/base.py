@@ -186,6 +186,7 @@ class Layer:
     _keeps_y = False  # whether the function that _vjp returns reads the y it returns
     _any_dtype = False  # whether the layer reads x in whatever dtype it comes, and returns its own
     _blank = False  # whether the constructor makes arrays without memory
+    _members = None  # how many outputs the output in training has on its last axis but one, where it keeps those of an ensemble
     _least_rows = 1  # of a minibatch that the layer can be trained on
 
     def __init__(self):
@@ -361,6 +362,10 @@ class Layer:
         for name, value in self._parameters.items():
             if value is not None:
                 yield name, value
+
+    def _weights(self):
+        """Yield the names of the parameters that penalties and max_norm count: weights, not biases and factors."""
+        return (name for name, value in self.named_parameters() if value.ndim > 1)
 
     def named_buffers(self):
         """Yield (name, array) of each array that belongs to the state but is not trained."""

@@ -1,6 +1,7 @@
 """Layers made of layers."""
 
 import inspect
+import math
 
 import numpy as np
 
@@ -8,9 +9,9 @@ from fastnn import functional as F
 from fastnn.init import as_initialisers, bind, calculate_gain
 from fastnn.layers import activations
 from fastnn.layers.activations import Dropout
-from fastnn.layers.base import Layer, Op, as_count, as_dtype, as_integer, as_probability, as_real, deliver
+from fastnn.layers.base import Layer, Op, as_count, as_dtype, as_gradient, as_integer, as_probability, as_real, deliver
 from fastnn.layers.linear import Linear
-from fastnn.random import Philox, draw_seed
+from fastnn.random import Philox, as_generator, draw_seed
 
 
 def _own(layer):
@@ -48,6 +49,12 @@ def rows_of(layer, shape, leaf):
     return layer._rows(shape, leaf) if isinstance(layer, Container) else leaf(layer, shape)
 
 
+def _weights_of(layer):
+    if isinstance(layer, Layer):
+        return layer._weights()
+    return (name for name, value in getattr(layer, "named_parameters", tuple)() if value.ndim > 1)
+
+
 class Container(Layer):
     """Layers, whose arrays are named "0.weight", "0.bias", "2.weight", ... Base of the containers."""
 
@@ -59,6 +66,8 @@ class Container(Layer):
             if isinstance(layer, type) or not (callable(layer) and hasattr(layer, "vjp")):
                 given = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
                 raise TypeError(f"{func}: layer {i} is {given} but a layer (with vjp) was expected")
+            if getattr(layer, "_members", None) and not (isinstance(self, Sequential) and i == len(layers) - 1):
+                raise ValueError(f"{func}: layer {i} ends with an Ensemble but only the last layer of a Sequential may")
         super().__init__()
         self.layers = tuple(layers)
         leaves = [id(layer) for layer in self._leaves() if next(layer._named_state(), None)]
@@ -104,6 +113,11 @@ class Container(Layer):
         for i, layer in enumerate(self.layers):
             for name, value in getattr(layer, kind, tuple)():  # an object without them has no arrays
                 yield f"{i}.{name}", value
+
+    def _weights(self):
+        for i, layer in enumerate(self.layers):
+            for name in _weights_of(layer):
+                yield f"{i}.{name}"
 
     def _leaves(self):
         for layer in self.layers:
@@ -249,6 +263,10 @@ class Sequential(_Chain):
         return model
 
     @property
+    def _members(self):
+        return getattr(self.layers[-1], "_members", None) if self.layers else None
+
+    @property
     def _keeps_y(self):
         return not (self.layers and _own(self.layers[-1])) or self.layers[-1]._keeps_y  # others may return their input
 
@@ -340,6 +358,151 @@ class Residual(_Chain):
             return dx + dy if need_dx else None
 
         return self._sum(x, inner), self._backward_of(backs, pull)
+
+
+class Ensemble(_Chain):
+    """k networks that share their weights; y is the mean of their outputs.
+
+    The i-th member has factors and biases of its own around each Linear among the layers: z_i = s_i * (weight (r_i * x_i) + bias) + b_i
+    (BatchEnsemble; Wen, Tran and Ba, 2020). Members start apart by random signs r in the first Linear; other factors are 1, b is 0
+    (TabM; Gorishniy, Kotelnikov and Babenko, 2024). Layers before the first Linear are computed once for all, those after it on k
+    times the rows at once.
+
+    Parameters
+    ----------
+    k : int
+        Number of members.
+    *layers
+        As for ``Sequential``; among them at least one Linear.
+    rng : numpy.random.Generator or int, optional
+        Of the signs; as for ``Linear``.
+
+    Notes
+    -----
+    In training, the output of ``vjp`` keeps the members, (rows, k, features); ``Trainer`` trains each on its own loss, and reports their
+    mean. So it must be a model, or the last layer of one. The mean of a classifier's members is of logits, or of probabilities where a
+    Softmax is the last of the layers. The parameters of a Linear at 0 are "0.weight", "0.bias", "0.r", "0.s" and "0.b", the last three
+    of shape (k, features), which no penalty counts.
+    """
+
+    _described = ("k",)
+    _keeps_y = True
+
+    def __init__(self, k, *layers, rng=None):
+        self.k = as_count(k, "Ensemble", "k")
+        super().__init__(*layers)
+        self._linear = tuple(i for i, layer in enumerate(layers) if type(layer) is Linear)
+        if not self._linear:
+            raise ValueError("Ensemble: at least one Linear was expected among the layers")
+        signs = (
+            None
+            if self._blank
+            else as_generator(rng, "Ensemble").uniform(-1, 1, (k, layers[self._linear[0]].in_features))
+        )
+        for i in self._linear:
+            sizes = {"r": layers[i].in_features, "s": layers[i].out_features, "b": layers[i].out_features}
+            for name, size in sizes.items():
+                self._parameters[f"{i}.{name}"] = self._full((self.k, size), float(name != "b"), layers[i].dtype)
+        if signs is not None:
+            self._parameters[f"{self._linear[0]}.r"][signs < 0] = -1
+
+    @classmethod
+    def _made_of(cls, layers, k):
+        return cls._made_blank(k, *layers)
+
+    def __repr__(self):
+        return f"Ensemble({self.k}, {', '.join(map(repr, self.layers))})"
+
+    @property
+    def _members(self):
+        return self.k
+
+    def _named(self, kind):
+        for i, layer in enumerate(self.layers):
+            for name, value in getattr(layer, kind, tuple)():
+                yield f"{i}.{name}", value
+            if kind == "named_parameters" and i in self._linear:
+                for name in "rsb":
+                    yield f"{i}.{name}", self._parameters[f"{i}.{name}"]
+
+    def _cast(self, dtype):
+        super()._cast(dtype)
+        self._parameters = {name: value.astype(dtype) for name, value in self._parameters.items()}
+
+    def _take(self, state):
+        for name, value in self._parameters.items():
+            if value.flags.writeable:
+                np.copyto(value, state[name])
+            else:
+                self._parameters[name] = state[name]
+        super()._take({name: value for name, value in state.items() if name not in self._parameters})
+
+    def _rows(self, shape, leaf):
+        """Return the rows of the layers, ``members`` after each Linear, and at last ``mean``; between these k rows stand for one."""
+        ops, lead = [], None
+        for i in range(len(self.layers)):
+            branch = self._rows_of(i, shape, leaf)
+            if i in self._linear:
+                if lead is None:
+                    lead = shape[:-1]
+                    shape = (None if None in lead else self.k * math.prod(lead), shape[-1])
+                    branch = self._rows_of(i, shape, leaf)
+                factors = tuple(f"{i}.{name}" for name in "rsb")
+                branch.append(Op("members", branch[-1].shape, factors, {"k": self.k}, str(i)))
+            ops += branch
+            shape = ops[-1].shape if ops else shape
+        return [*ops, Op("mean", (*lead, *shape[1:]), numbers={"k": self.k})]
+
+    def _vjp_members(self, i, x, step, train):
+        """Return the output of the Linear i and its backward function; before the first of them a row stands for all members."""
+        self.layers[i].lower(x.shape)  # checks the shape, which a factor could stretch
+        r, s, b = (self._parameters[f"{i}.{name}"] for name in "rsb")
+        each = x.reshape(-1, 1 if i == self._linear[0] else self.k, x.shape[-1])
+        z, back = self.layers[i]._vjp((each * r).reshape(-1, r.shape[1]), step, train)
+        members = z.reshape(-1, *s.shape)
+        y = (members * s + b).reshape(z.shape)
+
+        def backward(dy, need_dx=True):
+            dy = dy.reshape(members.shape)
+            dmembers = back((dy * s).reshape(z.shape)).reshape(-1, *r.shape)
+            sums = ((dmembers * each, "r"), (dy * members, "s"), (dy, "b"))
+            own = {name: products.sum(0, dtype=np.float64).astype(r.dtype) for products, name in sums}
+            backward.grads = back.grads | own
+            dx = dmembers * r
+            return (dx.sum(1) if each.shape[1] == 1 else dx).reshape(x.shape)
+
+        backward.buffers = {}
+        return y, backward
+
+    def _outputs(self, x, step, train):
+        """Return the outputs of the members (..., k, features), the backward functions of the layers, and the axes before k."""
+        x, backs, lead = self._input(x), [], None
+        for i in range(len(self.layers)):
+            if i == self._linear[0]:
+                lead = x.shape[:-1]
+            x, back = (self._vjp_members if i in self._linear else self._vjp_layer)(i, x, step, train)
+            backs.append(back)
+        return x.reshape(*lead, self.k, *x.shape[1:]), backs
+
+    def _mean(self, y):
+        return y.mean(-2, dtype=np.float64).astype(y.dtype)
+
+    def __call__(self, x, out=None):
+        return deliver(self._mean(self._outputs(x, 0, False)[0]), out)
+
+    def _vjp(self, x, step, train):
+        ys, backs = self._outputs(x, step, train)
+        y = ys if train else self._mean(ys)
+
+        def pull(dy, need_dx):
+            dy = as_gradient(dy, y, "Ensemble")
+            dy = dy if train else np.broadcast_to(dy[..., None, :] / self.k, ys.shape)
+            dy = dy.reshape(-1, ys.shape[-1])
+            for i, back in reversed(list(enumerate(backs))):
+                dy = back(dy, need_dx=need_dx or i > 0)
+            return dy
+
+        return y, self._backward_of(backs, pull)
 
 
 class MLP(Sequential):
