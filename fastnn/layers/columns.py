@@ -293,27 +293,45 @@ class Embedding(Layer):
         return y, self._backward(pull)
 
 
+_BLOCK = 1 << 15  # elements of a block of _cos_sin: a few of its arrays fit in the second cache
+
+
 def _cos_sin(t):
     """Return cos(2 pi t) and sin(2 pi t) by operations that round alike on every machine, which no library's functions do.
 
-    With q quarters of a turn taken off, exactly, |a| <= pi / 4 is left, where the series of Taylor is short.
+    q quarters of a turn are taken off, exactly; |a| <= pi / 4 is left, where the series of Taylor is short, and the result is turned
+    back by the cosine and the sine of q quarters, which are -1, 0 or 1.
     """
-    terms = 6 if t.dtype == np.float32 else 9
+    cos, sin = np.empty(t.shape, t.dtype), np.empty(t.shape, t.dtype)
+    flat = t.reshape(-1), cos.reshape(-1), sin.reshape(-1)
+    scratch = np.empty((3, min(_BLOCK, t.size)), t.dtype)
+    terms = range(6 if t.dtype == np.float32 else 9)
     with np.errstate(invalid="ignore"):  # of infinity and NaN, which give NaN
-        r = t - np.rint(t)
-        q = np.rint(4 * r)
-        a = (r - q / 4) * (2 * math.pi)
-        quarter = q.astype(np.int8) & 3
-    square, cos, sin = a * a, np.zeros_like(a), np.zeros_like(a)
-    for n in reversed(range(terms)):  # sums of (-1)^n a^(2 n) / (2 n)! and (-1)^n a^(2 n + 1) / (2 n + 1)!
-        sign = -1.0 if n % 2 else 1.0
-        cos = cos * square + sign / math.factorial(2 * n)
-        sin = sin * square + sign / math.factorial(2 * n + 1)
-    sin *= a
-    odd = quarter % 2 == 1
-    cos, sin = np.where(odd, sin, cos), np.where(odd, cos, sin)
-    np.negative(cos, out=cos, where=(quarter == 1) | (quarter == 2))
-    np.negative(sin, out=sin, where=quarter >= 2)
+        for first in range(0, t.size, _BLOCK):
+            x, c, s = (array[first : first + _BLOCK] for array in flat)
+            q, a, square = scratch[:, : x.size]
+            np.subtract(x, np.rint(x, out=a), out=a)
+            np.rint(np.multiply(a, 4, out=q), out=q)
+            a -= np.multiply(q, 0.25, out=square)
+            a *= 2 * math.pi
+            np.multiply(a, a, out=square)
+            c.fill(0)
+            s.fill(0)
+            for n in reversed(terms):  # sums of (-1)^n a^(2 n) / (2 n)! and (-1)^n a^(2 n + 1) / (2 n + 1)!
+                sign = -1.0 if n % 2 else 1.0
+                c *= square
+                c += sign / math.factorial(2 * n)
+                s *= square
+                s += sign / math.factorial(2 * n + 1)
+            s *= a
+            turn_cos = np.subtract(1, np.abs(q, out=square), out=a)
+            q *= np.subtract(2, square, out=square)  # the sine: q (2 - |q|)
+            turned = s * q
+            q *= c
+            c *= turn_cos
+            c -= turned
+            s *= turn_cos
+            s += q
     return cos, sin
 
 
