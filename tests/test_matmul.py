@@ -329,6 +329,10 @@ def test_against_the_reference(dtype, isa):
     want_y, want_z = R.linear(*wide[:3], activation="tanh", return_preactivation=True)
     np.testing.assert_allclose(y, want_y, **tolerance)
     np.testing.assert_allclose(z, want_z, **tolerance)
+    out = np.empty_like(want_y)
+    again, z = R.linear(*wide[:3], activation="tanh", return_preactivation=True, out=out)
+    assert again is out
+    np.testing.assert_array_equal(z, want_z)  # not what was made of it
     got = F.linear_backward(grad, x, weight, activation="tanh", y=y)
     for a, b in zip(got, R.linear_backward(wide[3], *wide[:2], activation="tanh", y=want_y), strict=True):
         np.testing.assert_allclose(a, b, **tolerance)

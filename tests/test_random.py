@@ -99,6 +99,7 @@ def test_normal_numbers_are_normal():
     edges = np.array([want.inv_cdf(i / 10) for i in range(1, 10)])
     np.testing.assert_allclose(np.bincount(np.searchsorted(edges, x)), 10000, atol=400)
     np.testing.assert_array_equal(x, 3 + 2 * Philox(2).standard_normal(100000))
+    np.testing.assert_array_equal(Philox(2).normal(size=5), Philox(2).standard_normal(5))
     assert 4 < abs((x - 3) / 2).max() < 6
 
 

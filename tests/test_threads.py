@@ -249,6 +249,14 @@ def test_default_number_of_threads(environment, wanted, tmp_path):
     assert num_threads.default_num_threads(environment, tmp_path) == wanted
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
+def test_the_affinity_that_counts_is_this_process_s_own(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: asked.append(process) or {0, 1, 2})
+    assert num_threads.default_num_threads({}, tmp_path) == 3
+    assert asked == [0]
+
+
 # ------------------------------------------------------------------------------------------- survival, in child processes
 
 PRELUDE = """
