@@ -57,7 +57,7 @@ alias: build
 
 # Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
 # design), and the pool under ThreadSanitizer. The report of a fault goes past pytest, which would swallow it.
-SANITIZED = $(wildcard $(addprefix tests/test_,activations.py arguments.py files.py layers.py losses.py matmul.py norms.py optimizers.py pointwise_losses.py))
+SANITIZED = $(wildcard $(addprefix tests/test_,activations.py arguments.py files.py layers.py losses.py matmul.py norms.py optimizers.py pointwise_losses.py row_losses.py))
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize:
 	rm -rf build/sanitize
@@ -69,7 +69,7 @@ sanitize:
 	build/race
 
 # The avx512 kernels on any CPU with AVX2 and FMA, in a copy of the tree where C functions stand for the intrinsics.
-EMULATED = activations arguments bits losses matmul norms optimizers pointwise_losses
+EMULATED = activations arguments bits losses matmul norms optimizers pointwise_losses row_losses
 emulate: ROUNDS = 5000
 emulate:
 	rm -rf build/emulated

@@ -54,9 +54,10 @@ typedef struct {
 
 /* What a loss compares its input with, and the weights. Exactly one of labels and values is set. */
 typedef struct {
-    const int64_t *labels;     /* [batch], each in [0, features) or ignore_index: the caller has checked them */
-    const void *values;        /* T[batch * features]: numbers, or one probability per class */
-    const void *second;        /* T[features], what the row of the table calls so; or NULL: 1 each */
+    const int64_t *labels; /* [batch], each in [0, features) or ignore_index: the caller has checked them */
+    const void *values; /* T[batch * features]: numbers, or one probability per class; T[batch] for FNN_NUMBER_A_ROW */
+    const void *second; /* T[features], what the row of the table calls so, or NULL; T[batch * features] for FNN_PAIR */
+    void *dsecond;      /* T[batch * features], receives the gradient by second for FNN_PAIR; or NULL */
     const void *class_weight;  /* T[features], or NULL */
     const void *sample_weight; /* T[batch], or NULL */
     int64_t ignore_index;      /* rows with this label count nothing */
@@ -206,7 +207,7 @@ typedef struct fnn_kernels {
      * label is ignored. */
     double (*sum_of_weights)(const fnn_target *target, int64_t batch);
 
-    /* The index of the first of x[n] that is not accepted (FROM_0_TO_1, NONNEGATIVE), or -1. NaN is. */
+    /* The index of the first of x[n] that is not accepted (FROM_0_TO_1, NONNEGATIVE, SIGN), or -1. NaN is. */
     int64_t (*first_refused)(const void *x, int64_t n, int accepted);
 
     /* cross_entropy: l[i] = -sum_j q_j log softmax(input)_j with q_j = class_weight_j ((1 - s) target_j + s / features), s the

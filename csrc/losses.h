@@ -8,26 +8,32 @@
  * B. All losses share one kernel signature and one contract of reduction (fnn_loss_fn in fastnn.h).
  *
  * Columns: the name, the kind, then designated initialisers of fnn_loss_row: a column is added to the rows that use it.
- *    kind       FNN_POINT: value and derivative, NAME and NAME_dx, are functions of one input and its target. FNN_ROW: the loss
- *               of a row of the batch is a function of all its inputs; such a loss has a kernel of its own.
+ *    kind       FNN_POINT: value and derivative, NAME and NAME_dx, are functions of one input and its target. FNN_PAIR: of a pair
+ *               of inputs, with a derivative by the second one too, NAME_dc. FNN_ROW: the loss of a row of the batch is a
+ *               function of all its inputs; such a loss has a kernel of its own.
  *    .layer     class name, torch.nn's without `Loss`
  *    .function  name of the function in fastnn.functional, torch.nn.functional's
- *    .target    FNN_NUMBERS of the shape of the input, or FNN_LABELS: class numbers, or probabilities of the shape of the input
+ *    .target    FNN_NUMBERS of the shape of the input; FNN_NUMBER_A_ROW, the same for all its columns; FNN_LABELS, class
+ *               numbers; FNN_LABELS_OR_PROBABILITIES, the latter of the shape of the input
  *    .accepts   which numbers are accepted as a target, and which as an input, where not all are
+ *    .weighs_values  1 where the weight of a class is a factor of the loss alone: a mean does not divide by it
  *    .tasks     of models that get this loss when none is named
  *    .outputs   the activation that makes probabilities of a model's outputs
- *    .second    what a value depends on besides input and target: its name, which numbers are accepted. One number for each
- *               column of the input; 1 where it is not given.
+ *    .second    what a value depends on besides input and target: its name, which numbers are accepted, and its default, of
+ *               `count` numbers. One number for each column of the input, without a default 1; for the kind FNN_PAIR one for
+ *               each element.
  *    .params    name, default, which values are accepted
  */
 #ifndef FNN_LOSSES_H
 #define FNN_LOSSES_H
 
+#include <math.h>
+
 #include "params.h"
 
 /* clang-format off */
 #define FNN_LOSSES(ROW)                                                                                                \
-    ROW(cross_entropy, FNN_ROW, .layer = "CrossEntropy", .function = "cross_entropy", .target = FNN_LABELS,            \
+    ROW(cross_entropy, FNN_ROW, .layer = "CrossEntropy", .function = "cross_entropy", .target = FNN_LABELS_OR_PROBABILITIES, \
         .tasks = {"classification", "multiclass"}, .outputs = "softmax",                                               \
         .params = {{"label_smoothing", 0, FROM_0_TO_1}})                                                               \
     ROW(mse, FNN_POINT, .layer = "MSE", .function = "mse_loss", .target = FNN_NUMBERS, .tasks = {"regression"})        \
@@ -42,11 +48,32 @@
         .accepts = {FROM_0_TO_1, FROM_0_TO_1}, .tasks = {"unit_interval"})                                             \
     ROW(binary_cross_entropy_with_logits, FNN_POINT, .layer = "BCEWithLogits",                                         \
         .function = "binary_cross_entropy_with_logits", .target = FNN_NUMBERS, .accepts = {FROM_0_TO_1},               \
-        .tasks = {"binary", "multilabel"}, .outputs = "sigmoid", .second = {"pos_weight", NONNEGATIVE})
+        .tasks = {"binary", "multilabel"}, .outputs = "sigmoid", .second = {"pos_weight", NONNEGATIVE})                \
+    ROW(focal_with_logits, FNN_POINT, .layer = "FocalWithLogits", .function = "focal_loss_with_logits",                \
+        .target = FNN_NUMBERS, .accepts = {FROM_0_TO_1},                                                               \
+        .params = {{"gamma", 2, NONNEGATIVE}, {"alpha", NAN, FROM_0_TO_1_OR_NONE}})                                    \
+    ROW(hinge, FNN_POINT, .layer = "Hinge", .function = "hinge_loss", .target = FNN_NUMBERS, .accepts = {SIGN})        \
+    ROW(squared_hinge, FNN_POINT, .layer = "SquaredHinge", .function = "squared_hinge_loss", .target = FNN_NUMBERS,    \
+        .accepts = {SIGN})                                                                                             \
+    ROW(soft_margin, FNN_POINT, .layer = "SoftMargin", .function = "soft_margin_loss", .target = FNN_NUMBERS,          \
+        .accepts = {SIGN})                                                                                             \
+    ROW(poisson_nll, FNN_POINT, .layer = "PoissonNLL", .function = "poisson_nll_loss", .target = FNN_NUMBERS,          \
+        .params = {{"log_input", 1, SWITCH}, {"full", 0, SWITCH}, {"eps", 1e-8, NONNEGATIVE}})                         \
+    ROW(kl_div, FNN_POINT, .layer = "KLDiv", .function = "kl_div", .target = FNN_NUMBERS,                              \
+        .params = {{"log_target", 0, SWITCH}})                                                                         \
+    ROW(quantile, FNN_POINT, .layer = "Quantile", .function = "quantile_loss", .target = FNN_NUMBER_A_ROW,             \
+        .second = {"quantiles", BETWEEN_0_AND_1, 3, {0.1, 0.5, 0.9}})                                                  \
+    ROW(gaussian_nll, FNN_PAIR, .layer = "GaussianNLL", .function = "gaussian_nll_loss", .target = FNN_NUMBERS,        \
+        .second = {"var", NONNEGATIVE}, .params = {{"full", 0, SWITCH}, {"eps", 1e-6, POSITIVE}})                      \
+    ROW(nll, FNN_ROW, .layer = "NLL", .function = "nll_loss", .target = FNN_LABELS)                                    \
+    ROW(multiclass_hinge, FNN_ROW, .layer = "MulticlassHinge", .function = "multiclass_hinge_loss",                    \
+        .target = FNN_LABELS, .params = {{"margin", 1, ANY}, {"p", 1, ONE_OR_TWO}})                                    \
+    ROW(multi_margin, FNN_ROW, .layer = "MultiMargin", .function = "multi_margin_loss", .target = FNN_LABELS,          \
+        .weighs_values = 1, .params = {{"p", 1, ONE_OR_TWO}, {"margin", 1, ANY}})
 /* clang-format on */
 
-enum fnn_loss_kind { FNN_POINT, FNN_ROW };
-enum fnn_target_kind { FNN_NUMBERS, FNN_LABELS };
+enum fnn_loss_kind { FNN_POINT, FNN_PAIR, FNN_ROW };
+enum fnn_target_kind { FNN_NUMBERS, FNN_NUMBER_A_ROW, FNN_LABELS, FNN_LABELS_OR_PROBABILITIES };
 
 #define FNN_LOSS_ENUM(name, ...) FNN_LOSS_##name,
 enum fnn_loss { FNN_LOSSES(FNN_LOSS_ENUM) FNN_LOSS_COUNT };
@@ -55,12 +82,14 @@ typedef struct {
     int target, input; /* enum fnn_accepted */
 } fnn_accepts;
 
+enum { FNN_MAX_TASKS = 2, FNN_MAX_SECOND = 3 };
+
 typedef struct {
     const char *name; /* or NULL */
     int accepted;     /* enum fnn_accepted */
+    int count;
+    double values[FNN_MAX_SECOND];
 } fnn_second;
-
-enum { FNN_MAX_TASKS = 2 };
 
 typedef struct {
     const char *name;
@@ -68,6 +97,7 @@ typedef struct {
     const char *layer, *function;
     int target; /* enum fnn_target_kind */
     fnn_accepts accepts;
+    int weighs_values;
     const char *tasks[FNN_MAX_TASKS]; /* NULL after the last */
     const char *outputs;              /* or NULL */
     fnn_second second;

@@ -10,18 +10,20 @@
  * C. The factor 1 / N of a mean is multiplied once: by the caller into the sum, here into each gradient.
  */
 
-/* The first of n numbers that is not accepted, FROM_0_TO_1 or at least 0, or -1. NaN is accepted: it gives NaN. */
+/* The first of n numbers that is not accepted (FROM_0_TO_1, NONNEGATIVE, SIGN), or -1. NaN is accepted: it gives NaN. */
 static int64_t FNN(first_refused)(const void *x_, int64_t n, int accepted)
 {
-    const T *x = x_, high = accepted == FROM_0_TO_1 ? 1 : INFINITY;
-    V beyond = v_set1(0); /* how far the worst lies outside; NaN never is the larger */
+    const T *x = x_, low = accepted == SIGN, high = accepted == NONNEGATIVE ? INFINITY : 1;
+    V beyond = v_set1(0); /* how far outside the worst lies; NaN never is the larger */
     for (int64_t i = 0; i < n; i += VL) {
-        V v = v_load_upto(x + i, n - i, 0);
-        beyond = v_max(v_max(v_neg(v), v_sub(v, v_set1(high))), beyond);
+        V v = v_load_upto(x + i, n - i, 1);
+        if (accepted == SIGN) v = v_abs(v);
+        beyond = v_max(v_max(v_sub(v_set1(low), v), v_sub(v, v_set1(high))), beyond);
     }
-    if (!v_any(v_lt(v_set1(0), beyond))) return -1;
-    for (int64_t i = 0; i < n; i++)
-        if (x[i] < 0 || x[i] > high) return i;
+    for (int64_t i = 0; v_any(v_lt(v_set1(0), beyond)) && i < n; i++) {
+        const T v = accepted == SIGN ? (T)fabs(x[i]) : x[i];
+        if (v < low || v > high) return i;
+    }
     return -1;
 }
 
@@ -42,7 +44,7 @@ static double FNN(sum_of_weights)(const fnn_target *target, int64_t batch)
     return sum;
 }
 
-#define LOSS(name) static FNN_INLINE W loss_##name##_w(W x, W t, FNN_UNUSED W c, FNN_UNUSED row_params p)
+#define LOSS(name) static FNN_INLINE W loss_##name##_w(FNN_UNUSED W x, W t, FNN_UNUSED W c, FNN_UNUSED row_params p)
 #define VALUE_OF(name) loss_##name##_w(x, t, c, p)
 
 /* mse(x, t) = (x - t)^2 */
@@ -130,38 +132,150 @@ LOSS(binary_cross_entropy_with_logits_dx)
     return w_nmadd(w_mul(c, t), s.minus, w_mul(w_sub(w_set1(1), t), s.plus));
 }
 
+/* focal_with_logits(x, t) = (t alpha + (1 - t) (1 - alpha)) miss^gamma binary_cross_entropy_with_logits(x, t), where miss = t
+ * sigmoid(-x) + (1 - t) sigmoid(x) is how far the prediction is off; without alpha, its factor is 1 */
+static FNN_INLINE W focal_factor(W t, W miss, row_params p)
+{
+    const W power = p.v[0] == 2 ? w_mul(miss, miss) : w_exp_clamped(w_mul(w_set1(p.v[0]), w_log_and(miss, w_set1(0))));
+    if (p.v[1] != p.v[1]) return power;
+    return w_mul(power, w_madd(t, w_set1(p.v[1]), w_mul(w_sub(w_set1(1), t), w_set1(1 - p.v[1]))));
+}
+LOSS(focal_with_logits)
+{
+    const logistic s = w_logistic(x);
+    const W miss = w_madd(t, s.minus, w_mul(w_sub(w_set1(1), t), s.plus));
+    return w_mul(focal_factor(t, miss, p), VALUE_OF(binary_cross_entropy_with_logits));
+}
+/* factor (bce' + gamma bce miss' / miss), where miss' = (1 - 2 t) sigmoid(x) sigmoid(-x); miss may round to 0 */
+LOSS(focal_with_logits_dx)
+{
+    const logistic s = w_logistic(x);
+    const W miss = w_madd(t, s.minus, w_mul(w_sub(w_set1(1), t), s.plus));
+    const W share = w_div(w_mul(s.plus, s.minus), w_max(w_set1(0x1p-1020), miss));
+    const W slope = w_mul(w_mul(w_set1(p.v[0]), w_madd(w_set1(-2), t, w_set1(1))), share);
+    const W bce = VALUE_OF(binary_cross_entropy_with_logits), dbce = VALUE_OF(binary_cross_entropy_with_logits_dx);
+    return w_mul(focal_factor(t, miss, p), w_madd(slope, bce, dbce));
+}
+
+/* hinge(x, t) = max(0, 1 - t x) for t = +-1; its derivative is -t where that is positive, else 0 */
+LOSS(hinge) { return w_max(w_set1(0), w_nmadd(t, x, w_set1(1))); }
+LOSS(hinge_dx)
+{
+    const W value = VALUE_OF(hinge);
+    return w_select(w_lt(w_set1(0), value), w_neg(t), value);
+}
+
+/* squared_hinge(x, t) = max(0, 1 - t x)^2 */
+LOSS(squared_hinge)
+{
+    const W value = VALUE_OF(hinge);
+    return w_mul(value, value);
+}
+LOSS(squared_hinge_dx) { return w_mul(w_mul(w_set1(-2), t), VALUE_OF(hinge)); }
+
+/* soft_margin(x, t) = log(1 + e^(-t x)) */
+LOSS(soft_margin)
+{
+    const W z = w_neg(w_mul(t, x));
+    return w_add(w_max(w_set1(0), z), w_logistic(z).log1p);
+}
+LOSS(soft_margin_dx) { return w_neg(w_mul(t, w_logistic(w_neg(w_mul(t, x))).plus)); }
+
+/* poisson_nll(x, t) = e^x - t x, or x - t log(x + eps) where x is the rate itself; with `full` Stirling's approximation of
+ * log(t!), t log(t) - t + log(2 pi t) / 2, is added for t > 1 */
+LOSS(poisson_nll)
+{
+    const W rate = p.v[0] ? w_exp_any(x) : x, log_rate = p.v[0] ? x : w_log(w_add(x, w_set1(p.v[2])));
+    const W value = w_nmadd(t, log_rate, rate);
+    if (!p.v[1]) return value;
+    const W half_log = w_log(w_mul(w_set1(0x1.921fb54442d18p2), t)), log_t = w_log(t);
+    const W rest = w_madd(t, w_sub(log_t, w_set1(1)), w_mul(w_set1(0.5), half_log));
+    return w_add(value, w_select(w_lt(w_set1(1), t), rest, w_set1(0)));
+}
+LOSS(poisson_nll_dx)
+{
+    if (p.v[0]) return w_sub(w_exp_any(x), t);
+    return w_sub(w_set1(1), w_div(t, w_add(x, w_set1(p.v[2]))));
+}
+
+/* kl_div(x, t) = t (log(t) - x) for logarithms x of probabilities, 0 log(0) = 0; or e^t (t - x) where t is a logarithm too */
+LOSS(kl_div)
+{
+    if (p.v[0]) return w_mul(w_exp_any(t), w_sub(t, x));
+    return w_mul(t, w_sub(w_select(w_eq(t, w_set1(0)), w_set1(0), w_log(t)), x));
+}
+LOSS(kl_div_dx) { return w_neg(p.v[0] ? w_exp_any(t) : t); }
+
+/* quantile(x, t) = max(c d, (c - 1) d) with d = t - x: c d where the estimate x of the quantile c is too low */
+LOSS(quantile)
+{
+    const W d = w_sub(t, x);
+    return w_max(w_mul(c, d), w_mul(w_sub(c, w_set1(1)), d));
+}
+LOSS(quantile_dx)
+{
+    const W d = w_sub(t, x), zero = w_set1(0);
+    return w_select(w_lt(zero, d), w_neg(c), w_select(w_lt(d, zero), w_sub(w_set1(1), c), d));
+}
+
+/* gaussian_nll(x, t) = (log(v) + (x - t)^2 / v) / 2, with `full` + log(2 pi) / 2, where v is the variance c, at least eps. The
+ * derivative by c is that by v, as in PyTorch. The third parameter, which no caller of the function has, says that c is the
+ * logarithm of the variance. */
+static FNN_INLINE W gaussian_variance(W c, row_params p) { return p.v[2] ? w_exp_any(c) : c; }
+static FNN_INLINE W gaussian_clamped(W c, row_params p) { return w_max(w_set1(p.v[1]), gaussian_variance(c, p)); }
+LOSS(gaussian_nll)
+{
+    const W v = gaussian_clamped(c, p), d = w_sub(x, t), twice = w_add(w_log(v), w_div(w_mul(d, d), v));
+    return w_madd(w_set1(0.5), twice, w_set1(p.v[0] ? 0x1.d67f1c864beb5p-1 : 0));
+}
+LOSS(gaussian_nll_dx) { return w_div(w_sub(x, t), gaussian_clamped(c, p)); }
+LOSS(gaussian_nll_dc)
+{
+    const W v = gaussian_clamped(c, p), d = w_sub(x, t), inverse = w_div(w_set1(1), v);
+    const W slope = w_mul(w_mul(w_set1(0.5), inverse), w_sub(w_set1(1), w_mul(w_mul(d, d), inverse)));
+    return p.v[2] ? w_mul(slope, gaussian_variance(c, p)) : slope;
+}
+
 #undef LOSS
 #undef VALUE_OF
 
 typedef W loss_expression(W x, W t, W c, row_params p);
 
-/* A row of `values` and `dx`, which may be NULL, and what they are computed from. */
 typedef struct {
-    T *values, *dx;
-    const T *x, *t, *second;
+    loss_expression *value, *dx, *dc; /* dc is NULL but for a pair */
+} loss_expressions;
+
+/* A row: what is written, each of which may be NULL, and what it is computed from. t is one number, with a step of 0, where it
+ * is the same for all columns. */
+typedef struct {
+    T *values, *dx, *dc;
+    const T *x, *t, *c;
+    int t_step;
     double weight, slope; /* factors of values and derivatives */
 } loss_arrays;
 
 /* Adds the values of a group of FNN_ROW_LANES lanes, from i on, of which `left` exist at least in part. */
-static FNN_INLINE void loss_lanes(lanes *sum, const loss_arrays *a, int64_t i, int64_t left, loss_expression *value,
-                                  loss_expression *derivative, row_params p)
+static FNN_INLINE void loss_lanes(lanes *sum, const loss_arrays *a, int64_t i, int64_t left, const loss_expressions f,
+                                  row_params p)
 {
     double lane[FNN_ROW_LANES];
     W one[FNN_ROW_LANES / WL];
     FNN_UNROLL(4)
     for (int v = 0; v < FNN_ROW_LANES; v += VL) {
         const int64_t j = i + v, count = left - v;
-        V xv = v_load_upto(a->x + j, count, 0), tv = v_load_upto(a->t + j, count, 0);
-        V cv = a->second ? v_load_upto(a->second + j, count, 1) : v_set1(1);
-        W loss[V_PARTS], gradient[V_PARTS];
+        V x = v_load_upto(a->x + j, count, 0), t = a->t_step ? v_load_upto(a->t + j, count, 0) : v_set1(*a->t);
+        V c = a->c ? v_load_upto(a->c + j, count, 1) : v_set1(1);
+        W value[V_PARTS], dx[V_PARTS], dc[V_PARTS];
         for (int h = 0; h < V_PARTS; h++) {
-            W xw = v_widen(xv, h), tw = v_widen(tv, h), cw = v_widen(cv, h), one_value = value(xw, tw, cw, p);
+            W xw = v_widen(x, h), tw = v_widen(t, h), cw = v_widen(c, h), one_value = f.value(xw, tw, cw, p);
             one[v / WL + h] = one_value;
-            loss[h] = w_mul(w_set1(a->weight), one_value);
-            gradient[h] = w_mul(w_set1(a->slope), derivative(xw, tw, cw, p));
+            value[h] = w_mul(w_set1(a->weight), one_value);
+            dx[h] = w_mul(w_set1(a->slope), f.dx(xw, tw, cw, p));
+            if (f.dc) dc[h] = w_mul(w_set1(a->slope), f.dc(xw, tw, cw, p));
         }
-        if (a->values) v_store_upto(a->values + j, v_narrow(loss), count);
-        if (a->dx) v_store_upto(a->dx + j, v_narrow(gradient), count);
+        if (a->values) v_store_upto(a->values + j, v_narrow(value), count);
+        if (a->dx) v_store_upto(a->dx + j, v_narrow(dx), count);
+        if (f.dc && a->dc) v_store_upto(a->dc + j, v_narrow(dc), count);
     }
     if (left < FNN_ROW_LANES) { /* lanes behind the row add nothing */
         for (int l = 0; l < FNN_ROW_LANES / WL; l++) w_store(lane + l * WL, one[l]);
@@ -172,44 +286,127 @@ static FNN_INLINE void loss_lanes(lanes *sum, const loss_arrays *a, int64_t i, i
 }
 
 /* Sum of one row's values. */
-static FNN_INLINE double loss_row(const loss_arrays *a, int64_t n, loss_expression *value, loss_expression *derivative,
-                                  row_params p)
+static FNN_INLINE double loss_row(const loss_arrays *a, int64_t n, const loss_expressions f, row_params p)
 {
     lanes sum = lanes_zero();
-    for (int64_t i = 0; i < n; i += FNN_ROW_LANES) loss_lanes(&sum, a, i, n - i, value, derivative, p);
+    for (int64_t i = 0; i < n; i += FNN_ROW_LANES) loss_lanes(&sum, a, i, n - i, f, p);
     return lanes_total(&sum);
 }
 
+/* +0 in each of n losses or gradients, unless NULL: those of a row that counts nothing, whatever it holds */
+static void zero_row(T *a, int64_t n)
+{
+    if (a) memset(a, 0, (size_t)n * sizeof(T));
+}
+
 static FNN_INLINE void loss_rows(double *sum, T *values, T *dx, const T *x, const fnn_target *target, double scale,
-                                 int64_t batch, int64_t n, loss_expression *value, loss_expression *derivative,
+                                 int64_t batch, int64_t n, const fnn_loss_row *row, const loss_expressions f,
                                  row_params p)
 {
-    loss_arrays a = {values, dx, x, target->values, target->second, 0, 0};
+    const T *t = target->values, *c = target->second;
+    const int64_t t_row = row->target == FNN_NUMBER_A_ROW ? 1 : n, c_row = f.dc ? n : 0;
     for (int64_t i = 0; i < batch; i++) {
         const double w = row_weight(target, i);
-        a.weight = w;
-        a.slope = w * scale;
+        const loss_arrays a = {.values = values ? values + i * n : NULL,
+                               .dx = dx ? dx + i * n : NULL,
+                               .dc = f.dc && target->dsecond ? (T *)target->dsecond + i * n : NULL,
+                               .x = x + i * n,
+                               .t = t + i * t_row,
+                               .c = c ? c + i * c_row : NULL,
+                               .t_step = row->target != FNN_NUMBER_A_ROW,
+                               .weight = w,
+                               .slope = w * scale};
         if (w != 0) {
-            *sum += w * loss_row(&a, n, value, derivative, p);
-        } else { /* +0, whatever the row holds */
-            if (values) memset(a.values, 0, (size_t)n * sizeof(T));
-            if (dx) memset(a.dx, 0, (size_t)n * sizeof(T));
+            *sum += w * loss_row(&a, n, f, p);
+        } else {
+            zero_row(a.values, n);
+            zero_row(a.dx, n);
+            zero_row(a.dc, n);
         }
-        if (values) a.values += n;
-        if (dx) a.dx += n;
-        a.x += n;
-        a.t += n;
     }
 }
 
+/* nll(x) = -x_y of the logarithms of probabilities and the label y */
+static void FNN(loss_nll)(double *sum, void *losses_, void *dinput_, const void *input, const fnn_target *target,
+                          double scale, FNN_UNUSED const double *params, int64_t batch, int64_t classes)
+{
+    T *losses = losses_, *dx = dinput_;
+    const T *x = input;
+    for (int64_t i = 0; i < batch; i++, x += classes) {
+        const double w = row_weight(target, i), loss = w != 0 ? -w * x[target->labels[i]] : 0;
+        *sum += loss;
+        if (losses) losses[i] = (T)loss;
+        if (!dx) continue;
+        zero_row(dx, classes);
+        if (w != 0) dx[target->labels[i]] = (T)(-w * scale);
+        dx += classes;
+    }
+}
+
+/* sum_j max(0, z_j)^p with z_j = x_j - x_y + margin over the classes j other than the label y, p = 1 or 2; the derivative by
+ * x_j is [z_j > 0] or 2 max(0, z_j), that by x_y less the sum of these. dx, which may be NULL or x, receives slope times it. */
+static double hinge_row(T *dx, const T *x, int64_t n, int64_t label, double margin, int squared, double slope)
+{
+    lanes sum = lanes_zero(), slopes = lanes_zero();
+    const double shift = margin - x[label];
+    for (int64_t i = 0; i < n; i += FNN_ROW_LANES) {
+        const int whole = i + FNN_ROW_LANES <= n && (label < i || label >= i + FNN_ROW_LANES);
+        double z[FNN_ROW_LANES]; /* 0, which adds nothing, for the label and behind the row */
+        for (int l = 0; !whole && l < FNN_ROW_LANES; l++) z[l] = i + l < n && i + l != label ? x[i + l] + shift : 0;
+        FNN_UNROLL(16)
+        for (int v = 0; v < FNN_ROW_LANES; v += VL) {
+            W d[V_PARTS];
+            for (int h = 0; h < V_PARTS; h++) {
+                W beyond = whole ? w_add(v_widen(v_load(x + i + v), h), w_set1(shift)) : w_load(z + v + h * WL);
+                beyond = w_max(w_set1(0), beyond);
+                d[h] = squared ? w_add(beyond, beyond) : w_select(w_lt(w_set1(0), beyond), w_set1(1), beyond);
+                lanes_add(&sum, v, h, squared ? w_mul(beyond, beyond) : beyond);
+                lanes_add(&slopes, v, h, d[h]);
+                d[h] = w_mul(w_set1(slope), d[h]);
+            }
+            if (dx) v_store_upto(dx + i + v, v_narrow(d), n - i - v);
+        }
+    }
+    if (dx) dx[label] = (T)(0 - slope * lanes_total(&slopes));
+    return lanes_total(&sum);
+}
+
+/* The losses of rows are hinge_row() over a divisor. */
+static void hinge_rows(double *sum, T *losses, T *dx, const T *x, const fnn_target *target, double scale, double margin,
+                       int squared, double divisor, int64_t batch, int64_t classes)
+{
+    for (int64_t i = 0; i < batch; i++, x += classes, dx = dx ? dx + classes : NULL) {
+        const double w = row_weight(target, i) / divisor;
+        const double loss = w != 0 ? w * hinge_row(dx, x, classes, target->labels[i], margin, squared, w * scale) : 0;
+        *sum += loss;
+        if (losses) losses[i] = (T)loss;
+        if (w == 0) zero_row(dx, classes);
+    }
+}
+
+/* multiclass_hinge is the sum over the wrong classes, multi_margin that over the number of all classes. */
+static void FNN(loss_multiclass_hinge)(double *sum, void *losses, void *dinput, const void *input,
+                                       const fnn_target *target, double scale, const double *params, int64_t batch,
+                                       int64_t classes)
+{
+    hinge_rows(sum, losses, dinput, input, target, scale, params[0], params[1] == 2, 1, batch, classes);
+}
+static void FNN(loss_multi_margin)(double *sum, void *losses, void *dinput, const void *input, const fnn_target *target,
+                                   double scale, const double *params, int64_t batch, int64_t classes)
+{
+    hinge_rows(sum, losses, dinput, input, target, scale, params[1], params[0] == 2, (double)classes, batch, classes);
+}
+
 /* The kernel of a pointwise loss. A loss of kind FNN_ROW has one that somebody wrote: FNN(loss_NAME). */
-#define LOSS_KERNEL_FNN_POINT(name)                                                                                    \
+#define LOSS_KERNEL_OF(name, ...)                                                                                      \
     static void FNN(loss_##name)(double *sum, void *losses, void *dinput, const void *input, const fnn_target *target, \
                                  double scale, const double *params, int64_t batch, int64_t features)                  \
     {                                                                                                                  \
-        loss_rows(sum, losses, dinput, input, target, scale, batch, features, loss_##name##_w, loss_##name##_dx_w,     \
-                  load_params(params));                                                                                \
+        loss_rows(sum, losses, dinput, input, target, scale, batch, features, &fnn_loss_rows[FNN_LOSS_##name],         \
+                  (loss_expressions){loss_##name##_w, loss_##name##_dx_w, __VA_ARGS__}, load_params(params));          \
     }
+#define LOSS_KERNEL_FNN_POINT(name) LOSS_KERNEL_OF(name, NULL)
+#define LOSS_KERNEL_FNN_PAIR(name) LOSS_KERNEL_OF(name, loss_##name##_dc_w)
 #define LOSS_KERNEL_FNN_ROW(name)
 #define LOSS_KERNEL(name, kind, ...) LOSS_KERNEL_##kind(name)
 FNN_LOSSES(LOSS_KERNEL)

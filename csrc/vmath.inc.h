@@ -161,8 +161,8 @@ static FNN_INLINE W w_exp(W x)
     return w_madd(power, expm1, power);
 }
 #else
-/* The same for W_EXP_MIN <= x <= 0. k times the first part of ln(2) is exact. Scaled in two steps: the first keeps e
- * normal, the second rounds once to a subnormal number. */
+/* The same. k times the first part of ln(2) is exact. Scaled in two steps: the first keeps e normal, the second rounds
+ * once to a subnormal number, or to infinity. */
 static FNN_INLINE W w_exp(W x)
 {
     const W bias = w_set1(W_BIAS);
@@ -175,6 +175,12 @@ static FNN_INLINE W w_exp(W x)
 #endif
 /* The same for any x <= 0. */
 static FNN_INLINE W w_exp_clamped(W x) { return w_exp(w_max(w_set1(W_EXP_MIN), x)); }
+/* The same for any x: infinity beyond the range of T. */
+static FNN_INLINE W w_exp_any(W x)
+{
+    const W e = w_exp_clamped(w_min(w_set1(-W_EXP_MIN), x));
+    return w_select(w_lt(w_set1(-W_EXP_MIN), x), w_set1(INFINITY), e);
+}
 
 /* log((1 + s) / (1 - s)) = 2 artanh(s) for |s| <= 1 / 3 */
 static FNN_INLINE W w_log_ratio(W s)
@@ -198,6 +204,20 @@ static FNN_INLINE W w_log1p(W u)
 {
     W f = w_add(w_set1(1), u), c = w_sub(u, w_sub(f, w_set1(1)));
     return w_log_and(f, w_div(c, f));
+}
+
+/* log(x) for any x: -infinity for 0, NaN below. Subnormal numbers, which only float64 has here, are scaled first. */
+static FNN_INLINE W w_log(W x)
+{
+#if FNN_DTYPE == 32
+    const W ordinary = w_log_and(x, w_set1(0));
+#else
+    const WM tiny = w_lt(x, w_set1(0x1p-1022));
+    const W scaled = w_log_and(w_select(tiny, w_mul(x, w_set1(0x1p54)), x), w_set1(0));
+    const W ordinary = w_add(scaled, w_select(tiny, w_set1(-54 * 0x1.62e42fefa39efp-1), w_set1(0)));
+#endif
+    const W below = w_select(w_eq(x, w_set1(0)), w_set1(-INFINITY), w_set1(NAN));
+    return w_select(w_lt(x, w_set1(INFINITY)), w_select(w_lt(w_set1(0), x), ordinary, below), x);
 }
 
 /* log(1 - x) for 0 <= x <= 1, and -709 for x = 1. What 1 - x loses to rounding is at most half an ulp of 1, and nothing for

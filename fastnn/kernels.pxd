@@ -6,12 +6,13 @@ cdef extern from "fastnn.h" nogil:
     enum:
         FNN_OK, FNN_NO_MEMORY
         FNN_F32, FNN_F64
-        FNN_ROW_LANES, FNN_MAX_PARAMS, FNN_MAX_TASKS
+        FNN_ROW_LANES, FNN_MAX_PARAMS, FNN_MAX_TASKS, FNN_MAX_SECOND
         FNN_ACTIVATION_COUNT, FNN_identity
-        FNN_LOSS_COUNT, FNN_POINT, FNN_ROW, FNN_LABELS
+        FNN_LOSS_COUNT, FNN_POINT, FNN_PAIR, FNN_ROW
+        FNN_NUMBERS, FNN_NUMBER_A_ROW, FNN_LABELS, FNN_LABELS_OR_PROBABILITIES
         FNN_OPTIMIZER_COUNT, FNN_MAX_SLOTS, FNN_MAX_HYPER, FNN_MAX_SCALARS
         ANY, NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS, FROM_0_TO_1, BELOW_1, BETWEEN_0_AND_1, ABOVE_1, SWITCH
-        SWITCH_OF_MOMENTUM
+        SWITCH_OF_MOMENTUM, SIGN, ONE_OR_TWO, FROM_0_TO_1_OR_NONE
         FNN_SAVES_X, FNN_SAVES_Y, FNN_SAVES_Y_IF_NONNEGATIVE
 
     ctypedef struct fnn_matrix:
@@ -31,6 +32,7 @@ cdef extern from "fastnn.h" nogil:
         const int64_t *labels
         const void *values
         const void *second
+        void *dsecond
         const void *class_weight
         const void *sample_weight
         int64_t ignore_index
@@ -109,6 +111,8 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_second:
         const char *name
         int accepted
+        int count
+        double values[3]
 
     ctypedef struct fnn_loss_row:
         const char *name
@@ -117,6 +121,7 @@ cdef extern from "fastnn.h" nogil:
         const char *function
         int target
         fnn_accepts accepts
+        int weighs_values
         const char *tasks[2]
         const char *outputs
         fnn_second second

@@ -25,7 +25,7 @@ class Loss:
     def __post_init__(self):
         layer = type(self).__name__
         info = self._row.info
-        names = [*info.params, info.second] if info.second else [*info.params]
+        names = [*info.params] if info.second is None or info.pair else [*info.params, info.second]
         checked = self._row.check(layer, {key: getattr(self, key) for key in names})
         if info.labels:
             checked["weight"] = _class_weights(layer, self.weight)
@@ -40,11 +40,39 @@ class Loss:
     def __call__(self, output, target, sample_weight=None, divisor=None):
         """Return the loss and its gradient by the output."""
         info = self._row.info
+        if info.pair:
+            return self._of_heads(output, target, sample_weight, divisor)
         weight, ignore_index = (self.weight, self.ignore_index) if info.labels else (None, None)
         return _core.loss(
             info.function, self._row, True, output, target, weight, sample_weight, ignore_index, self._params, "mean",
             divisor, None,
         )  # fmt: skip
+
+    def _of_heads(self, output, target, sample_weight, divisor):
+        """Return the loss of an output that holds the inputs first, and then the logarithms of the second ones."""
+        info, output = self._row.info, np.asarray(output)
+        if output.ndim != 2 or output.shape[1] % 2:
+            raise ValueError(
+                f"{info.layer}: output has shape {output.shape} but (batch, 2 k) was expected: k means, then k logarithms of variances"
+            )
+        first, second = np.split(output, 2, axis=1)
+        params = self._params | {info.second: second}
+        value, *gradients = _core.loss(
+            info.function,
+            self._row,
+            True,
+            first,
+            target,
+            None,
+            sample_weight,
+            None,
+            params,
+            "mean",
+            divisor,
+            None,
+            True,
+        )
+        return value, np.concatenate(gradients, axis=1)
 
     def row_weights(self, target):
         """Return the weight that the loss itself gives each row: its label's class weight, 0 where ignored; None if all are 1.
@@ -77,6 +105,8 @@ class Loss:
                 f"{info.function}: target[{row}] is {labels[row]} but a label in [0, {len(self.weight)}) or ignore_index "
                 f"({self.ignore_index}) was expected"
             )
+        if info.weighs_values:
+            return None if counted.all() else counted.astype(np.float64)
         weights = np.zeros(len(labels))
         weights[counted] = np.array(self.weight)[labels[counted].astype(np.int64)]
         return weights
@@ -101,12 +131,14 @@ def _loss(name):
     row = _core.LOSSES[name]
     info = row.info
     fields = [("weight", object, None), ("ignore_index", int, -100)] if info.labels else []
-    fields += [(info.second, object, None)] if info.second else []
-    fields += [(key, float, value) for key, value in info.params.items()]
+    fields += [(info.second, object, info.columns)] if info.second and not info.pair else []
+    fields += [(key, type(value), value) for key, value in info.params.items()]
     members = {"_row": row, "__module__": __name__}
     members["__doc__"] = (
         f"See ``functional.{info.function}``, whose parameters it takes; checked here, not at the first call."
     )
+    if info.pair:
+        members["__doc__"] += " Half of the outputs are means, the others the logarithms of their variances."
     if info.outputs:
         outputs = getattr(F, info.outputs)
 
@@ -129,6 +161,17 @@ SmoothL1 = _loss("smooth_l1")
 LogCosh = _loss("log_cosh")
 BCE = _loss("binary_cross_entropy")
 BCEWithLogits = _loss("binary_cross_entropy_with_logits")
+FocalWithLogits = _loss("focal_with_logits")
+Hinge = _loss("hinge")
+SquaredHinge = _loss("squared_hinge")
+SoftMargin = _loss("soft_margin")
+PoissonNLL = _loss("poisson_nll")
+KLDiv = _loss("kl_div")
+Quantile = _loss("quantile")
+GaussianNLL = _loss("gaussian_nll")
+NLL = _loss("nll")
+MulticlassHinge = _loss("multiclass_hinge")
+MultiMargin = _loss("multi_margin")
 
 TASKS = {task: name for name, loss in LOSSES.items() for task in loss._row.info.tasks}  # from task to loss
 

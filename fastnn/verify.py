@@ -68,8 +68,12 @@ def _everything(dtype, stream=0):
 
 def _other(value):
     """Return another value that a parameter takes: it keeps the order of values, their sign from 0 on, and [0, 1)."""
+    if value is None:
+        return 0.25
     if isinstance(value, bool):
         return not value
+    if isinstance(value, int):  # 1 or 2
+        return 3 - value
     return tuple(_other(v) for v in value) if isinstance(value, tuple) else value / 2 + 0.125
 
 
@@ -174,25 +178,40 @@ def _dropout(dtype):
     return [F.dropout(x, p, seed=2**63 + 5, step=step) for p, step in ((0.5, 0), (0.1, 2**31), (0.0, 1), (1.0, 1))]
 
 
+def _loss_arguments(info, dtype, classes):
+    """Yield inputs, the other arguments by place and weights of a loss, for each kind of target."""
+    inputs = (
+        [_positive(dtype, 19, classes)]
+        if info.accepts[1]
+        else [_numbers(dtype, 19, classes), _positive(dtype, 19, classes)]
+    )
+    weights, numbers = {"sample_weight": _positive(dtype, 19, stream=2)}, _positive(dtype, 19, classes, stream=1)
+    if info.labels:
+        weights["weight"] = _positive(dtype, classes, stream=3)
+        yield inputs, (_labels(19, classes, 4),), weights
+        if not info.probabilities:
+            return
+    if info.second and not info.pair:
+        weights[info.second] = _positive(dtype, classes, stream=5)
+    if info.accepts[0] == "-1 or 1":
+        numbers = np.where(numbers < 0.5, dtype(-1), dtype(1))
+    target = _positive(dtype, 19, stream=1) if info.shared else numbers
+    yield inputs, (target, _positive(dtype, 19, classes, stream=6)) if info.pair else (target,), weights
+
+
 def _loss(info, dtype):
     """The loss alone and with its gradient, by every reduction, with weights and with each kind of target."""
     loss, with_grad = (getattr(F, info.function + suffix) for suffix in ("", "_with_grad"))
     results = []
     for classes in CLASSES[:-1]:
-        weights = {"sample_weight": _positive(dtype, 19, stream=2)}
-        targets = [(_positive(dtype, 19, classes, stream=1), weights)]
-        if info.labels:
-            weights = weights | {"weight": _positive(dtype, classes, stream=3)}
-            targets = [(_labels(19, classes, 4), weights), (targets[0][0], weights)]
-        if info.second:
-            weights[info.second] = _positive(dtype, classes, stream=5)
-        inputs = [] if info.accepts[1] else [_numbers(dtype, 19, classes)]
-        for target, given in targets:
-            for x in (*inputs, _positive(dtype, 19, classes)):
+        for inputs, others, given in _loss_arguments(info, dtype, classes):
+            needed = {info.second: given[info.second]} if info.columns else {}
+            for x in inputs:
                 for params in _choices(info.params):
-                    results += [*with_grad(x, target, **params), *with_grad(x, target, **given, **params)]
-                    results += with_grad(x, target, reduction="none", **given, **params)
-                    results.append(loss(x, target, reduction="sum", **params))
+                    params = params | needed
+                    results += [*with_grad(x, *others, **params), *with_grad(x, *others, **given | params)]
+                    results += with_grad(x, *others, reduction="none", **given | params)
+                    results.append(loss(x, *others, reduction="sum", **params))
     return results
 
 

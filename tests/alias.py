@@ -69,6 +69,8 @@ def pick(rng, dtype):
         places[name] = Place(rng, a.shape, kind, origin, aligned=call.numbers != "any")
     count = BUFFER // np.dtype(dtype).itemsize
     values = rng.uniform(0.1, 0.9, count)
+    if call.numbers == "signs":
+        values = rng.choice([-1.0, 1.0], count)
     if call.numbers == "any":
         values *= rng.choice([1, 1, 1, -1], count)
     buffer = values.astype(dtype).view(np.uint8)

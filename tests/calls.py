@@ -1,6 +1,7 @@
 """One valid call, or a few, of every function of fastnn.functional: the table that test_arguments.py and alias.py drive."""
 
 import inspect
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ FUNCTIONS = sorted(name for name, f in vars(F).items() if inspect.isfunction(f) 
 
 class Call(NamedTuple):
     """A call with its arrays by name; those of dtype int64 hold labels, those in `in_place` are updated. `numbers` says which
-    other ones are valid: any, or those in (0, 1)."""
+    other ones are valid: any, those in (0, 1), or signs, -1 and 1."""
 
     function: str
     arrays: dict
@@ -96,21 +97,23 @@ def calls(dtype, rng, rows=4, columns=3):
         for name in ("softmax", "log_softmax"):
             add(name, {"axis": axis}, x=array(rows, columns))
             add(f"{name}_backward", {"axis": axis}, grad=array(rows, columns), y=array(rows, columns))
-    weights = {"weight": array(columns), "sample_weight": array(rows)}
-    for name in ("cross_entropy", "cross_entropy_with_grad"):
-        for reduction in ("mean", "none"):
-            logits, options = array(rows, columns), {"reduction": reduction}
-            add(name, options, logits=logits, target=labels(rows, columns))
-            add(name, options, logits=logits, target=labels(rows, columns), **weights)
-            add(name, options, logits=logits, target=array(rows, columns), **weights)
-    for info in (row.info for row in core.LOSSES.values() if not row.info.labels):
-        both = {"input": array(rows, columns), "target": array(rows, columns)}
-        numbers = "(0, 1)" if any(info.accepts) or info.second else "any"
-        weights = {"sample_weight": array(rows)} | ({info.second: array(columns)} if info.second else {})
+    for info in (row.info for row in core.LOSSES.values()):
+        weights = {"sample_weight": array(rows)} | ({"weight": array(columns)} if info.labels else {})
+        numbers, target, second = "any", array(rows, columns), {}
+        if info.accepts[0] == "-1 or 1":
+            numbers, target = "signs", np.copysign(dtype(1), target - dtype(0.5))
+        elif any(info.accepts) or info.second:
+            numbers = "(0, 1)"
+        if info.second:
+            second = {info.second: array(rows, columns) if info.pair else array(columns)}
+        targets = [labels(rows, columns)] if info.labels else []
+        targets += [array(rows) if info.shared else target] if info.probabilities or not info.labels else []
+        needed = second if info.pair or info.columns else {}
         for name in (info.function, f"{info.function}_with_grad"):
-            for reduction in ("mean", "none"):
-                add(name, {"reduction": reduction}, numbers=numbers, **both)
-                add(name, {"reduction": reduction}, numbers=numbers, **both, **weights)
+            for reduction, given in product(("mean", "none"), targets):
+                arrays = {"logits" if info.probabilities else "input": array(rows, columns), "target": given}
+                add(name, {"reduction": reduction}, numbers=numbers, **arrays, **needed)
+                add(name, {"reduction": reduction}, numbers=numbers, **arrays, **second, **weights)
     for name in FUNCTIONS:
         if name.endswith("_update"):
             parameters = inspect.signature(getattr(F, name)).parameters

@@ -460,24 +460,29 @@ static void *take_row_weights(int64_t batch)
 }
 
 /* A target of `rows` rows cut out of one of more: those from row `first` on. */
-static fnn_target rows_of(const fnn_target *t, int64_t first, int64_t features)
+static fnn_target rows_of(const fnn_target *t, int target, int64_t first, int64_t features)
 {
     fnn_target row = *t;
     if (t->labels) row.labels += first;
-    if (t->values) row.values = (const char *)t->values + first * features * itemsize;
+    if (t->values)
+        row.values = (const char *)t->values + first * (target == FNN_NUMBER_A_ROW ? 1 : features) * itemsize;
     if (t->sample_weight) row.sample_weight = (const char *)t->sample_weight + first * itemsize;
     return row;
 }
 
-static fnn_target take_target(int labels, int64_t batch, int64_t features)
+static fnn_target take_target(const fnn_loss_row *loss, int64_t batch, int64_t features)
 {
     enum { IGNORED = -100 };
     fnn_target t = {.ignore_index = IGNORED};
-    int64_t *label = labels && draw(2) ? take_integers(batch, features) : NULL;
+    const int labels = loss->target >= FNN_LABELS, pair = loss->kind == FNN_PAIR;
+    int64_t *label = labels && (loss->target == FNN_LABELS || draw(2)) ? take_integers(batch, features) : NULL;
     for (int64_t i = 0; label && i < batch; i++)
         if (draw(8) == 0) label[i] = IGNORED;
     t.labels = label;
-    if (!label) t.values = take_numbers(batch * features);
+    if (!label) t.values = take_numbers(batch * (loss->target == FNN_NUMBER_A_ROW ? 1 : features));
+    if (pair || loss->second.count || (loss->second.name && draw(2)))
+        t.second = take_numbers(pair ? batch * features : features);
+    if (pair && draw(2)) t.dsecond = take_unwritten(batch * features);
     if (labels && draw(2)) t.class_weight = take_numbers(features);
     if (draw(2)) t.sample_weight = take_row_weights(batch);
     return t;
@@ -486,15 +491,16 @@ static fnn_target take_target(int labels, int64_t batch, int64_t features)
 /* What the kernels check of a loss's numbers, against a plain loop. */
 static void refused_round(void)
 {
-    static const int kinds_of_numbers[] = {FROM_0_TO_1, NONNEGATIVE};
+    static const int kinds_of_numbers[] = {FROM_0_TO_1, NONNEGATIVE, SIGN};
     const int64_t n = draw_length();
-    const int accepted = kinds_of_numbers[draw(2)];
+    const int accepted = kinds_of_numbers[draw(3)];
     void *x = take_numbers(n);
     int64_t want = -1;
     for (int64_t i = 0; i < n; i++) {
-        if (draw(8)) put(dtype, x, i, 0.125 * (double)draw(accepted == FROM_0_TO_1 ? 9 : 100));
+        if (draw(8)) put(dtype, x, i, accepted == SIGN ? 1 - 2 * draw(2) : 0.125 * (double)draw(9));
         const double v = get(dtype, x, i);
-        if (want < 0 && (v < 0 || (accepted == FROM_0_TO_1 && v > 1))) want = i;
+        const int refused = accepted == SIGN ? fabs(v) < 1 || fabs(v) > 1 : v < 0 || (accepted == FROM_0_TO_1 && v > 1);
+        if (want < 0 && refused) want = i;
     }
     snprintf(what, sizeof what, "first_refused n %" PRId64 " accepted %d", n, accepted);
     if (kernels->first_refused(x, n, accepted) != want) fail("finds another number");
@@ -507,8 +513,8 @@ static void loss_round(void)
     const int64_t features = by_row + draw_classes(), batch = draw_size(features > 100 ? 3 : 20), n = batch * features;
     const double scale = draw(2) ? 1 : 0.25;
     void *x = take_numbers(n);
-    fnn_target t = take_target(fnn_loss_rows[loss].target == FNN_LABELS, batch, features);
-    if (fnn_loss_rows[loss].second.name && draw(2)) t.second = take_numbers(features);
+    const int target = fnn_loss_rows[loss].target, pair = fnn_loss_rows[loss].kind == FNN_PAIR;
+    const fnn_target t = take_target(&fnn_loss_rows[loss], batch, features);
     void *losses = draw(2) ? take_unwritten(by_row ? batch : n) : NULL;
     void *dx = draw(3) == 0 ? x : draw(2) ? take_unwritten(n) : NULL;
     double *total = take_doubles(2), sum = 0, weights = 0, params[FNN_MAX_PARAMS];
@@ -521,19 +527,22 @@ static void loss_round(void)
     total[1] = kernels->sum_of_weights(&t, batch);
     kernels->losses[loss](total, losses, dx, x, &t, scale, params, batch, features);
     for (int64_t i = 0; i < batch; i++) {
-        const fnn_target row = rows_of(&t, i, features);
+        const fnn_target row = rows_of(&t, target, i, features);
         const double weight = kernels->sum_of_weights(&row, 1), columns = by_row ? 1 : (double)features;
         double lane[FNN_ROW_LANES] = {0};
         for (int64_t j = 0; j < (int64_t)columns; j++) {
             const int64_t at = (i * features + j) * itemsize, width = by_row ? features : 1;
             double one = 0, ignored = 0;
             fnn_target part = row, unweighted;
-            if (!by_row) part.values = (const char *)t.values + at;
-            if (t.second) part.second = (const char *)t.second + j * itemsize;
+            if (!by_row && target != FNN_NUMBER_A_ROW) part.values = (const char *)t.values + at;
+            if (t.second) part.second = (const char *)t.second + (pair ? at : j * itemsize);
+            part.dsecond = NULL;
             unweighted = part;
             if (!by_row) unweighted.sample_weight = NULL;
+            if (t.dsecond) part.dsecond = (char *)want_of(t.dsecond) + at;
             kernels->losses[loss](&ignored, NULL, dx ? (char *)want_of(dx) + at : NULL, copies[0] + at, &part, scale,
                                   params, 1, width);
+            part.dsecond = NULL;
             kernels->losses[loss](&ignored, losses ? (char *)want_of(losses) + (by_row ? i * itemsize : at) : NULL,
                                   NULL, copies[0] + at, &part, 1, params, 1, width);
             kernels->losses[loss](&one, NULL, NULL, copies[0] + at, &unweighted, 1, params, 1, width);

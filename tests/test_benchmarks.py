@@ -23,6 +23,7 @@ from fastnn import benchmarks
 from fastnn import functional as F
 from fastnn import reference as R
 from fastnn.benchmarks import peers, timing
+from fastnn.benchmarks.cases import loss_operands
 
 # Measurements are compared by these names.
 QUICK_PRODUCTS = """1x784x512 1x256x256 6x256x256 16x256x256 32x64x64 32x64x100 64x128x10 64x784x128 64x1000x100 784x64x128 128x784x256
@@ -64,6 +65,8 @@ def test_the_list_of_cases():
         f"{name} {shape}" for name in ("layer_norm", "rms_norm", "batch_norm") for shape in ("128x512", "4096x256")
     ]
     wanted += [f"{group} {norm}" for group in ("norm", "norm backward") for norm in norms]
+    for name in [row.info.layer for row in core.LOSSES.values()][1:]:
+        wanted += [f"loss {name} {shape}" for shape in ("64x10", "256x100", "4096x100")]
     wanted += [f"update {name} 1048576" for name in core.OPTIMIZERS]
     wanted += [f"training step {sizes}" for sizes in ("32:64-256-10", "32:64-100-10", "128:784-128-10")]
     assert names == wanted
@@ -76,7 +79,7 @@ def test_a_quick_run_has_the_shapes_that_fastnn_is_judged_by_and_each_activation
         assert [case.name for case in quick if case.group == group] == QUICK_PRODUCTS.split()
     for group in ("forward", "backward"):
         assert [case.name for case in quick if case.group == group] == [f"{name} 65536" for name in F.activations()]
-    judged = ("softmax", "cross_entropy", "norm", "norm backward", "update", "training step")
+    judged = ("softmax", "cross_entropy", "norm", "norm backward", "loss", "update", "training step")
     rest = [case_id(case) for case in CASES if case.group in judged]
     assert [case_id(case) for case in quick[-len(rest) :]] == rest
 
@@ -87,8 +90,8 @@ def test_each_benchmark_case_verifies(case):
 
 
 def sizes_of(case):
-    """The numbers in the name, without those of an activation's."""
-    return [int(digits) for digits in re.findall(r"\d+", re.sub(r"^[a-z]\w* ", "", case.name))]
+    """The numbers in the name, without those of an activation or a loss."""
+    return [int(digits) for digits in re.findall(r"\d+", re.sub(r"^[A-Za-z]\w* ", "", case.name))]
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
@@ -103,7 +106,7 @@ def test_the_work_of_a_case_is_its_operations_or_its_bytes(case):
     elif case.group.startswith(("matmul", "panels")):
         assert (case.unit, case.work) == ("GFLOP/s", multiply_add * math.prod(sizes))
     else:
-        arrays = 3 if case.group in ("backward", "norm backward") else 2
+        arrays = 3 if case.group in ("backward", "norm backward", "loss") else 2
         if case.group == "update":  # all are read, all but the gradient written
             slots = core.OPTIMIZERS[case.name.split()[0]].info.slots
             arrays = 3 + 2 * list(slots.values()).count(None)
@@ -140,6 +143,11 @@ def expected(case):
             return standard * weight + (0 if name == "rms_norm" else bias)
         level = 0 if name == "rms_norm" else g.mean(axis, keepdims=True)
         return scale * (g - level - standard * (g * standard).mean(axis, keepdims=True))
+    if case.group == "loss":
+        info = next(row.info for row in core.LOSSES.values() if row.info.layer == name)
+        x, others, columns = loss_operands(info, *sizes)
+        exact = [a.astype(np.float64) if a.dtype == np.float32 else a for a in (x, *others)]
+        return getattr(R, f"{info.function}_with_grad")(*exact, **columns)[1]
     if case.group == "cross_entropy":
         return R.cross_entropy_with_grad(x, np.random.default_rng(1).integers(0, sizes[1], sizes[0]))[1]
     return getattr(R, name)(x)
@@ -161,7 +169,7 @@ def test_the_sides_of_a_case_compute_the_same_on_the_same_data(case, torch):
     if run:
         run()
         assert_close(run(), want)
-    if case.group not in ("cross_entropy", "norm backward") and not case.group.startswith("panels"):
+    if case.group not in ("cross_entropy", "norm backward", "loss") and not case.group.startswith("panels"):
         assert ours() is ours.keywords["out"], "nothing is allocated"
         assert theirs() is theirs.keywords["out"]
     if case.group.startswith("panels"):

@@ -51,6 +51,14 @@ def test_binary_cross_entropy_over_classes_against_the_log_likelihood(a, summed,
     np.testing.assert_allclose(F.cross_entropy(np.log([a]), [0]) - np.log(np.sum(a)), likelihood, atol=5e-5)
 
 
+def test_multiclass_hinge_of_the_same_scores():
+    scores = [[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]]
+    np.testing.assert_allclose(F.multiclass_hinge_loss(scores, [0, 1, 2], reduction="none"), [2.9, 0, 12.9], rtol=1e-6)
+    assert F.multiclass_hinge_loss(scores, [0, 1, 2]) == pytest.approx(5.267, abs=4e-4)
+    sure = [[5, -3, 2], [5, 10, 10], [5, -20, -20]]
+    np.testing.assert_array_equal(F.multiclass_hinge_loss(sure, [0] * 3, reduction="none"), [0, 12, 0])
+
+
 def test_summed_squared_and_absolute_differences():
     a = RNG.integers(0, 256, (4, 4)).astype(float)
     b = a.copy()

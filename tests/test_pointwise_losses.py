@@ -6,7 +6,7 @@ import pytest
 from support import DTYPES, central_difference, refused
 
 import fastnn as fnn
-from fastnn import Huber, losses
+from fastnn import Huber
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn import reference as R
@@ -19,29 +19,56 @@ def normal(*shape, dtype=np.float32, scale=3.0, seed=0):
     return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(dtype)
 
 
-PER_COLUMN = {"pos_weight": rng.random(7) * 3}
-OTHER_PARAMS = {"huber": {"delta": 2.5}, "smooth_l1": {"beta": 0.3}}
+OTHER_PARAMS = {
+    "huber": [{"delta": 2.5}],
+    "smooth_l1": [{"beta": 0.3}],
+    "focal_with_logits": [{"gamma": 0.0}, {"gamma": 1.5, "alpha": 0.25}, {"alpha": 1.0}],
+    "poisson_nll": [{"full": True}, {"log_input": False}, {"log_input": False, "full": True, "eps": 0.1}],
+    "kl_div": [{"log_target": True}],
+    "gaussian_nll": [{"full": True, "eps": 0.5}],
+}
 PLAIN = {name: row.info for name, row in core.LOSSES.items() if not row.info.labels}
 
 
-def arguments(info, *shape, dtype=np.float64, seed=0):
-    """Return an input and a target of a loss of numbers, of values that it accepts."""
-    x, t = (
-        np.random.default_rng(seed + 1).uniform(0.02, 0.98, shape) if words else normal(*shape, seed=seed)
-        for seed, words in zip((seed, seed + 7), reversed(info.accepts), strict=True)
-    )
-    return x.astype(dtype), t.astype(dtype)
+def uniform(low, high, *shape, seed=0):
+    return np.random.default_rng(seed).uniform(low, high, shape)
+
+
+def arguments(info, *shape, dtype=np.float64, params=None):
+    """Return an input and what else a loss of numbers takes by place, of values that it accepts."""
+    x, t = normal(*shape, dtype=np.float64), normal(*shape, dtype=np.float64, seed=7)
+    if info.accepts[1]:
+        x = uniform(0.02, 0.98, *shape)
+    if info.accepts[0] == "-1 or 1":
+        t = np.where(t < 0, -1.0, 1.0)
+    elif info.accepts[0] or info.name == "kl_div":
+        t = uniform(0.02, 0.98, *shape, seed=8)
+    elif info.name == "poisson_nll":
+        t = np.floor(uniform(0, 6, *shape, seed=8))
+    if params == {"log_target": True}:
+        t = np.log(t)
+    if (params or {}).get("log_input") is False:
+        x = np.abs(x) + 0.1
+    others = [t[:, 0] if info.shared else t]
+    if info.pair:
+        others.append(uniform(0.1, 3, *shape, seed=9))
+    return x.astype(dtype), [a.astype(dtype) for a in others]
+
+
+def per_column(info, shape):
+    """Return a second argument for each column."""
+    columns = shape[-1] if shape[1:] else 1
+    return np.linspace(0.1, 0.9, columns) if info.columns else 3 * uniform(0, 1, columns, seed=5)
 
 
 def choices():
-    """Return each loss of numbers with the default parameters and, where there are any, others."""
+    """Return each loss of numbers with the default parameters and, where there are any, others; and with a second argument."""
     found = []
     for name, info in PLAIN.items():
-        found.append(pytest.param(info, {}, id=name))
-        if name in OTHER_PARAMS:
-            found.append(pytest.param(info, OTHER_PARAMS[name], id=f"{name}-{OTHER_PARAMS[name]}"))
-        if info.second:
-            found.append(pytest.param(info, {info.second: PER_COLUMN[info.second]}, id=f"{name}-{info.second}"))
+        every = [{}, *OTHER_PARAMS.get(name, [])]
+        found += [pytest.param(info, params, bool(info.columns), id=f"{name}-{params}") for params in every]
+        if info.second and not info.columns and not info.pair:
+            found.append(pytest.param(info, {}, True, id=f"{name}-{info.second}"))
     return found
 
 
@@ -49,33 +76,54 @@ def torch_peer(torch, function):
     """PyTorch's loss with the arguments of ours, or what its operations make of the formula where it has none."""
 
     def by_formula(formula):
-        def loss(x, t, reduction):
-            value = formula(x, t)
+        def loss(x, t, reduction, **params):
+            value = formula(x, t, **params)
             return value if reduction == "none" else getattr(value, reduction)()
 
         return loss
 
-    softplus = torch.nn.functional.softplus
+    def focal(x, t, gamma=2.0, alpha=None):
+        p = torch.sigmoid(x)
+        miss = t * (1 - p) + (1 - t) * p
+        factor = 1 if alpha is None else alpha * t + (1 - alpha) * (1 - t)
+        return factor * miss**gamma * torch.nn.functional.binary_cross_entropy_with_logits(x, t, reduction="none")
+
+    def quantile(x, t, quantiles):
+        d = t[:, None] - x
+        return torch.maximum(quantiles * d, (quantiles - 1) * d)
+
+    softplus, relu = torch.nn.functional.softplus, torch.relu
     return {
         "half_mse_loss": by_formula(lambda x, t: (x - t) ** 2 / 2),
         "log_cosh_loss": by_formula(lambda x, t: (x - t) + softplus(-2 * (x - t)) - np.log(2)),
+        "focal_loss_with_logits": by_formula(focal),
+        "hinge_loss": by_formula(lambda x, t: relu(1 - t * x)),
+        "squared_hinge_loss": by_formula(lambda x, t: relu(1 - t * x) ** 2),
+        "quantile_loss": by_formula(quantile),
     }.get(function) or getattr(torch.nn.functional, function)
 
 
-@pytest.mark.parametrize(("info", "options"), choices())
+@pytest.mark.parametrize(("info", "params", "columns"), choices())
 @pytest.mark.parametrize("name", ["float64", "float32"])
-def test_losses_of_numbers_against_torch(info, options, name):
+def test_losses_of_numbers_against_torch(info, params, columns, name):
     torch = pytest.importorskip("torch")
-    x, t = arguments(info, 12, 7, dtype=name)
-    given = {key: torch.tensor(v.astype(name)) if key == info.second else v for key, v in options.items()}
+    x, others = arguments(info, 12, 7, dtype=name, params=params)
+    second = {info.second: per_column(info, x.shape).astype(name)} if columns else {}
     rtol = 1e-12 if name == "float64" else 1e-6
     for reduction in ("mean", "sum", "none"):
-        tensor = torch.tensor(x, requires_grad=True)
-        want = torch_peer(torch, info.function)(tensor, torch.tensor(t), reduction=reduction, **given)
+        tensors = [torch.tensor(a) for a in (x, *others)]
+        wanted = [tensors[0], *tensors[2:]]
+        for tensor in wanted:
+            tensor.requires_grad_()
+        given = params | {key: torch.tensor(v) for key, v in second.items()}
+        want = torch_peer(torch, info.function)(*tensors, reduction=reduction, **given)
         want.sum().backward()
-        value, dx = getattr(F, f"{info.function}_with_grad")(x, t, reduction=reduction, **options)
+        value, *gradients = getattr(F, f"{info.function}_with_grad")(
+            x, *others, reduction=reduction, **params, **second
+        )
         np.testing.assert_allclose(value, want.detach().numpy(), rtol=rtol, atol=rtol)
-        np.testing.assert_allclose(dx, tensor.grad.numpy(), rtol=10 * rtol, atol=rtol)
+        for gradient, tensor in zip(gradients, wanted, strict=True):
+            np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=10 * rtol, atol=rtol)
 
 
 def test_huber_where_the_formulas_meet_and_far_away(dtype, isa):
@@ -91,39 +139,48 @@ def test_huber_where_the_formulas_meet_and_far_away(dtype, isa):
     assert Huber(2.0)(x[:5], x[:5] + 1)[0] == F.huber_loss(x[:5], x[:5] + 1, delta=2.0)
 
 
-def test_every_row_of_the_table_has_its_functions_and_its_class():
-    for name, row in core.LOSSES.items():
-        assert losses.LOSSES[name] is getattr(fnn, row.info.layer)
-        for function in (row.info.function, f"{row.info.function}_with_grad"):
-            assert callable(getattr(F, function))
-            assert callable(getattr(R, function))
-    assert set(losses.LOSSES) == set(core.LOSSES)
+SHAPES = [(1, 1), (4, 3), (5,), (7, 16), (3, 33), (2, 3, 4)]
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("info", "options"), choices())
-def test_losses_of_numbers(info, options, weighted, reduction, dtype, isa):
+@pytest.mark.parametrize(("info", "params", "columns"), choices())
+def test_losses_of_numbers(info, params, columns, weighted, reduction, dtype, isa):
     with_grad, reference = (getattr(module, f"{info.function}_with_grad") for module in (F, R))
-    for shape in ((1, 1), (4, 3), (5,), (7, 16), (3, 33), (2, 3, 4)):
-        x, t = arguments(info, *shape, dtype=dtype)
-        given = {key: np.resize(v, shape[1:] and shape[-1]) if key == info.second else v for key, v in options.items()}
+    eps = np.finfo(dtype).eps
+    for shape in [shape for shape in SHAPES if len(shape) == 2 or not info.shared]:
+        x, others = arguments(info, *shape, dtype=dtype, params=params)
+        given = params | ({info.second: per_column(info, shape).astype(dtype)} if columns else {})
         given |= {"sample_weight": np.random.default_rng(2).random(shape[0])} if weighted else {}
-        value, dx = with_grad(x, t, reduction=reduction, **given)
-        want, want_dx = reference(x.astype(np.float64), t.astype(np.float64), reduction=reduction, **given)
-        eps = np.finfo(dtype).eps
-        np.testing.assert_allclose(value, want, rtol=8 * eps)
-        np.testing.assert_allclose(dx, want_dx, rtol=8 * eps, atol=2 * eps)
-        np.testing.assert_array_equal(getattr(F, info.function)(x, t, reduction=reduction, **given), value)
+        value, *gradients = with_grad(x, *others, reduction=reduction, **given)
+        want = reference(*(a.astype(np.float64) for a in (x, *others)), reduction=reduction, **given)
+        size = np.abs(
+            getattr(R, info.function)(*(a.astype(np.float64) for a in (x, *others)), reduction="none", **given)
+        ).max()
+        np.testing.assert_allclose(
+            value, want[0], rtol=8 * eps, atol=(4 * eps) * size * (x.size if reduction == "sum" else 1)
+        )
+        for gradient, exact in zip(gradients, want[1:], strict=True):
+            np.testing.assert_allclose(gradient, exact, rtol=8 * eps, atol=4 * eps * max(1, np.abs(exact).max()))
+        np.testing.assert_array_equal(getattr(F, info.function)(x, *others, reduction=reduction, **given), value)
 
 
-@pytest.mark.parametrize(("info", "options"), choices())
-def test_gradients_of_losses_of_numbers_against_central_differences(info, options, isa):
-    x, t = arguments(info, 5, 7)
+@pytest.mark.parametrize(("info", "params", "columns"), choices())
+def test_gradients_of_losses_of_numbers_against_central_differences(info, params, columns, isa):
+    x, others = arguments(info, 5, 7, params=params)
+    params = params | ({info.second: per_column(info, x.shape)} if columns else {})
+    if info.pair:
+        others[1] = np.maximum(others[1], params.get("eps", 0) + 0.01)  # a variance below eps has the gradient of eps
     for weights in ({}, {"sample_weight": SAMPLE_WEIGHT[:5]}):
-        _, dx = getattr(F, f"{info.function}_with_grad")(x, t, **options, **weights)
-        numeric = central_difference(lambda a: getattr(F, info.function)(a, t, **options, **weights), x)  # noqa: B023
-        np.testing.assert_allclose(dx, numeric, rtol=1e-5, atol=1e-8)
+        _, *gradients = getattr(F, f"{info.function}_with_grad")(x, *others, **params, **weights)
+        for gradient, place in zip(gradients, (0, 2), strict=False):
+            every = [x, *others]
+
+            def f(a, every=every, place=place, weights=weights):
+                every = [a if k == place else b for k, b in enumerate(every)]
+                return getattr(F, info.function)(*every, **params, **weights)
+
+            np.testing.assert_allclose(gradient, central_difference(f, every[place]), rtol=1e-5, atol=1e-8)
 
 
 def one_by_one(function, inputs, targets, dtype, **options):
@@ -213,6 +270,80 @@ def test_a_weight_of_positive_targets_belongs_to_its_column(dtype, isa):
     assert loss(x, t)[0] == F.binary_cross_entropy_with_logits(x, t, pos_weight=weight)
 
 
+def test_focal_loss_of_sure_predictions(dtype, isa):
+    with mpmath.workdps(60):
+        x = [-30.0, -5.0, 0.5, 4.0, 12.0]
+        p = [1 / (1 + mpmath.exp(-mpmath.mpf(v))) for v in x]
+        losses, dx = one_by_one("focal_loss_with_logits", x, [1] * 5, dtype)
+        close_to(losses, [-((1 - q) ** 2) * mpmath.log(q) for q in p], dtype, 0.6 if dtype == np.float32 else 8)
+        exact = [(1 - q) ** 2 * (2 * q * mpmath.log(q) - (1 - q)) for q in p]
+        close_to(dx, exact, dtype, 0.6 if dtype == np.float32 else 8)
+        losses, _ = one_by_one("focal_loss_with_logits", [1.0, -2.0], [1, 0], dtype, gamma=0.5, alpha=0.25)
+        exact = [
+            -((1 - q) ** 0.5) * mpmath.log(q) * a
+            for q, a in ((1 / (1 + mpmath.exp(-1)), 0.25), (1 / (1 + mpmath.exp(-2)), 0.75))
+        ]
+        close_to(losses, exact, dtype, 0.6 if dtype == np.float32 else 8)
+    for sure in (800.0, np.finfo(dtype).max):
+        losses, dx = one_by_one("focal_loss_with_logits", [sure, -sure], [1, 0], dtype)
+        np.testing.assert_array_equal([losses, dx], 0)
+
+
+def test_margins_have_no_slope_where_they_end(dtype, isa):
+    x, t = [2, 1, 0, -1, 1, -3, np.nan], [1, 1, 1, 1, -1, -1, 1]
+    losses, dx = one_by_one("hinge_loss", x, t, dtype)
+    np.testing.assert_array_equal(losses, [0, 0, 1, 2, 2, 0, np.nan])
+    np.testing.assert_array_equal(dx, [0, 0, -1, -1, 1, 0, np.nan])
+    losses, dx = one_by_one("squared_hinge_loss", x, t, dtype)
+    np.testing.assert_array_equal(losses, [0, 0, 1, 4, 4, 0, np.nan])
+    np.testing.assert_array_equal(dx, [0, 0, -2, -4, 4, 0, np.nan])
+    losses, dx = one_by_one("soft_margin_loss", TAILS, [-1] * len(TAILS), dtype)
+    want = one_by_one("binary_cross_entropy_with_logits", TAILS, [0] * len(TAILS), dtype)
+    np.testing.assert_array_equal(losses, want[0])
+    np.testing.assert_array_equal(dx, want[1])
+
+
+def test_poisson_and_kl_div_at_their_edges(dtype, isa):
+    losses, dx = one_by_one("poisson_nll_loss", [0, 1000, -1000, np.nan], [0, 1, 0, 1], dtype)
+    np.testing.assert_array_equal(losses, [1, np.inf, 0, np.nan])
+    np.testing.assert_array_equal(dx, [1, np.inf, 0, np.nan])
+    assert F.poisson_nll_loss(np.full(3, 1000, dtype), np.ones(3)) == np.inf
+    losses, dx = one_by_one("poisson_nll_loss", [2, 0, -1], [0, 2, 1], dtype, log_input=False, eps=0.0)
+    np.testing.assert_array_equal(losses, [2, np.inf, np.nan])
+    np.testing.assert_array_equal(dx, [1, -np.inf, 2])
+    losses, dx = one_by_one("kl_div", [-1, -3, np.nan], [0, -1e-40, 0.5], dtype)
+    np.testing.assert_array_equal(losses, [0, np.nan, np.nan])
+    tiny = float(dtype(1e-40))
+    losses, dx = one_by_one("kl_div", [0], [tiny], dtype)
+    np.testing.assert_allclose(losses, tiny * np.log(tiny), rtol=1e-4 if dtype == np.float32 else 1e-14)
+    np.testing.assert_array_equal(dx, -np.array([tiny], dtype))
+
+
+def test_quantiles_stand_in_columns(dtype, isa):
+    x, t = np.array([[1, 1, 1], [2, 0, 5]], dtype), np.array([3, 2], dtype)
+    losses, dx = F.quantile_loss_with_grad(x, t, reduction="none")
+    np.testing.assert_allclose(losses, [[0.2, 1, 1.8], [0, 1, 0.3]], rtol=1e-6)
+    np.testing.assert_allclose(dx, [[-0.1, -0.5, -0.9], [0, -0.5, 0.1]], rtol=1e-6)
+    assert F.quantile_loss(x, t[:, None]) == pytest.approx(losses.mean(), rel=1e-6)
+    assert fnn.Quantile((0.1, 0.5, 0.9)) == fnn.Quantile()
+    assert fnn.Quantile([0.25])(x[:, :1], t)[0] == F.quantile_loss(x[:, :1], t, quantiles=(0.25,))
+
+
+def test_gaussian_variances_and_their_logarithms(dtype, isa):
+    x, (t, var) = arguments(PLAIN["gaussian_nll"], 6, 5, dtype=dtype)
+    eps = float(np.finfo(dtype).eps)
+    for params in ({}, {"full": True}, {"eps": 0.5}):
+        want, dx, dvar = F.gaussian_nll_loss_with_grad(x, t, var, **params)
+        value, gradient = fnn.GaussianNLL(**params)(np.concatenate([x, np.log(var)], 1), t)
+        assert value == pytest.approx(want, rel=10 * eps)
+        np.testing.assert_allclose(gradient, np.concatenate([dx, dvar * var], 1), rtol=40 * eps, atol=eps)
+    value, dx, dvar = F.gaussian_nll_loss_with_grad(x[:, 0], t[:, :1], var[:, 0])
+    assert (dx.shape, dvar.shape) == ((6,), (6,))
+    value, gradient = fnn.GaussianNLL()(np.stack([x[:, 0], np.log(var[:, 0])], 1), t[:, 0])
+    np.testing.assert_allclose(gradient[:, 0], dx, rtol=1e-5)
+    assert fnn.GaussianNLL()(np.array([[0, -2000.0]]), [[1e-4]])[0] == pytest.approx((np.log(1e-6) + 0.01) / 2)
+
+
 HALF = np.full((3, 2), 0.5, np.float32)
 
 
@@ -237,6 +368,30 @@ HALF = np.full((3, 2), 0.5, np.float32)
         (lambda: F.binary_cross_entropy_with_logits(HALF, HALF, weight=1), TypeError,
          "binary_cross_entropy_with_logits: unknown parameter 'weight' (binary_cross_entropy_with_logits takes pos_weight)"),
         (lambda: F.smooth_l1_loss(HALF, HALF, beta=-1), ValueError, "smooth_l1_loss: beta is -1 but a number of at least 0 was expected"),
+        (lambda: F.hinge_loss([0.5, 2], [1, 0]), ValueError, "hinge_loss: target is 0.0 at row 1 but -1 or 1 was expected"),
+        (lambda: F.soft_margin_loss(HALF, [[1, -1], [1, 1], [1, 0.5]]), ValueError,
+         "soft_margin_loss: target is 0.5 at row 2, column 1 but -1 or 1 was expected"),
+        (lambda: F.quantile_loss(HALF, [1, 2, 3], quantiles=(0.5, 1)), ValueError,
+         "quantile_loss: quantiles[1] is 1.0 but a value between 0 and 1 was expected"),
+        (lambda: F.quantile_loss(HALF, [1, 2, 3]), ValueError,
+         "quantile_loss: quantiles has shape (3,) but one number per column, (2,), was expected"),
+        (lambda: F.quantile_loss(HALF, [1, 2, 3], quantiles=(0.5,)), ValueError,
+         "quantile_loss: quantiles has shape (1,) but one number per column, (2,), was expected"),
+        (lambda: F.quantile_loss(HALF, HALF, quantiles=(0.5, 0.7)), ValueError,
+         "quantile_loss: target has shape (3, 2) but one number per row, (3,), was expected"),
+        (lambda: F.quantile_loss(HALF[0], 1), ValueError, "quantile_loss: input has shape (2,) but (batch, columns) was expected"),
+        (lambda: F.gaussian_nll_loss(HALF, HALF, HALF - [[0, 0], [0, 1], [0, 0]]), ValueError,
+         "gaussian_nll_loss: var is -0.5 at row 1, column 1 but a number of at least 0 was expected"),
+        (lambda: F.gaussian_nll_loss(HALF, HALF, HALF[0]), ValueError,
+         "gaussian_nll_loss: input has shape (3, 2) but var has shape (2,); equal shapes were expected"),
+        (lambda: F.gaussian_nll_loss(HALF, HALF, HALF, eps=0), ValueError, "gaussian_nll_loss: eps is 0 but a positive number was expected"),
+        (lambda: F.focal_loss_with_logits(HALF, HALF, alpha=2), ValueError,
+         "focal_loss_with_logits: alpha is 2 but a value in [0, 1] was expected"),
+        (lambda: F.focal_loss_with_logits(HALF, HALF, gamma=None), TypeError,
+         "focal_loss_with_logits: gamma is None but a number was expected"),
+        (lambda: fnn.Quantile((0.5, 2)), ValueError, "Quantile: quantiles[1] is 2.0 but a value between 0 and 1 was expected"),
+        (lambda: fnn.GaussianNLL()(HALF[:, :1], HALF[:, 0]), ValueError,
+         "GaussianNLL: output has shape (3, 1) but (batch, 2 k) was expected: k means, then k logarithms of variances"),
         (lambda: fnn.BCEWithLogits(pos_weight=[[1.0, 2.0]]), ValueError,
          "BCEWithLogits: pos_weight has shape (1, 2) but one number per column was expected"),
         (lambda: fnn.BCEWithLogits(pos_weight=[1, -1]), ValueError,

@@ -186,11 +186,18 @@ def loss_by_hand(name):
     return lambda z, y, sample_weight, **options: reference(z, y, sample_weight=sample_weight, **options)
 
 
+def target_of(loss):
+    info = core.LOSSES[loss].info
+    if info.labels or info.shared:
+        return Y
+    return 2 * np.eye(3)[Y] - 1 if info.accepts[0] == "-1 or 1" else np.eye(3)[Y]
+
+
 def steps_by_hand(loss, loss_options, optimizer, optimizer_options, trainer_options, sample_weight):
     """Return the losses of STEPS of a linear model, and its parameters after them."""
     linear = fnn.Linear(4, 3, rng=0, dtype=np.float64)
     w, b = linear.weight.copy(), linear.bias.copy()
-    y = Y if loss == "cross_entropy" else np.eye(3)[Y]
+    y = target_of(loss)
     sample_weight = np.ones(12) if sample_weight is None else sample_weight
     slots, losses = ({}, {}), []
     for step in STEPS:
@@ -209,7 +216,7 @@ def steps_of_a_trainer(loss, loss_options, optimizer, optimizer_options, trainer
         OPTIMIZERS[optimizer](**optimizer_options),
         **trainer_options,
     )
-    y = Y if loss == "cross_entropy" else np.eye(3)[Y]
+    y = target_of(loss)
     losses = [run.step(X, y, sample_weight) for _ in STEPS]
     return losses, run.model[0].weight, run.model[0].bias
 
@@ -241,6 +248,18 @@ MORE_OPTIMIZERS = list(more_optimizers())
 LOSS_OPTIONS = {  # name: each option alone
     "smooth_l1": [{"beta": 0.3}, {"beta": 0.1}],  # 1 is huber
     "binary_cross_entropy_with_logits": [{}, {"pos_weight": (0.5, 2.0, 3.0)}],
+    "half_mse": [{}],
+    "l1": [{}],
+    "log_cosh": [{}],
+    "focal_with_logits": [{}, {"gamma": 1.0}, {"alpha": 0.25}],
+    "hinge": [{}],
+    "squared_hinge": [{}],
+    "poisson_nll": [{}, {"log_input": False, "eps": 100.0}, {"log_input": False, "eps": 50.0}],
+    "kl_div": [{}, {"log_target": True}],
+    "quantile": [{}, {"quantiles": (0.2, 0.3, 0.4)}],
+    "nll": [{}, {"weight": (0.5, 2.0, 3.0)}, {"ignore_index": 1}],
+    "multiclass_hinge": [{}, {"margin": 0.3}, {"p": 2}, {"weight": (0.5, 2.0, 3.0)}, {"ignore_index": 1}],
+    "multi_margin": [{}, {"margin": 0.3}, {"p": 2}, {"weight": (0.5, 2.0, 3.0)}, {"ignore_index": 1}],
 }
 OPTIONS = {  # name: loss, its options, optimizer, its options, the trainer's; each differs from what it is compared with
     "sgd": ("cross_entropy", {}, "sgd", {}, {}),
@@ -296,9 +315,15 @@ def test_every_option_changes_a_step():
     assert len(set(results)) == len(results)
 
 
+# binary_cross_entropy takes probabilities, gaussian_nll two outputs for each target, poisson_nll's full term no part in a gradient.
+TRIED_ELSEWHERE = {"binary_cross_entropy", "gaussian_nll", "poisson_nll"}
+
+
 @pytest.mark.parametrize(("kind", "position"), [(LOSSES, 1), (OPTIMIZERS, 3)], ids=["losses", "optimizers"])
 def test_every_field_of_a_specification_is_among_the_options(kind, position):
     for name, cls in kind.items():
+        if name in TRIED_ELSEWHERE:
+            continue
         tried = {field for options in OPTIONS.values() if options[position - 1] == name for field in options[position]}
         assert tried == {field.name for field in dataclasses.fields(cls)}, name
 

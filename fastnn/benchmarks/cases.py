@@ -265,6 +265,57 @@ def _norm_backward(name, batch, features):
     return Case("norm backward", f"{name} {batch}x{features}", 12 * batch * features, "GB/s", build, torch=build_torch)
 
 
+def loss_operands(info, batch, classes):
+    """Return the input of a loss, what else it takes by place, and what it takes by name because of its columns."""
+    rng = np.random.default_rng(1)
+    x, t = _normal(batch, classes, scale=3), rng.standard_normal((batch, classes), np.float32)
+    if info.accepts[1]:
+        x = rng.uniform(0.05, 0.95, x.shape).astype(np.float32)
+    if info.accepts[0] == "-1 or 1":
+        t = np.copysign(np.float32(1), t)
+    elif info.accepts[0] or info.name == "kl_div":  # kl_div refuses nothing, but takes probabilities
+        t = rng.uniform(0, 1, t.shape).astype(np.float32)
+    if info.labels:
+        t = rng.integers(0, classes, batch)
+    others = [t[:, 0].copy() if info.shared else t]
+    if info.pair:
+        others.append(rng.uniform(0.5, 2, x.shape).astype(np.float32))
+    return x, others, {info.second: np.linspace(0.05, 0.95, classes, dtype=np.float32)} if info.columns else {}
+
+
+def _loss(info, batch, classes):
+    def build():
+        x, others, columns = loss_operands(info, batch, classes)
+        ours, theirs = np.empty((2, batch, classes), np.float32)
+
+        def gradient(functions, out):
+            return getattr(functions, f"{info.function}_with_grad")(x, *others, out=out, **columns)[1]
+
+        return partial(gradient, F, ours), partial(gradient, R, theirs)
+
+    def build_torch():
+        import torch
+
+        function = getattr(torch.nn.functional, info.function, None)
+        x, others, _ = loss_operands(info, batch, classes)
+        tensors = [torch.from_numpy(a) for a in (x, *others)]
+
+        def gradient():
+            tensors[0].grad = None
+            function(*tensors).backward()
+            return tensors[0].grad
+
+        if function is not None:
+            tensors[0].requires_grad_()
+        return function and gradient
+
+    return Case("loss", f"{info.layer} {batch}x{classes}", 12 * batch * classes, "GB/s", build, torch=build_torch)
+
+
+LOSSES = [row.info for row in _fastnn_core.LOSSES.values() if not row.info.probabilities]
+LOSS_SHAPES = [(64, 10), (256, 100), (4096, 100)]
+
+
 def _update(info, n):
     """A late step with the default options."""
     slots = [name for name, needs in info.slots.items() if needs is None]
@@ -331,6 +382,7 @@ def cases(quick=False):
         *(_cross_entropy(*shape) for shape in [(64, 10), (256, 100), (256, 1000), (4096, 1000), (512, 32000)]),
         *(_norm(*norm) for norm in NORMS),
         *(_norm_backward(*norm) for norm in NORMS),
+        *(_loss(info, *shape) for info in LOSSES for shape in LOSS_SHAPES),
         *(_update(row.info, ELEMENTS[-1]) for row in _fastnn_core.OPTIMIZERS.values()),
         *(_training_step(*sizes) for sizes in [(32, 64, 256, 10), (32, 64, 100, 10), (128, 784, 128, 10)]),
     ]

@@ -69,14 +69,14 @@ cdef object _refusal(const double *values, const fnn_param *params, int i):
     cdef double value = values[i]
     cdef int accepted = params[i].accepted
     if value != value:
-        return "a number"
+        return None if accepted == FROM_0_TO_1_OR_NONE else "a number"
     if accepted == NONZERO and value == 0:
         return "a number other than 0"
     if accepted == NONNEGATIVE and value < 0:
         return "a number of at least 0"
     if accepted == POSITIVE and value <= 0:
         return "a positive number"
-    if accepted == FROM_0_TO_1 and not 0 <= value <= 1:
+    if (accepted == FROM_0_TO_1 or accepted == FROM_0_TO_1_OR_NONE) and not 0 <= value <= 1:
         return "a value in [0, 1]"
     if accepted == BELOW_1 and not 0 <= value < 1:
         return "a value in [0, 1)"
@@ -84,6 +84,10 @@ cdef object _refusal(const double *values, const fnn_param *params, int i):
         return "a value between 0 and 1"
     if accepted == ABOVE_1 and value <= 1:
         return "a number above 1"
+    if accepted == SIGN and value != 1 and value != -1:
+        return "-1 or 1"
+    if accepted == ONE_OR_TWO and value != 1 and value != 2:
+        return "1 or 2"
     if accepted == AT_LEAST_PREVIOUS and value < values[i - 1]:
         return f"at least {params[i - 1].name.decode()} ({values[i - 1]:g})"
     return None

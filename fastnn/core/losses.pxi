@@ -75,7 +75,8 @@ def log_softmax_backward(object grad, object y, object axis, object out):
     return _softmax_backward("log_softmax_backward", True, grad, y, axis, out)
 
 
-LossInfo = namedtuple("LossInfo", "name layer function labels tasks outputs second accepts params")
+LossInfo = namedtuple("LossInfo", "name layer function labels probabilities shared tasks outputs second columns pair accepts "
+                      "weighs_values params")
 
 
 cdef object _text(const char *s):
@@ -94,8 +95,11 @@ cdef dict _defaults(const fnn_param *params, int most):
 
 
 cdef class Loss:
-    """A row of the table of losses. ``info.labels`` says whether targets are labels, or probabilities; ``info.second`` names the
-    second argument, or is None; ``info.accepts`` says which numbers are targets and inputs, None for all."""
+    """A row of the table of losses. ``info.labels`` says whether targets are labels, ``info.probabilities`` whether they may be
+    probabilities instead, ``info.shared`` whether a target is one number for all columns; ``info.second`` names the second
+    argument, or is None, ``info.columns`` is its default, and ``info.pair`` says that it is of the shape of the input and has a
+    gradient; ``info.accepts`` says which numbers are targets and inputs, None for all; ``info.weighs_values``, that class
+    weights are not part of what a mean divides by."""
     cdef const fnn_loss_row *row
     cdef int index
     cdef list names  # of the parameters
@@ -104,40 +108,57 @@ cdef class Loss:
 
     def __cinit__(self, int index):
         cdef const fnn_loss_row *row = &fnn_loss_rows[index]
+        cdef int i
         self.row = row
         self.index = index
         params = _defaults(&row.params[0], FNN_MAX_PARAMS)
         self.names = list(params)
+        params = {name: self.value(i, number) for i, (name, number) in enumerate(params.items())}
         self.second = _text(row.second.name)
+        columns = tuple([row.second.values[i] for i in range(row.second.count)]) or None
         tasks = tuple([row.tasks[i].decode() for i in range(FNN_MAX_TASKS) if row.tasks[i] != NULL])
         accepts = _description(row.accepts.target), _description(row.accepts.input)
-        self.info = LossInfo(row.name.decode(), row.layer.decode(), row.function.decode(), row.target == FNN_LABELS, tasks,
-                             _text(row.outputs), self.second, accepts, params)
+        self.info = LossInfo(row.name.decode(), row.layer.decode(), row.function.decode(), row.target >= FNN_LABELS,
+                             row.target == FNN_LABELS_OR_PROBABILITIES, row.target == FNN_NUMBER_A_ROW, tasks,
+                             _text(row.outputs), self.second, columns, row.kind == FNN_PAIR, accepts,
+                             bool(row.weighs_values), params)
+
+    cdef object value(self, int i, double number):
+        """A parameter as Python has it."""
+        cdef int accepted = self.row.params[i].accepted
+        if number != number:
+            return None
+        return bool(number) if accepted == SWITCH else int(number) if accepted == ONE_OR_TWO else number
 
     cdef object params(self, double *numbers, dict given, str func):
-        """Fills numbers with the row's defaults and what is given, checked; returns what is given as the second argument."""
-        cdef int i
+        """Fills numbers with the row's defaults and what is given, checked; returns the second argument."""
+        cdef int i, accepted
         for i in range(FNN_MAX_PARAMS):
             numbers[i] = self.row.params[i].value
         if not given:
-            return None
+            return self.info.columns
         for name, value in given.items():
             if name in self.names:
-                numbers[self.names.index(name)] = _number(value, func, name)
+                i = self.names.index(name)
+                accepted = self.row.params[i].accepted
+                if accepted == SWITCH:
+                    numbers[i] = bool(value)
+                elif value is not None or accepted != FROM_0_TO_1_OR_NONE:
+                    numbers[i] = _number(value, func, name)
             elif name != self.second:
                 names = self.names + ([self.second] if self.second else [])
                 raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {', '.join(names) or 'none'})")
         _check_numbers(numbers, &self.row.params[0], len(self.names), func)
-        return given.get(self.second)
+        return given.get(self.second, self.info.columns)
 
     def check(self, str func, dict given):
-        """The parameters as plain numbers, checked; func makes the messages. The second argument is None or a tuple of numbers."""
+        """The parameters as plain values, checked; func makes the messages. A second argument is None or a tuple of numbers."""
         cdef double numbers[FNN_MAX_PARAMS]
         second = self.params(numbers, given, func)
-        found = {name: numbers[i] for i, name in enumerate(self.names)}
+        found = {name: self.value(i, numbers[i]) for i, name in enumerate(self.names)}
         if second is not None:
             second = tuple(_second(second, self.row.second.accepted, FNN_F64, func, self.second).tolist())
-        return found | ({self.second: second} if self.second else {})
+        return found | ({self.second: second} if self.second in given else {})
 
 
 LOSSES = {loss.info.name: loss for loss in [Loss(i) for i in range(FNN_LOSS_COUNT)]}
@@ -153,12 +174,16 @@ cdef int _check_numbers(const double *numbers, const fnn_param *params, int n, s
     return 0
 
 
-cdef object _description(int accepted):
-    """The numbers that are accepted, in words; None for all."""
-    cdef double outside = -1
+cdef object _refused_words(double value, int accepted):
+    """What is accepted, where a value is not that; else None."""
     cdef fnn_param param
     param.accepted = accepted
-    return None if accepted == ANY else _refusal(&outside, &param, 0)
+    return _refusal(&value, &param, 0)
+
+
+cdef object _description(int accepted):
+    """The numbers that are accepted, in words; None for all."""
+    return None if accepted == ANY else _refused_words(-2, accepted)
 
 
 cdef int64_t _first_refused(ndarray a, int accepted, int dtype) except -2:
@@ -194,16 +219,26 @@ cdef ndarray _second(object given, int accepted, int dtype, str func, str arg):
     if a.ndim != 1 and size(a) != 1:
         raise ValueError(f"{func}: {arg} has shape {_shape(a)} but one number per column was expected")
     a = _ready(a.reshape(-1), dtype)
-    cdef int64_t found = _first_refused(a, accepted, dtype)
-    if found >= 0:
-        raise ValueError(f"{func}: {arg}[{found}] is {a[found]} but {_description(accepted)} was expected")
+    for i, value in enumerate(a.tolist()):
+        wanted = _refused_words(value, accepted)
+        if wanted is not None:
+            raise ValueError(f"{func}: {arg}[{i}] is {value} but {wanted} was expected")
     return a
 
 
-cdef ndarray _columns(ndarray second, ndarray x, int dtype, str func, str arg):
-    """The second argument for each element of a row of x."""
+cdef ndarray _of_pair(ndarray x, object given, int accepted, int dtype, str func, str arg):
+    """The second input of a pair, which has the shape of the first."""
+    cdef ndarray a = _array(given, func, arg)
+    _dtype(a, func, arg)
+    a = _ready(_shaped_like(x, a, func, arg), dtype)
+    _require_accepted(a, accepted, dtype, func, arg)
+    return a
+
+
+cdef ndarray _columns(ndarray second, bint alike, ndarray x, int dtype, str func, str arg):
+    """The second argument for each element of a row of x; where columns may be alike, one number does for all."""
     row = _shape(x)[1:]
-    if size(second) != 1 and (not row or size(second) != row[-1]):
+    if (size(second) != 1 or not alike) and (not row or size(second) != row[-1]):
         raise ValueError(f"{func}: {arg} has shape {_shape(second)} but one number per column, {row[-1:] or (1,)}, was expected")
     return _ready(np.broadcast_to(second.reshape(()) if size(second) == 1 else second, row), dtype)
 
@@ -232,20 +267,23 @@ cdef ndarray _class_labels(ndarray given, str func, int64_t classes, int64_t ign
     return labels
 
 
-cdef ndarray _label_target(fnn_target *spec, ndarray x, ndarray t, object ignore_index, int dtype, str func):
-    """The target of a loss of classes: labels, or probabilities in the dtype of the logits."""
+cdef ndarray _label_target(fnn_target *spec, ndarray x, ndarray t, object ignore_index, bint or_probabilities, int dtype, str func,
+                           str name):
+    """The target of a loss of classes: labels, or probabilities in the dtype of the input."""
     if not 1 <= x.ndim <= 2:
-        raise ValueError(f"{func}: logits have shape {_shape(x)} but (batch, classes) or (classes,) was expected")
+        have = "have" if name == "logits" else "has"
+        raise ValueError(f"{func}: {name} {have} shape {_shape(x)} but (batch, classes) or (classes,) was expected")
     spec.ignore_index = _integer(ignore_index, func, "ignore_index", -2 ** 63, 2 ** 63 - 1)
-    if cnp.PyArray_SAMESHAPE(t, x) and t.dtype.kind not in "iu":
+    if or_probabilities and cnp.PyArray_SAMESHAPE(t, x) and t.dtype.kind not in "iu":
         return _numbers_target(spec, t, dtype, func)
     if size(t) == _rows(x) and (t.ndim == x.ndim - 1 or t.ndim == x.ndim and _last(t) == 1):
         t = _class_labels(t, func, _last(x), spec.ignore_index)
         spec.labels = <const int64_t *>data(t)
         return t
-    if cnp.PyArray_SAMESHAPE(t, x):
-        raise TypeError(f"{func}: target has dtype {t.dtype} and the shape of logits {_shape(x)}; probabilities must be floats")
-    raise ValueError(f"{func}: target has shape {_shape(t)} but labels {_shape(x)[:-1]} or probabilities {_shape(x)} were expected")
+    if or_probabilities and cnp.PyArray_SAMESHAPE(t, x):
+        raise TypeError(f"{func}: target has dtype {t.dtype} and the shape of {name} {_shape(x)}; probabilities must be floats")
+    expected = f"labels {_shape(x)[:-1]} or probabilities {_shape(x)} were" if or_probabilities else f"labels {_shape(x)[:-1]} were"
+    raise ValueError(f"{func}: target has shape {_shape(t)} but {expected} expected")
 
 
 cdef ndarray _numbers_target(fnn_target *spec, ndarray t, int dtype, str func):
@@ -255,44 +293,61 @@ cdef ndarray _numbers_target(fnn_target *spec, ndarray t, int dtype, str func):
     return t
 
 
-cdef ndarray _same_shape_target(fnn_target *spec, ndarray x, ndarray t, int dtype, str func):
-    """A target with the shape of the input, where (batch,) and (batch, 1) count as one."""
-    if not cnp.PyArray_SAMESHAPE(x, t):
-        if _shape(x) != _shape(t) + (1,) and _shape(t) != _shape(x) + (1,):
-            raise ValueError(f"{func}: input has shape {_shape(x)} but target has shape {_shape(t)}; equal shapes were expected")
-        t = t.reshape(_shape(x))
-    return _numbers_target(spec, t, dtype, func)
+cdef ndarray _shaped_like(ndarray x, ndarray a, str func, str arg):
+    """An array in the shape of the input, where (batch,) and (batch, 1) count as one."""
+    if cnp.PyArray_SAMESHAPE(x, a):
+        return a
+    if _shape(x) != _shape(a) + (1,) and _shape(a) != _shape(x) + (1,):
+        raise ValueError(f"{func}: input has shape {_shape(x)} but {arg} has shape {_shape(a)}; equal shapes were expected")
+    return a.reshape(_shape(x))
 
 
-cdef double _scale(object reduction, object divisor, int dtype, const fnn_target *target, int64_t batch, int64_t terms):
+cdef ndarray _shared_target(ndarray x, ndarray t, str func):
+    """A target with one number for each row of the input."""
+    if x.ndim != 2:
+        raise ValueError(f"{func}: input has shape {_shape(x)} but (batch, columns) was expected")
+    if _shape(t) != (x.shape[0],) and _shape(t) != (x.shape[0], 1):
+        raise ValueError(f"{func}: target has shape {_shape(t)} but one number per row, {_shape(x)[:1]}, was expected")
+    return t
+
+
+cdef double _scale(object reduction, object divisor, int dtype, fnn_target target, bint weighs_values, int64_t batch, int64_t terms):
     """1 / N: what a mean multiplies the sum of the losses by, infinite where nothing counts. N is the sum of the rows' weights,
     or the divisor that a caller sets in its place, times the terms of a row."""
     cdef double n = 1
+    if weighs_values:
+        target.class_weight = NULL
     if divisor is not None:
         n = float(divisor) * terms
     elif reduction == "mean":
-        n = fnn_kernels_for(dtype).sum_of_weights(target, batch) * terms
+        n = fnn_kernels_for(dtype).sum_of_weights(&target, batch) * terms
     return 1 / n if n != 0 else INFINITY
 
 
-cdef inline fnn_target _target_from(const fnn_target *t, int64_t row, int64_t features, int dtype) noexcept nogil:
+cdef inline fnn_target _target_from(const fnn_target *t, const fnn_loss_row *loss, int64_t row, int64_t features,
+                                    int dtype) noexcept nogil:
     """The target from a row on."""
     cdef fnn_target part = t[0]
     if part.labels != NULL:
         part.labels += row
-    part.values = _at(part.values, row * features, dtype)
+    part.values = _at(part.values, row if loss.target == FNN_NUMBER_A_ROW else row * features, dtype)
+    if loss.kind == FNN_PAIR:
+        part.second = _at(part.second, row * features, dtype)
+        part.dsecond = _at(part.dsecond, row * features, dtype)
     part.sample_weight = _at(part.sample_weight, row, dtype)
     return part
 
 
 def loss(str func, Loss row, bint with_grad, object input, object target, object weight, object sample_weight,
-         object ignore_index, dict given, object reduction, object divisor, object out):
-    """A loss of the table, or (loss, gradient). All is computed in the dtype of the input, whose gradient is wanted. divisor,
-    unless None, stands in for the sum of the rows' weights in a mean."""
-    cdef bint labels = row.row.target == FNN_LABELS, by_row = row.row.kind == FNN_ROW
-    cdef str name = "logits" if labels else "input"
+         object ignore_index, dict given, object reduction, object divisor, object out, bint logarithms=False):
+    """A loss of the table, or (loss, gradient), or (loss, gradient, second gradient). All is computed in the dtype of the input,
+    whose gradient is wanted. divisor, unless None, stands in for the sum of the rows' weights in a mean. logarithms says that
+    the second input is the logarithm of what it else is."""
+    cdef const fnn_loss_row *table = row.row
+    cdef bint labels = table.target >= FNN_LABELS, by_row = table.kind == FNN_ROW, shared = table.target == FNN_NUMBER_A_ROW
+    cdef str name = "logits" if table.target == FNN_LABELS_OR_PROBABILITIES else "input"
     cdef ndarray x = _array(input, func, name), t = _array(target, func, "target")
-    cdef ndarray class_weights = None, sample_weights = None, second = None, dx = None, each = None
+    cdef ndarray class_weights = None, sample_weights = None, second = None, dx = None, dsecond = None, each = None
     cdef int dtype = _dtype(x, func, name)
     if reduction != "mean" and reduction != "sum" and reduction != "none":
         raise ValueError(f"{func}: reduction is {reduction!r} but 'mean', 'sum' or 'none' was expected")
@@ -300,7 +355,10 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     second_given = row.params(params, given, func)
     cdef fnn_target spec
     memset(&spec, 0, sizeof(spec))
-    t = _label_target(&spec, x, t, ignore_index, dtype, func) if labels else _same_shape_target(&spec, x, t, dtype, func)
+    if labels:
+        t = _label_target(&spec, x, t, ignore_index, table.target == FNN_LABELS_OR_PROBABILITIES, dtype, func, name)
+    else:
+        t = _numbers_target(&spec, _shared_target(x, t, func) if shared else _shaped_like(x, t, func, "target"), dtype, func)
     cdef int64_t batch = _rows(x) if by_row else x.shape[0] if x.ndim else 1
     cdef int64_t features = _last(x) if by_row else size(x) // batch if batch else 0
     if weight is not None:
@@ -309,18 +367,24 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     if sample_weight is not None:
         sample_weights = _weights(sample_weight, batch, dtype, func, "sample_weight")
         spec.sample_weight = data(sample_weights)
-    if second_given is not None:
-        second = _columns(_second(second_given, row.row.second.accepted, dtype, func, row.second), x, dtype, func, row.second)
-        spec.second = data(second)
-    cdef double scale = _scale(reduction, divisor, dtype, &spec, batch, 1 if by_row else features), sum = 0
+    if table.kind == FNN_PAIR:
+        params[FNN_MAX_PARAMS - 1] = logarithms
+        second = _of_pair(x, second_given, ANY if logarithms else table.second.accepted, dtype, func, row.second)
+        dsecond = _new(x.ndim, x.shape, dtype) if with_grad else None
+    elif second_given is not None:
+        second = _second(second_given, table.second.accepted, dtype, func, row.second)
+        second = _columns(second, table.second.count == 0, x, dtype, func, row.second)
+    spec.second = _data(second)
+    spec.dsecond = _data(dsecond)
+    cdef double scale = _scale(reduction, divisor, dtype, spec, table.weighs_values, batch, 1 if by_row else features), sum = 0
     if with_grad:
         dx = _output(out, x.ndim, x.shape, dtype, func)
     x = _ready(x, dtype)
-    _require_accepted(x, row.row.accepts.input, dtype, func, name)
+    _require_accepted(x, table.accepts.input, dtype, func, name)
     if spec.values != NULL:
-        _require_accepted(t, row.row.accepts.target, dtype, func, "target")
+        _require_accepted(t, table.accepts.target, dtype, func, "target")
     if with_grad:
-        dx = _apart(_apart(dx, out, x, True), out, t, not by_row)
+        dx = _apart(_apart(dx, out, x, True), out, t, not by_row and not shared)
         for weights in (class_weights, sample_weights, second):
             if weights is not None:
                 dx = _apart(dx, out, weights, False)
@@ -335,8 +399,10 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     with nogil:
         while _next(&p):
             at = p.first * features
-            part = _target_from(&spec, p.first, features, dtype)
+            part = _target_from(&spec, table, p.first, features, dtype)
             kernel(&sum, _at(each_to, p.first if by_row else at, dtype), _at(to, at, dtype), _at(data(x), at, dtype), &part, scale,
                    params, p.count, features)
     result = sum * scale if each is None else each
-    return (result, _deliver(out, dx)) if with_grad else result
+    if not with_grad:
+        return result
+    return (result, _deliver(out, dx)) if dsecond is None else (result, _deliver(out, dx), dsecond)

@@ -6,7 +6,13 @@ REQUIRED = inspect.Parameter.empty
 
 # Annotations are text, as in files with ``from __future__ import annotations``, which all rooms are.
 ARRAY, OPTIONAL_ARRAY, OUT = "npt.ArrayLike", "npt.ArrayLike | None", "np.ndarray | None"
-NUMBERS = {bool: "bool", tuple: "tuple[float, float]", float: "float"}  # a parameter's, from the type of its default
+NUMBERS = {
+    bool: "bool",
+    tuple: "tuple[float, float]",
+    float: "float",
+    int: "int",
+    type(None): "float | None",
+}  # a parameter's, from the type of its default
 
 
 def numbers(params):

@@ -9,10 +9,15 @@ from fastnn.reference.arrays import copy, real
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_grad", "binary_cross_entropy_with_logits",
-    "binary_cross_entropy_with_logits_with_grad", "cross_entropy", "cross_entropy_with_grad", "half_mse_loss",
-    "half_mse_loss_with_grad", "huber_loss", "huber_loss_with_grad", "l1_loss", "l1_loss_with_grad", "log_cosh_loss",
-    "log_cosh_loss_with_grad", "log_softmax", "log_softmax_backward", "mse_loss", "mse_loss_with_grad", "smooth_l1_loss",
-    "smooth_l1_loss_with_grad", "softmax", "softmax_backward",
+    "binary_cross_entropy_with_logits_with_grad", "cross_entropy", "cross_entropy_with_grad",
+    "focal_loss_with_logits", "focal_loss_with_logits_with_grad", "gaussian_nll_loss", "gaussian_nll_loss_with_grad",
+    "half_mse_loss", "half_mse_loss_with_grad", "hinge_loss", "hinge_loss_with_grad", "huber_loss",
+    "huber_loss_with_grad", "kl_div", "kl_div_with_grad", "l1_loss", "l1_loss_with_grad", "log_cosh_loss",
+    "log_cosh_loss_with_grad", "log_softmax", "log_softmax_backward", "mse_loss", "mse_loss_with_grad",
+    "multi_margin_loss", "multi_margin_loss_with_grad", "multiclass_hinge_loss", "multiclass_hinge_loss_with_grad",
+    "nll_loss", "nll_loss_with_grad", "poisson_nll_loss", "poisson_nll_loss_with_grad", "quantile_loss",
+    "quantile_loss_with_grad", "smooth_l1_loss", "smooth_l1_loss_with_grad", "soft_margin_loss",
+    "soft_margin_loss_with_grad", "softmax", "softmax_backward", "squared_hinge_loss", "squared_hinge_loss_with_grad",
 ]  # fmt: skip
 
 
@@ -197,6 +202,35 @@ def huber_loss_with_grad(
     return _pointwise(clamped * (d - clamped / 2), clamped, sample_weight, reduction, out)
 
 
+def _labelled(input, target, weight, sample_weight, ignore_index):
+    """Return the input as a matrix, its labels, and of each row its sample weight, 0 where ignored, and its class weight."""
+    x = np.atleast_2d(real(input))
+    labels = np.asarray(target).reshape(-1)
+    kept = labels != ignore_index
+    labels = np.where(kept, labels, 0)
+    w = kept * (np.ones(len(x), x.dtype) if sample_weight is None else np.asarray(sample_weight, x.dtype).reshape(-1))
+    return x, labels, w, np.ones(len(x), x.dtype) if weight is None else np.asarray(weight, x.dtype)[labels]
+
+
+def _by_row(input, losses, slopes, weights, counted, reduction, out):
+    """Return the loss and its gradient, given the loss of each row and its derivatives, and what a mean counts of each row."""
+    shape = np.shape(input)
+    losses = losses * weights
+    scale, loss = _reduce(losses.reshape(shape[:-1]), counted.sum(dtype=np.float64), reduction)
+    slopes *= (weights * scale).astype(slopes.dtype)[:, None]
+    return loss, copy(slopes.reshape(shape), out)
+
+
+def _hinge_rows(x, labels, margin, p):
+    """Return for each row the sum over the wrong classes of max(0, x_j - x_label + margin)^p, and its derivatives."""
+    rows = np.arange(len(x))
+    beyond = np.maximum(0, x - x[rows, labels][:, None] + margin)
+    beyond[rows, labels] = 0
+    slopes = (beyond > 0).astype(x.dtype) if p == 1 else 2 * beyond
+    slopes[rows, labels] = -slopes.sum(-1)
+    return (beyond if p == 1 else beyond * beyond).sum(-1), slopes
+
+
 # fmt: off
 def half_mse_loss(
     input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
@@ -289,4 +323,212 @@ def binary_cross_entropy_with_logits_with_grad(
     losses = (yes + (1 - t)) * np.log1p(u) + yes * np.maximum(-x, 0) + (1 - t) * np.maximum(x, 0)
     slopes = ((1 - t) * np.where(x < 0, u, 1) - yes * np.where(x < 0, 1, u)) / (1 + u)
     return _pointwise(losses, slopes, sample_weight, reduction, out)
+
+
+def focal_loss_with_logits(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    gamma: float = 2.0, alpha: float | None = None, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return focal_loss_with_logits_with_grad(**locals())[0]
+
+
+def focal_loss_with_logits_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    gamma: float = 2.0, alpha: float | None = None, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, t = _same_shape(input, target)
+    u = np.exp(-np.abs(x))
+    p, q = np.where(x < 0, u, 1) / (1 + u), np.where(x < 0, 1, u) / (1 + u)
+    miss, bce = t * q + (1 - t) * p, np.log1p(u) + t * np.maximum(-x, 0) + (1 - t) * np.maximum(x, 0)
+    factor = miss**gamma if alpha is None else miss**gamma * (t * alpha + (1 - t) * (1 - alpha))
+    with np.errstate(invalid="ignore"):
+        share = np.where(miss > 0, p * q / miss, 0)
+    slopes = factor * ((1 - t) * p - t * q + gamma * (1 - 2 * t) * share * bce)
+    return _pointwise(factor * bce, slopes, sample_weight, reduction, out)
+
+
+def hinge_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return hinge_loss_with_grad(**locals())[0]
+
+
+def hinge_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, t = _same_shape(input, target)
+    losses = np.maximum(0, 1 - t * x)
+    return _pointwise(losses, np.where(losses > 0, -t, losses), sample_weight, reduction, out)
+
+
+def squared_hinge_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return squared_hinge_loss_with_grad(**locals())[0]
+
+
+def squared_hinge_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, t = _same_shape(input, target)
+    losses = np.maximum(0, 1 - t * x)
+    return _pointwise(losses * losses, -2 * t * losses, sample_weight, reduction, out)
+
+
+def soft_margin_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return soft_margin_loss_with_grad(**locals())[0]
+
+
+def soft_margin_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, t = _same_shape(input, target)
+    z = -t * x
+    u = np.exp(-np.abs(z))
+    slopes = -t * np.where(z < 0, u, 1) / (1 + u)
+    return _pointwise(np.log1p(u) + np.maximum(z, 0), slopes, sample_weight, reduction, out)
+
+
+def poisson_nll_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    log_input: bool = True, full: bool = False, eps: float = 1e-8, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return poisson_nll_loss_with_grad(**locals())[0]
+
+
+def poisson_nll_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    log_input: bool = True, full: bool = False, eps: float = 1e-8, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, t = _same_shape(input, target)
+    if log_input:
+        rate = np.exp(x)
+        losses, slopes = rate - t * x, rate - t
+    else:
+        losses, slopes = x - t * np.log(x + eps), 1 - t / (x + eps)
+    if full:
+        above = np.maximum(t, 1)
+        losses = losses + np.where(t > 1, above * np.log(above) - above + np.log(2 * np.pi * above) / 2, 0)
+    return _pointwise(losses, slopes, sample_weight, reduction, out)
+
+
+def kl_div(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    log_target: bool = False, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return kl_div_with_grad(**locals())[0]
+
+
+def kl_div_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    log_target: bool = False, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, t = _same_shape(input, target)
+    if log_target:
+        p = np.exp(t)
+        return _pointwise(p * (t - x), -p, sample_weight, reduction, out)
+    with np.errstate(divide="ignore"):
+        losses = t * (np.where(t == 0, 0, np.log(t)) - x)
+    return _pointwise(losses, -t, sample_weight, reduction, out)
+
+
+def quantile_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9), sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return quantile_loss_with_grad(**locals())[0]
+
+
+def quantile_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9), sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x = real(input)
+    d, q = np.asarray(target, x.dtype).reshape(-1, 1) - x, np.asarray(quantiles, x.dtype)
+    slopes = np.where(d > 0, -q, np.where(d < 0, 1 - q, d))
+    return _pointwise(np.maximum(q * d, (q - 1) * d), slopes, sample_weight, reduction, out)
+
+
+def gaussian_nll_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, var: npt.ArrayLike, *,
+    full: bool = False, eps: float = 1e-6, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return gaussian_nll_loss_with_grad(**locals())[0]
+
+
+def gaussian_nll_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, var: npt.ArrayLike, *,
+    full: bool = False, eps: float = 1e-6, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray, np.ndarray]:
+    d, v = _difference(input, target), np.maximum(_same_shape(input, var)[1], eps)
+    losses = (np.log(v) + d * d / v) / 2 + (np.log(2 * np.pi) / 2 if full else 0)
+    _, dvar = _pointwise(losses, (1 / v - d * d / (v * v)) / 2, sample_weight, reduction, None)
+    return *_pointwise(losses, d / v, sample_weight, reduction, out), dvar
+
+
+def nll_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    weight: npt.ArrayLike | None = None, ignore_index: int = -100, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return nll_loss_with_grad(**locals())[0]
+
+
+def nll_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    weight: npt.ArrayLike | None = None, ignore_index: int = -100, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, y, w, own = _labelled(input, target, weight, sample_weight, ignore_index)
+    rows, slopes = np.arange(len(x)), np.zeros_like(x)
+    slopes[rows, y] = -1
+    return _by_row(input, -x[rows, y], slopes, w * own, w * own, reduction, out)
+
+
+def multiclass_hinge_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    weight: npt.ArrayLike | None = None, ignore_index: int = -100, margin: float = 1.0, p: int = 1, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return multiclass_hinge_loss_with_grad(**locals())[0]
+
+
+def multiclass_hinge_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    weight: npt.ArrayLike | None = None, ignore_index: int = -100, margin: float = 1.0, p: int = 1, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, y, w, own = _labelled(input, target, weight, sample_weight, ignore_index)
+    return _by_row(input, *_hinge_rows(x, y, margin, p), w * own, w * own, reduction, out)
+
+
+def multi_margin_loss(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    weight: npt.ArrayLike | None = None, ignore_index: int = -100, p: int = 1, margin: float = 1.0, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> float | np.ndarray:
+    return multi_margin_loss_with_grad(**locals())[0]
+
+
+def multi_margin_loss_with_grad(
+    input: npt.ArrayLike, target: npt.ArrayLike, *,
+    weight: npt.ArrayLike | None = None, ignore_index: int = -100, p: int = 1, margin: float = 1.0, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    out: np.ndarray | None = None
+) -> tuple[float | np.ndarray, np.ndarray]:
+    x, y, w, own = _labelled(input, target, weight, sample_weight, ignore_index)
+    losses, slopes = _hinge_rows(x, y, margin, p)
+    return _by_row(input, losses / x.shape[1], slopes / x.shape[1], w * own, w, reduction, out)
 # fmt: on

@@ -39,7 +39,7 @@ MEMORY = 64 << 30  # bytes of addresses for a process, so that a mutant cannot t
 # What a path contains -> the test files most likely to notice, the first match counting. A test file of the source's own
 # name comes before these; without any the whole suite is asked at once.
 TESTS = {
-    r"optim|schedule": "optimizers steps updates", r"loss|softmax": "losses pointwise_losses trainer",
+    r"optim|schedule": "optimizers steps updates", r"loss|softmax": "pointwise_losses row_losses losses trainer",
     r"trainer|network|metrics|history|data\.py": "trainer steps updates history",
     r"products|panel|tile|pack|matmul": "matmul", r"split|pool|thread|dispatch|runtime|platform": "threads work package",
     r"reference|functional": "activations package arguments losses",
