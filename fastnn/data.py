@@ -129,6 +129,24 @@ def as_weights(weight, rows, func, name="sample_weight", y_name="y"):
     return weight
 
 
+def balanced_weights(y, *weights):
+    """Return a dict from label to rows / (labels * rows of that label): all labels weigh the same, and a row weighs 1 in the mean.
+
+    Parameters
+    ----------
+    y : ndarray of int
+    *weights : ndarray of float64, shape (rows,), or None
+        Rows where one of them is 0 count nothing. All others count alike, as in scikit-learn's ``compute_class_weight``.
+    """
+    labels = y.reshape(-1)
+    counting = np.ones(len(labels), bool)
+    for weight in weights:
+        if weight is not None:
+            counting &= weight != 0
+    labels, counts = np.unique(labels[counting], return_counts=True)
+    return {int(label): counts.sum() / (len(labels) * count) for label, count in zip(labels, counts, strict=True)}
+
+
 def label_weights(class_weight, y, classes, func):
     """Return the weight of each row's label as float64, shape (rows,); 1 for labels that class_weight does not name.
 
@@ -155,7 +173,7 @@ def label_weights(class_weight, y, classes, func):
         by_label = class_weight
         if isinstance(class_weight, str):
             raise ValueError(
-                f"{func}: class_weight is {class_weight!r} but a dict from label to weight, or a weight per class, was expected"
+                f"{func}: class_weight is {class_weight!r} but 'balanced', a dict from label to weight, or a weight per class, was expected"
             )
         if len(as_rows(by_label, func, "class_weight")) != classes:
             raise ValueError(f"{func}: class_weight has {len(by_label)} weights but there are {classes} classes")

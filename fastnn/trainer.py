@@ -359,14 +359,13 @@ class Trainer:
     ):
         """Train for ``epochs`` more epochs.
 
-        Everything that can be wrong with the data is found before the first step. Interrupted by Ctrl-C or an exception, the model
-        is as after its last whole step, and ``trainer.history`` holds the epochs done.
+        What can be wrong with the data is found before the first step. Interrupted by Ctrl-C or an exception, the model is as after
+        its last whole step, and ``trainer.history`` holds the epochs done.
 
         Weights of rows (``sample_weight`` times ``class_weight`` times the class weights of the loss itself) are scaled once, so that
         their mean over the training rows that count is 1; a row counts unless its weight is 0 or its label ignored. The loss of a
-        minibatch is then sum(weight * loss) / (its rows that count), so that a row pulls equally hard in whatever minibatch it
-        comes; a minibatch in which no row counts changes nothing. ``history["loss"]`` is sum(weight * loss) / sum(weight) over
-        the epoch, each minibatch before its update.
+        minibatch is then sum(weight * loss) / (its rows that count): a row pulls equally hard in whatever minibatch it comes, and one in
+        which no row counts changes nothing. ``history["loss"]`` is sum(weight * loss) / sum(weight) over the epoch's minibatches.
 
         Parameters
         ----------
@@ -378,18 +377,19 @@ class Trainer:
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch.
         validation_split : float
-            Share of the last rows, with their sample weights, to hold out as validation data instead.
+            Share of the last rows, with their weights, to hold out as validation data instead.
         sample_weight : array_like, shape (batch,), optional
             Finite, at least 0.
-        class_weight : dict or array_like, optional
-            From label to weight, 1 for a label the dict does not name; multiplies the sample weights. Not used in validation.
+        class_weight : dict, array_like or "balanced", optional
+            From label to weight, 1 for a label the dict does not name; "balanced" means rows / (labels * its rows), over the training
+            rows that count. Multiplies the sample weights; not used in validation.
         shuffle : bool
             A new order each epoch, fixed by ``seed`` and the number of the epoch.
-        callbacks : callable or sequence of callable
-            Called as callback(trainer, history) after each epoch; training stops where one returns True. ``fastnn.callbacks`` has some.
+        callbacks : callable or sequence of callable, such as those of ``fastnn.callbacks``
+            Called as callback(trainer, history) after each epoch; training stops where one returns True.
         mixup : float
-            Mix the rows of each minibatch with one another, by shares of Beta(mixup, mixup) (Zhang et al., 2018); labels become
-            probabilities, and so need a loss that takes these. 0 mixes nothing.
+            Mix the rows of each minibatch by shares of Beta(mixup, mixup) (Zhang et al., 2018), unless 0; labels become probabilities,
+            and so need a loss that takes these.
         verbose : "auto", bool or 2
             A progress line on standard error; "auto" prints it where that is a terminal; 2 prints a line for each epoch. The accuracy
             it shows without validation data is that of the epoch's minibatches, each before its update.
@@ -463,6 +463,8 @@ class Trainer:
         outputs = self._check_rows(loss, x, y)
         given, own = weight, self._own_weights(loss, y)
         if class_weight is not None:
+            if isinstance(class_weight, str) and class_weight == "balanced":
+                class_weight = data.balanced_weights(*(None if a is None else a[:kept] for a in (y, weight, own)))
             given = data.label_weights(class_weight, y, outputs if hasattr(loss, "ignore_index") else None, "fit")
             given = given if weight is None else given * weight
         validation = None

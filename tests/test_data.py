@@ -191,6 +191,21 @@ def test_class_weights_multiply_sample_weights():
         assert_same_state(got, want, rtol=0)
 
 
+def test_balanced_class_weights_are_scikit_learns_of_the_training_rows_that_count():
+    rng = np.random.default_rng(5)
+    x, y = blobs(60)[0], rng.choice([0, 0, 0, 1, 2, -100], 60)
+    weight, split = rng.integers(0, 3, 60).astype(float), 0.25
+    counting = (y >= 0) & (weight != 0) & (np.arange(60) < 45)
+    labels, counts = np.unique(y[counting], return_counts=True)
+    by_label = {int(k): counting.sum() / (3 * n) for k, n in zip(labels, counts, strict=True)}
+    got, losses = train(x, y, sample_weight=weight, class_weight="balanced", validation_split=split)
+    want, same = train(x, y, sample_weight=weight, class_weight=by_label, validation_split=split)
+    assert_same_state(got, want)
+    assert losses == same
+    compute = pytest.importorskip("sklearn.utils.class_weight").compute_class_weight
+    np.testing.assert_allclose(list(by_label.values()), compute("balanced", classes=labels, y=y[counting]))
+
+
 def test_class_weights_beside_ignored_labels():
     x, y = blobs()
     y[::4] = -100
@@ -438,7 +453,7 @@ WEIGHT = np.ones(10)
         ({"class_weight": {0.5: 1.0}}, ValueError, "fit: class_weight has the key 0.5, which is no label; integers in [0, 3) were expected"),
         ({"class_weight": [1.0, 2.0]}, ValueError, "fit: class_weight has 2 weights but there are 3 classes"),
         ({"class_weight": [1.0, -2.0, 1.0]}, ValueError, "fit: class_weight[1] is -2.0 but a finite, non-negative weight was expected"),
-        ({"class_weight": "balanced"}, ValueError, "fit: class_weight is 'balanced' but a dict from label to weight, or a weight per class, was expected"),
+        ({"class_weight": "equal"}, ValueError, "fit: class_weight is 'equal' but 'balanced', a dict from label to weight, or a weight per class, was expected"),
         ({"validation_split": 0.01}, ValueError, "fit: validation_split=0.01 of 10 rows leaves no row to validate on"),
         ({"validation_split": 0.99}, ValueError, "fit: validation_split=0.99 of 10 rows leaves no row to train on"),
         ({"validation_split": np.nan}, ValueError, "fit: validation_split is nan but a share in [0, 1) was expected"),
