@@ -33,8 +33,8 @@
 
 /* clang-format off */
 #define FNN_LOSSES(ROW)                                                                                                \
-    ROW(cross_entropy, FNN_ROW, .layer = "CrossEntropy", .function = "cross_entropy", .target = FNN_LABELS_OR_PROBABILITIES, \
-        .tasks = {"classification", "multiclass"}, .outputs = "softmax",                                               \
+    ROW(cross_entropy, FNN_ROW, .layer = "CrossEntropy", .function = "cross_entropy",                                  \
+        .target = FNN_LABELS_OR_PROBABILITIES, .tasks = {"classification", "multiclass"}, .outputs = "softmax",        \
         .params = {{"label_smoothing", 0, FROM_0_TO_1}})                                                               \
     ROW(mse, FNN_POINT, .layer = "MSE", .function = "mse_loss", .target = FNN_NUMBERS, .tasks = {"regression"})        \
     ROW(huber, FNN_POINT, .layer = "Huber", .function = "huber_loss", .target = FNN_NUMBERS,                           \
@@ -45,26 +45,28 @@
         .params = {{"beta", 1, NONNEGATIVE}})                                                                          \
     ROW(log_cosh, FNN_POINT, .layer = "LogCosh", .function = "log_cosh_loss", .target = FNN_NUMBERS)                   \
     ROW(binary_cross_entropy, FNN_POINT, .layer = "BCE", .function = "binary_cross_entropy", .target = FNN_NUMBERS,    \
-        .accepts = {FROM_0_TO_1, FROM_0_TO_1}, .tasks = {"unit_interval"})                                             \
+        .accepts = {.target = FROM_0_TO_1, .input = FROM_0_TO_1}, .tasks = {"unit_interval"})                          \
     ROW(binary_cross_entropy_with_logits, FNN_POINT, .layer = "BCEWithLogits",                                         \
-        .function = "binary_cross_entropy_with_logits", .target = FNN_NUMBERS, .accepts = {FROM_0_TO_1},               \
-        .tasks = {"binary", "multilabel"}, .outputs = "sigmoid", .second = {"pos_weight", NONNEGATIVE})                \
+        .function = "binary_cross_entropy_with_logits", .target = FNN_NUMBERS, .accepts = {.target = FROM_0_TO_1},     \
+        .tasks = {"binary", "multilabel"}, .outputs = "sigmoid",                                                       \
+        .second = {.name = "pos_weight", .accepted = NONNEGATIVE})                                                     \
     ROW(focal_with_logits, FNN_POINT, .layer = "FocalWithLogits", .function = "focal_loss_with_logits",                \
-        .target = FNN_NUMBERS, .accepts = {FROM_0_TO_1},                                                               \
+        .target = FNN_NUMBERS, .accepts = {.target = FROM_0_TO_1},                                                     \
         .params = {{"gamma", 2, NONNEGATIVE}, {"alpha", NAN, FROM_0_TO_1_OR_NONE}})                                    \
-    ROW(hinge, FNN_POINT, .layer = "Hinge", .function = "hinge_loss", .target = FNN_NUMBERS, .accepts = {SIGN})        \
+    ROW(hinge, FNN_POINT, .layer = "Hinge", .function = "hinge_loss", .target = FNN_NUMBERS,                           \
+        .accepts = {.target = SIGN})                                                                                   \
     ROW(squared_hinge, FNN_POINT, .layer = "SquaredHinge", .function = "squared_hinge_loss", .target = FNN_NUMBERS,    \
-        .accepts = {SIGN})                                                                                             \
+        .accepts = {.target = SIGN})                                                                                   \
     ROW(soft_margin, FNN_POINT, .layer = "SoftMargin", .function = "soft_margin_loss", .target = FNN_NUMBERS,          \
-        .accepts = {SIGN})                                                                                             \
+        .accepts = {.target = SIGN})                                                                                   \
     ROW(poisson_nll, FNN_POINT, .layer = "PoissonNLL", .function = "poisson_nll_loss", .target = FNN_NUMBERS,          \
         .params = {{"log_input", 1, SWITCH}, {"full", 0, SWITCH}, {"eps", 1e-8, NONNEGATIVE}})                         \
     ROW(kl_div, FNN_POINT, .layer = "KLDiv", .function = "kl_div", .target = FNN_NUMBERS,                              \
         .params = {{"log_target", 0, SWITCH}})                                                                         \
     ROW(quantile, FNN_POINT, .layer = "Quantile", .function = "quantile_loss", .target = FNN_NUMBER_A_ROW,             \
-        .second = {"quantiles", BETWEEN_0_AND_1, 3, {0.1, 0.5, 0.9}})                                                  \
+        .second = {.name = "quantiles", .accepted = BETWEEN_0_AND_1, .count = 3, .values = {0.1, 0.5, 0.9}})           \
     ROW(gaussian_nll, FNN_PAIR, .layer = "GaussianNLL", .function = "gaussian_nll_loss", .target = FNN_NUMBERS,        \
-        .second = {"var", NONNEGATIVE}, .params = {{"full", 0, SWITCH}, {"eps", 1e-6, POSITIVE}})                      \
+        .second = {.name = "var", .accepted = NONNEGATIVE}, .params = {{"full", 0, SWITCH}, {"eps", 1e-6, POSITIVE}})  \
     ROW(nll, FNN_ROW, .layer = "NLL", .function = "nll_loss", .target = FNN_LABELS)                                    \
     ROW(multiclass_hinge, FNN_ROW, .layer = "MulticlassHinge", .function = "multiclass_hinge_loss",                    \
         .target = FNN_LABELS, .params = {{"margin", 1, ANY}, {"p", 1, ONE_OR_TWO}})                                    \
