@@ -22,7 +22,7 @@ ISAS = {
     "avx512": ("__x86_64__", ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"]),
 }
 
-EXTENSION_FLAGS = ["-Os", "-g0", "-fvisibility=hidden", "-pthread"]
+EXTENSION_FLAGS = ["-O2", "-g0", "-fvisibility=hidden", "-pthread"]
 KERNEL_FLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
 # Python's own flags ask for counters that wrap; loops over such counters are slower, some by a third.
 KERNEL_FLAGS += ["-fno-wrapv"]
