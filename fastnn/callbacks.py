@@ -19,7 +19,7 @@ from fastnn.data import as_pair
 from fastnn.layers.base import as_count, as_flag, as_integer, as_number
 from fastnn.metrics import METRICS
 from fastnn.random import permutation
-from fastnn.schedules import Schedule
+from fastnn.schedules import rate_of
 from fastnn.serialization import save
 
 
@@ -268,8 +268,7 @@ class TerminateOnNaN(Callback):
 
 def _rate(trainer):
     """Return the learning rate of the trainer's next step, without its ``lr_factor``."""
-    rate = getattr(trainer.optimizer, "lr", None)
-    return rate(trainer.steps_done, trainer.epochs_done) if isinstance(rate, Schedule) else rate
+    return rate_of(getattr(trainer.optimizer, "lr", None), trainer.steps_done, trainer.epochs_done)
 
 
 class ReduceLROnPlateau(_Monitor):

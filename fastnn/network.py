@@ -21,7 +21,7 @@ import numpy as np
 from fastnn import _fastnn_core as core
 from fastnn.layers import Sequential
 from fastnn.optim import in_groups
-from fastnn.schedules import Schedule
+from fastnn.schedules import Schedule, rate_of
 
 
 class _CtrlCWaits:
@@ -243,7 +243,7 @@ class Layered:
         return {name: rates[id(spec)] for name, spec in self.optimizers.items()}
 
     def _rate(self, lr, epoch):
-        rate = lr(self.steps_done, epoch) if isinstance(lr, Schedule) else lr
+        rate = rate_of(lr, self.steps_done, epoch)
         if not 0 <= rate < math.inf:
             raise ValueError(f"Trainer: lr is {rate} after {self.steps_done} steps and {epoch} epochs ({lr!r})")
         return rate * self.lr_factor

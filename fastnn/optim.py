@@ -8,7 +8,7 @@ and ``update(param, grad, slots, step, lr=None)``, which makes one step in place
 from dataclasses import field, make_dataclass, replace
 
 from fastnn import _fastnn_core as _core
-from fastnn.schedules import Schedule
+from fastnn.schedules import Schedule, rate_of
 
 OPTIMIZERS = {}  # from name to class
 
@@ -37,7 +37,7 @@ class Optimizer:
         step, epoch : int
             How many are done.
         """
-        return self.lr(step, epoch) if isinstance(self.lr, Schedule) else self.lr
+        return rate_of(self.lr, step, epoch)
 
     def update(self, param, grad, slots, step, lr=None):
         """Make one step.

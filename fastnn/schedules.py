@@ -11,7 +11,7 @@ Powers and cosines are made of operations that round alike everywhere, so that a
 import math
 from dataclasses import dataclass, field, fields
 
-from fastnn.layers.base import as_count, as_flag, as_number, as_probability
+from fastnn.layers.base import as_count, as_flag, as_nonnegative, as_number, as_probability
 
 __all__ = [
     "Constant",
@@ -49,13 +49,6 @@ def _cosine(x):
     return total * angle if first else total
 
 
-def _as_rate(value, func, name):
-    number = as_number(value, func, name)
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{func}: {name} is {value} but a finite, non-negative number was expected")
-    return number
-
-
 def _as_divisor(value, func, name):
     number = as_number(value, func, name)
     if not 0 < number < math.inf:
@@ -75,7 +68,7 @@ def _as_milestones(value, func, name):
 
 
 def _as_rate_or_schedule(value, func, name):
-    return value if isinstance(value, Schedule) else _as_rate(value, func, name)
+    return value if isinstance(value, Schedule) else as_nonnegative(value, func, name)
 
 
 def _one_of(*choices):
@@ -88,7 +81,7 @@ def _one_of(*choices):
 
 
 _CHECKS = {
-    **dict.fromkeys(("lr", "max_lr", "base_lr", "eta_min", "gamma", "power", "scale"), _as_rate),
+    **dict.fromkeys(("lr", "max_lr", "base_lr", "eta_min", "gamma", "power", "scale"), as_nonnegative),
     **dict.fromkeys(("step_size", "total_iters", "T_max", "T_mult", "total_steps", "step_size_up", "n"), as_count),
     "step_size_down": lambda value, func, name: None if value is None else as_count(value, func, name),
     **dict.fromkeys(("div_factor", "final_div_factor"), _as_divisor),
@@ -124,6 +117,11 @@ class Schedule:
         float
         """
         return self.at(step if self.by == "step" else epoch)
+
+
+def rate_of(lr, step, epoch):
+    """Return the learning rate, a number or what a schedule has, where so many steps and epochs are done."""
+    return lr(step, epoch) if isinstance(lr, Schedule) else lr
 
 
 def _by(default):
@@ -394,9 +392,7 @@ class Warmup(Schedule):
         """Return the learning rate; see ``Schedule``."""
         t = step if self.by == "step" else epoch
         after, share = max(t - self.n, 0), min((t + 1) / self.n, 1.0)
-        if not isinstance(self.then, Schedule):
-            return share * self.then
-        return share * (self.then(after, epoch) if self.by == "step" else self.then(step, after))
+        return share * rate_of(self.then, *((after, epoch) if self.by == "step" else (step, after)))
 
 
 SCHEDULES = {cls.__name__: cls for cls in Schedule.__subclasses__()}

@@ -10,7 +10,7 @@ from fastnn import data
 from fastnn.callbacks import Callback, as_callbacks
 from fastnn.history import History, Progress
 from fastnn.layers import Layer, Sequential
-from fastnn.layers.base import as_count, as_integer, as_number
+from fastnn.layers.base import as_count, as_integer, as_nonnegative, as_number
 from fastnn.losses import LOSSES, TASKS, fused, mismatch
 from fastnn.metrics import METRICS, as_metrics, measure
 from fastnn.network import Layered
@@ -85,14 +85,13 @@ def _as_optimizer(optimizer):
     return optimizer
 
 
-def _as_bound(value, name, positive, func="Trainer"):
-    """Return an option that is a number of at least 0, or a positive one."""
-    if positive and value is None:
+def _as_limit(value, name):
+    """Return a positive number, or None."""
+    if value is None:
         return None
-    number = as_number(value, func, name)
-    if not (number > 0 if positive else 0 <= number < np.inf):
-        expected = "a positive" if positive else "a finite, non-negative"
-        raise ValueError(f"{func}: {name} is {value} but {expected} number was expected")
+    number = as_number(value, "Trainer", name)
+    if not number > 0:
+        raise ValueError(f"Trainer: {name} is {value} but a positive number was expected")
     return number
 
 
@@ -182,9 +181,9 @@ class Trainer:
         self.loss = None if loss is None else as_loss(loss, self.model)
         self.optimizer = _as_optimizer(optimizer)
         self.metrics = as_metrics(metrics)
-        self.l1, self.l2 = _as_bound(l1, "l1", False), _as_bound(l2, "l2", False)
+        self.l1, self.l2 = as_nonnegative(l1, "Trainer", "l1"), as_nonnegative(l2, "Trainer", "l2")
         self.clip_norm, self.clip_value, self.max_norm = (
-            _as_bound(value, name, True)
+            _as_limit(value, name)
             for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value), ("max_norm", max_norm))
         )
         self.groups = {} if groups is None else groups
@@ -216,7 +215,7 @@ class Trainer:
 
     @lr_factor.setter
     def lr_factor(self, value):
-        factor = _as_bound(value, "lr_factor", False)
+        factor = as_nonnegative(value, "Trainer", "lr_factor")
         if not hasattr(self.optimizer, "lr"):
             raise TypeError(f"Trainer: lr_factor needs an optimizer with lr, but {self.optimizer!r} has none")
         self._network("lr_factor").lr_factor = factor
@@ -412,7 +411,7 @@ class Trainer:
             raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
         batch_size = as_count(batch_size, "fit", "batch_size")
         callbacks = as_callbacks(callbacks)
-        mixup = _as_bound(mixup, "mixup", False, "fit")
+        mixup = as_nonnegative(mixup, "fit", "mixup")
         rows, validation, loss = self._checked(
             x, y, validation_data, validation_split, sample_weight, class_weight, mixup
         )

@@ -283,7 +283,7 @@ def test_counts_are_whole_numbers_in_files_and_state(tmp_path):
     [
         (lambda: fnn.LayerNorm(0), ValueError, "LayerNorm: normalized_shape is 0 but a positive integer was expected"),
         (lambda: fnn.LayerNorm(()), ValueError, "LayerNorm: normalized_shape is () but at least one axis was expected"),
-        (lambda: fnn.LayerNorm(3, eps=-1), ValueError, "LayerNorm: eps is -1 but a finite number of at least 0 was expected"),
+        (lambda: fnn.LayerNorm(3, eps=-1), ValueError, "LayerNorm: eps is -1 but a finite, non-negative number was expected"),
         (lambda: fnn.LayerNorm(3, bias=2), TypeError, "LayerNorm: bias is 2 but True or False was expected"),
         (lambda: fnn.RMSNorm(3, eps="x"), TypeError, "RMSNorm: eps is 'x' but a number was expected"),
         (lambda: fnn.RMSNorm(3, elementwise_affine="no"), TypeError,

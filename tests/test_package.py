@@ -66,7 +66,12 @@ def test_reference_needs_no_import_and_imports_numpy_alone(tmp_path):
     assert python(tmp_path, code).stdout.split() == ["False", "0.0"]
     sources = [path.read_text() for path in (ROOT / "fastnn" / "reference").glob("*.py")]
     imports = {words for source in sources for words in re.findall(r"^(?:from|import) (\S+)", source, re.M)}
-    assert {name.partition(".")[0] for name in imports} == {"__future__", "numpy", "fastnn"}
+    assert {name.partition(".")[0] for name in imports} == {
+        "__future__",
+        "inspect",
+        "numpy",
+        "fastnn",
+    }  # of others, NumPy alone
     assert all(name.startswith("fastnn.reference.") for name in imports if name.startswith("fastnn"))
     done = python(tmp_path, "import fastnn; fastnn.nothing")
     assert done.stderr.endswith("AttributeError: module 'fastnn' has no attribute 'nothing'\n")

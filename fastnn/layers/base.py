@@ -15,6 +15,7 @@ E. A chain casts its input to the dtype of its parameters, except for a first la
 
 import functools
 import inspect
+import math
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
@@ -94,6 +95,14 @@ def as_number(value, func, name):
     if value != value:
         raise ValueError(f"{func}: {name} is nan but a number was expected")
     return float(value)
+
+
+def as_nonnegative(value, func, name):
+    """Return a finite float of at least 0."""
+    number = as_number(value, func, name)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{func}: {name} is {value} but a finite, non-negative number was expected")
+    return number
 
 
 def as_probability(value, func, name):

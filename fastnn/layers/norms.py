@@ -17,17 +17,11 @@ from fastnn.layers.base import (
     as_dtype,
     as_flag,
     as_gradient,
+    as_nonnegative,
     as_number,
     as_real,
     deliver,
 )
-
-
-def _as_eps(eps, func):
-    number = as_number(eps, func, "eps")
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{func}: eps is {eps} but a finite number of at least 0 was expected")
-    return number
 
 
 class _RowNorm(Layer):
@@ -111,7 +105,7 @@ class LayerNorm(_RowNorm):
     _kind = "layer_norm"
 
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, *, dtype=np.float32):
-        super().__init__(normalized_shape, _as_eps(eps, "LayerNorm"), elementwise_affine, dtype)
+        super().__init__(normalized_shape, as_nonnegative(eps, "LayerNorm", "eps"), elementwise_affine, dtype)
         with_bias = as_flag(bias, "LayerNorm", "bias") and self.elementwise_affine
         self._parameters["bias"] = self._full(self.normalized_shape, 0.0, self.dtype) if with_bias else None
 
@@ -138,7 +132,7 @@ class RMSNorm(_RowNorm):
     _kind = "rms_norm"
 
     def __init__(self, normalized_shape, eps=None, elementwise_affine=True, *, dtype=np.float32):
-        eps = None if eps is None else _as_eps(eps, "RMSNorm")
+        eps = None if eps is None else as_nonnegative(eps, "RMSNorm", "eps")
         super().__init__(normalized_shape, eps, elementwise_affine, dtype)
 
 
@@ -169,7 +163,7 @@ class BatchNorm1d(Layer):
         super().__init__()
         func = type(self).__name__
         self.num_features = as_count(num_features, func, "num_features")
-        self.eps = _as_eps(eps, func)
+        self.eps = as_nonnegative(eps, func, "eps")
         self.momentum = None if momentum is None else as_number(momentum, func, "momentum")
         if momentum is not None and not 0 <= self.momentum <= 1:
             raise ValueError(f"{func}: momentum is {momentum} but a number in [0, 1] or None was expected")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 from numpy import typing as npt
 
@@ -59,25 +61,20 @@ def log_softmax_backward(
     return np.subtract(grad, np.exp(y) * grad.sum(axis, keepdims=True), out=out)
 
 
-def cross_entropy(
-    logits: npt.ArrayLike,
-    target: npt.ArrayLike,
-    *,
-    weight: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    reduction: str = "mean",
-) -> float | np.ndarray:
-    return cross_entropy_with_grad(
-        logits,
-        target,
-        weight=weight,
-        sample_weight=sample_weight,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        reduction=reduction,
-    )[0]
+def _value_of(with_grad):
+    """Return the function of a loss alone, given that of a loss and its gradient."""
+
+    def value(*arguments, **options):
+        return with_grad(*arguments, **options)[0]
+
+    signature = inspect.signature(with_grad)
+    taken = [parameter for name, parameter in signature.parameters.items() if name != "out"]
+    value.__signature__ = inspect.Signature(taken, return_annotation="float | np.ndarray")
+    value.__annotations__ = {parameter.name: parameter.annotation for parameter in taken} | {
+        "return": "float | np.ndarray"
+    }
+    value.__name__ = value.__qualname__ = with_grad.__name__.removesuffix("_with_grad")
+    return value
 
 
 def cross_entropy_with_grad(
@@ -123,6 +120,9 @@ def cross_entropy_with_grad(
     return loss, copy(dlogits.reshape(logits.shape), out)
 
 
+cross_entropy = _value_of(cross_entropy_with_grad)
+
+
 def _reduce(losses, divisor, reduction):
     """Return what a reduction multiplies the gradient by, and the loss: of a mean over nothing 0 and NaN."""
     if reduction == "none":
@@ -156,12 +156,6 @@ def _difference(input, target):
     return np.subtract(*_same_shape(input, target))
 
 
-def mse_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return mse_loss_with_grad(input, target, sample_weight=sample_weight, reduction=reduction)[0]
-
-
 def mse_loss_with_grad(
     input: npt.ArrayLike,
     target: npt.ArrayLike,
@@ -177,15 +171,7 @@ def mse_loss_with_grad(
     return _pointwise(losses, d, sample_weight, reduction, out)
 
 
-def huber_loss(
-    input: npt.ArrayLike,
-    target: npt.ArrayLike,
-    *,
-    delta: float = 1.0,
-    sample_weight: npt.ArrayLike | None = None,
-    reduction: str = "mean",
-) -> float | np.ndarray:
-    return huber_loss_with_grad(input, target, delta=delta, sample_weight=sample_weight, reduction=reduction)[0]
+mse_loss = _value_of(mse_loss_with_grad)
 
 
 def huber_loss_with_grad(
@@ -200,6 +186,9 @@ def huber_loss_with_grad(
     d = _difference(input, target)
     clamped = np.clip(d, -delta, delta)
     return _pointwise(clamped * (d - clamped / 2), clamped, sample_weight, reduction, out)
+
+
+huber_loss = _value_of(huber_loss_with_grad)
 
 
 def _labelled(input, target, weight, sample_weight, ignore_index):
@@ -232,12 +221,6 @@ def _hinge_rows(x, labels, margin, p):
 
 
 # fmt: off
-def half_mse_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return half_mse_loss_with_grad(**locals())[0]
-
-
 def half_mse_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
     out: np.ndarray | None = None
@@ -246,10 +229,8 @@ def half_mse_loss_with_grad(
     return _pointwise(d * d / 2, d, sample_weight, reduction, out)
 
 
-def l1_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return l1_loss_with_grad(**locals())[0]
+half_mse_loss = _value_of(half_mse_loss_with_grad)
+
 
 
 def l1_loss_with_grad(
@@ -260,10 +241,8 @@ def l1_loss_with_grad(
     return _pointwise(np.abs(d), np.sign(d), sample_weight, reduction, out)
 
 
-def smooth_l1_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, beta: float = 1.0, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return smooth_l1_loss_with_grad(**locals())[0]
+l1_loss = _value_of(l1_loss_with_grad)
+
 
 
 def smooth_l1_loss_with_grad(
@@ -275,10 +254,8 @@ def smooth_l1_loss_with_grad(
     return _pointwise(slopes * (d - slopes * (beta / 2)), slopes, sample_weight, reduction, out)
 
 
-def log_cosh_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return log_cosh_loss_with_grad(**locals())[0]
+smooth_l1_loss = _value_of(smooth_l1_loss_with_grad)
+
 
 
 def log_cosh_loss_with_grad(
@@ -291,10 +268,8 @@ def log_cosh_loss_with_grad(
     return _pointwise(losses.astype(d.dtype, copy=False), np.tanh(d), sample_weight, reduction, out)
 
 
-def binary_cross_entropy(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return binary_cross_entropy_with_grad(**locals())[0]
+log_cosh_loss = _value_of(log_cosh_loss_with_grad)
+
 
 
 def binary_cross_entropy_with_grad(
@@ -307,10 +282,8 @@ def binary_cross_entropy_with_grad(
     return _pointwise(losses, (x - t) / np.maximum(x * (1 - x), 1e-12), sample_weight, reduction, out)
 
 
-def binary_cross_entropy_with_logits(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, pos_weight: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return binary_cross_entropy_with_logits_with_grad(**locals())[0]
+binary_cross_entropy = _value_of(binary_cross_entropy_with_grad)
+
 
 
 def binary_cross_entropy_with_logits_with_grad(
@@ -325,11 +298,8 @@ def binary_cross_entropy_with_logits_with_grad(
     return _pointwise(losses, slopes, sample_weight, reduction, out)
 
 
-def focal_loss_with_logits(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    gamma: float = 2.0, alpha: float | None = None, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return focal_loss_with_logits_with_grad(**locals())[0]
+binary_cross_entropy_with_logits = _value_of(binary_cross_entropy_with_logits_with_grad)
+
 
 
 def focal_loss_with_logits_with_grad(
@@ -348,11 +318,8 @@ def focal_loss_with_logits_with_grad(
     return _pointwise(factor * bce, slopes, sample_weight, reduction, out)
 
 
-def hinge_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return hinge_loss_with_grad(**locals())[0]
+focal_loss_with_logits = _value_of(focal_loss_with_logits_with_grad)
+
 
 
 def hinge_loss_with_grad(
@@ -365,11 +332,8 @@ def hinge_loss_with_grad(
     return _pointwise(losses, np.where(losses > 0, -t, losses), sample_weight, reduction, out)
 
 
-def squared_hinge_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return squared_hinge_loss_with_grad(**locals())[0]
+hinge_loss = _value_of(hinge_loss_with_grad)
+
 
 
 def squared_hinge_loss_with_grad(
@@ -382,11 +346,8 @@ def squared_hinge_loss_with_grad(
     return _pointwise(losses * losses, -2 * t * losses, sample_weight, reduction, out)
 
 
-def soft_margin_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return soft_margin_loss_with_grad(**locals())[0]
+squared_hinge_loss = _value_of(squared_hinge_loss_with_grad)
+
 
 
 def soft_margin_loss_with_grad(
@@ -401,11 +362,8 @@ def soft_margin_loss_with_grad(
     return _pointwise(np.log1p(u) + np.maximum(z, 0), slopes, sample_weight, reduction, out)
 
 
-def poisson_nll_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    log_input: bool = True, full: bool = False, eps: float = 1e-8, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return poisson_nll_loss_with_grad(**locals())[0]
+soft_margin_loss = _value_of(soft_margin_loss_with_grad)
+
 
 
 def poisson_nll_loss_with_grad(
@@ -425,11 +383,8 @@ def poisson_nll_loss_with_grad(
     return _pointwise(losses, slopes, sample_weight, reduction, out)
 
 
-def kl_div(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    log_target: bool = False, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return kl_div_with_grad(**locals())[0]
+poisson_nll_loss = _value_of(poisson_nll_loss_with_grad)
+
 
 
 def kl_div_with_grad(
@@ -446,11 +401,8 @@ def kl_div_with_grad(
     return _pointwise(losses, -t, sample_weight, reduction, out)
 
 
-def quantile_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9), sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return quantile_loss_with_grad(**locals())[0]
+kl_div = _value_of(kl_div_with_grad)
+
 
 
 def quantile_loss_with_grad(
@@ -464,11 +416,8 @@ def quantile_loss_with_grad(
     return _pointwise(np.maximum(q * d, (q - 1) * d), slopes, sample_weight, reduction, out)
 
 
-def gaussian_nll_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, var: npt.ArrayLike, *,
-    full: bool = False, eps: float = 1e-6, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return gaussian_nll_loss_with_grad(**locals())[0]
+quantile_loss = _value_of(quantile_loss_with_grad)
+
 
 
 def gaussian_nll_loss_with_grad(
@@ -482,11 +431,8 @@ def gaussian_nll_loss_with_grad(
     return *_pointwise(losses, d / v, sample_weight, reduction, out), dvar
 
 
-def nll_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    weight: npt.ArrayLike | None = None, ignore_index: int = -100, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return nll_loss_with_grad(**locals())[0]
+gaussian_nll_loss = _value_of(gaussian_nll_loss_with_grad)
+
 
 
 def nll_loss_with_grad(
@@ -500,11 +446,8 @@ def nll_loss_with_grad(
     return _by_row(input, -x[rows, y], slopes, w * own, w * own, reduction, out)
 
 
-def multiclass_hinge_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    weight: npt.ArrayLike | None = None, ignore_index: int = -100, margin: float = 1.0, p: int = 1, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return multiclass_hinge_loss_with_grad(**locals())[0]
+nll_loss = _value_of(nll_loss_with_grad)
+
 
 
 def multiclass_hinge_loss_with_grad(
@@ -516,11 +459,8 @@ def multiclass_hinge_loss_with_grad(
     return _by_row(input, *_hinge_rows(x, y, margin, p), w * own, w * own, reduction, out)
 
 
-def multi_margin_loss(
-    input: npt.ArrayLike, target: npt.ArrayLike, *,
-    weight: npt.ArrayLike | None = None, ignore_index: int = -100, p: int = 1, margin: float = 1.0, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> float | np.ndarray:
-    return multi_margin_loss_with_grad(**locals())[0]
+multiclass_hinge_loss = _value_of(multiclass_hinge_loss_with_grad)
+
 
 
 def multi_margin_loss_with_grad(
@@ -531,4 +471,7 @@ def multi_margin_loss_with_grad(
     x, y, w, own = _labelled(input, target, weight, sample_weight, ignore_index)
     losses, slopes = _hinge_rows(x, y, margin, p)
     return _by_row(input, losses / x.shape[1], slopes / x.shape[1], w * own, w, reduction, out)
+
+
+multi_margin_loss = _value_of(multi_margin_loss_with_grad)
 # fmt: on
