@@ -219,7 +219,7 @@ def count_rows(rows, given, own):
     return int(np.count_nonzero(given * own))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False, repr=False)  # methods that nobody calls would be compiled at import
 class Mixup:
     """Mixes each row of a minibatch with another of it (Zhang et al., 2018); labels become probabilities.
 
@@ -271,7 +271,7 @@ class Mixup:
             yield *self.mix(x, y, weight, rng), counting
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False, repr=False)  # methods that nobody calls would be compiled at import
 class TrainingRows:
     """Inputs, targets and weights of all rows, and minibatches of them.
 

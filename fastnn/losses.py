@@ -7,17 +7,17 @@ the output and has the output's dtype. A divisor of None means PyTorch's weighte
 
 import functools
 import operator
-from dataclasses import field, make_dataclass
 
 import numpy as np
 
 from fastnn import _fastnn_core as _core
 from fastnn import functional as F
+from fastnn.specification import Specification, specification
 
 LOSSES = {}  # from name to class
 
 
-class Loss:
+class Loss(Specification):
     """What all losses share; see the module."""
 
     metrics = ()
@@ -147,8 +147,9 @@ def _loss(name):
             return outputs(output)
 
         members |= {"metrics": ("accuracy",), "probabilities": probabilities}
-    fields = [(key, of_type, field(default=value)) for key, of_type, value in fields]
-    LOSSES[name] = make_dataclass(info.layer, fields, bases=(Loss,), namespace=members, frozen=True)
+    members["__annotations__"] = {key: of_type for key, of_type, _ in fields}
+    members |= {key: value for key, _, value in fields}
+    LOSSES[name] = specification(type(info.layer, (Loss,), members))
     return LOSSES[name]
 
 

@@ -5,15 +5,16 @@ and ``update(param, grad, slots, step, lr=None)``, which makes one step in place
 ``lr`` is a number or one of ``fastnn.schedules``.
 """
 
-from dataclasses import field, make_dataclass, replace
+from dataclasses import replace
 
 from fastnn import _fastnn_core as _core
 from fastnn.schedules import Schedule, rate_of
+from fastnn.specification import Specification, specification
 
 OPTIMIZERS = {}  # from name to class
 
 
-class Optimizer:
+class Optimizer(Specification):
     """What all optimizers share; see the module."""
 
     def __post_init__(self):
@@ -63,15 +64,13 @@ def _optimizer(name):
     """Make the class of a row of the table of optimizers."""
     row = _core.OPTIMIZERS[name]
     info = row.info
-    fields = [(key, type(value), field(default=value)) for key, value in info.params.items()]
-    members = {"_row": row, "__module__": __name__}
+    members = {"_row": row, "__module__": __name__, **info.params}
+    members["__annotations__"] = {key: type(value) for key, value in info.params.items()}
     members["__doc__"] = (
         f"See ``functional.{name}_update``, whose hyper-parameters it takes; checked here, not at the first step. ``lr`` is a number "
         "or one of ``fastnn.schedules``."
     )
-    OPTIMIZERS[name] = make_dataclass(
-        info.layer, fields, bases=(Optimizer,), namespace=members, frozen=True, kw_only=True
-    )
+    OPTIMIZERS[name] = specification(type(info.layer, (Optimizer,), members), kw_only=True)
     return OPTIMIZERS[name]
 
 

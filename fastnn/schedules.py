@@ -9,9 +9,10 @@ Powers and cosines are made of operations that round alike everywhere, so that a
 """
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 
 from fastnn.layers.base import as_count, as_flag, as_nonnegative, as_number, as_probability
+from fastnn.specification import Specification, specification
 
 __all__ = [
     "Constant",
@@ -95,8 +96,8 @@ _CHECKS = {
 }
 
 
-@dataclass(frozen=True)
-class Schedule:
+@specification
+class Schedule(Specification):
     """What all schedules share. A subclass has fields, ``by`` among them, and ``at(t)``, its value where t epochs or steps are done."""
 
     def __post_init__(self):
@@ -128,7 +129,7 @@ def _by(default):
     return field(default=default, kw_only=True)
 
 
-@dataclass(frozen=True)
+@specification
 class Constant(Schedule):
     """lr.
 
@@ -144,7 +145,7 @@ class Constant(Schedule):
         return self.lr
 
 
-@dataclass(frozen=True)
+@specification
 class Step(Schedule):
     """lr gamma^floor(t / step_size): ``torch.optim.lr_scheduler.StepLR``.
 
@@ -166,7 +167,7 @@ class Step(Schedule):
         return self.lr * _power(self.gamma, t // self.step_size)
 
 
-@dataclass(frozen=True)
+@specification
 class MultiStep(Schedule):
     """lr gamma^(number of milestones that t has reached): ``torch.optim.lr_scheduler.MultiStepLR``.
 
@@ -189,7 +190,7 @@ class MultiStep(Schedule):
         return self.lr * _power(self.gamma, sum(milestone <= t for milestone in self.milestones))
 
 
-@dataclass(frozen=True)
+@specification
 class Exponential(Schedule):
     """lr gamma^t: ``torch.optim.lr_scheduler.ExponentialLR``.
 
@@ -208,7 +209,7 @@ class Exponential(Schedule):
         return self.lr * _power(self.gamma, t)
 
 
-@dataclass(frozen=True)
+@specification
 class InverseScaling(Schedule):
     """lr / (1 + scale t)^power: scikit-learn's ``learning_rate="invscaling"``, which counts rows: scale is their number per epoch.
 
@@ -231,7 +232,7 @@ class InverseScaling(Schedule):
         return self.lr / _power(1 + self.scale * t, self.power)
 
 
-@dataclass(frozen=True)
+@specification
 class Polynomial(Schedule):
     """lr (1 - t / total_iters)^power, then 0: ``torch.optim.lr_scheduler.PolynomialLR``.
 
@@ -253,7 +254,7 @@ class Polynomial(Schedule):
         return self.lr * _power(1 - min(t, self.total_iters) / self.total_iters, self.power)
 
 
-@dataclass(frozen=True)
+@specification
 class Cosine(Schedule):
     """eta_min + (lr - eta_min) (1 + cos(pi t / T_max)) / 2: ``torch.optim.lr_scheduler.CosineAnnealingLR``.
 
@@ -288,7 +289,7 @@ class Cosine(Schedule):
         return self.eta_min + (self.lr - self.eta_min) * (1 + _cosine(t / period)) / 2
 
 
-@dataclass(frozen=True)
+@specification
 class OneCycle(Schedule):
     """From max_lr / div_factor up to max_lr, then down to that over final_div_factor: ``torch.optim.lr_scheduler.OneCycleLR``.
 
@@ -337,7 +338,7 @@ class OneCycle(Schedule):
         raise AssertionError("the last turn ends the loop")
 
 
-@dataclass(frozen=True)
+@specification
 class Cyclic(Schedule):
     """From base_lr up to max_lr and down again, in straight lines: ``torch.optim.lr_scheduler.CyclicLR``.
 
@@ -370,7 +371,7 @@ class Cyclic(Schedule):
         return self.base_lr + (self.max_lr - self.base_lr) * height * _power(base, power)
 
 
-@dataclass(frozen=True)
+@specification
 class Warmup(Schedule):
     """(t + 1) / n of the rate with which ``then`` begins, for n epochs or steps; afterwards ``then``, which counts from there.
 

@@ -14,7 +14,6 @@ C. A file is written beside its destination under a name nobody else has and ren
 
 import dataclasses
 import functools
-import json
 import os
 import stat
 
@@ -134,6 +133,7 @@ def _require_keys(table, names, what):
 
 def _parse(text):
     """Return the value of a JSON text; duplicate names and NaN are refused."""
+    from json import loads  # on first use: it would take a tenth of the package's import
 
     def table(pairs):
         named = dict(pairs)
@@ -147,7 +147,7 @@ def _parse(text):
         return float(name)
 
     try:
-        return json.loads(text, object_pairs_hook=table, parse_constant=constant)
+        return loads(text, object_pairs_hook=table, parse_constant=constant)
     except RecursionError:
         raise ValueError("tables are nested too deeply") from None
 
@@ -271,7 +271,9 @@ def save(model, path):
             raise TypeError(f"save: model is a {type(model).__name__}; pass its model, such as trainer.model")
         raise TypeError(f"save: model is {type(model).__name__} but a layer, such as Sequential, was expected")
     tensors = dict(model._named_state())
-    _write(path, tensors, {"format": "fastnn", "architecture": json.dumps(describe(model))})
+    from json import dumps  # on first use
+
+    _write(path, tensors, {"format": "fastnn", "architecture": dumps(describe(model))})
 
 
 def _header(tensors, metadata):
@@ -280,7 +282,9 @@ def _header(tensors, metadata):
         end = offset + value.nbytes
         header[name] = {"dtype": _CODES[value.dtype], "shape": list(value.shape), "data_offsets": [offset, end]}
         offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
+    from json import dumps  # on first use
+
+    text = dumps(header, separators=(",", ":")).encode()
     return text + b" " * (-len(text) % 8)
 
 

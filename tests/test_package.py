@@ -242,7 +242,7 @@ def test_importing_the_unbuilt_source_tree_says_what_to_do(tmp_path):
 
 def test_import_adds_a_short_list_of_modules_to_numpy(tmp_path):
     """What these import in turn differs between versions of Python, so they come before what is counted."""
-    listed = "__future__ _signal contextlib copy dataclasses functools inspect json numpy.typing operator os stat threading weakref"
+    listed = "__future__ _signal contextlib copy dataclasses functools inspect numpy.typing operator os stat threading weakref"
     before = f"import sys, numpy, {', '.join(listed.split())}; before = set(sys.modules)"
     done = python(tmp_path, f"{before}; import fastnn; print(*sorted(set(sys.modules) - before))")
     added = [name for name in done.stdout.split() if not re.match("_?cython_", name)]
