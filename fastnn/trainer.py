@@ -117,9 +117,9 @@ class Trainer:
         A callable takes no weights of rows, unless it is an object with ``row_weights(target)`` called as those of ``fastnn.losses``.
         If None the model's ``task`` decides, and without one the first targets: integers mean cross_entropy, floats mse.
     optimizer : str or object
-        A name in lower case, such as ``"adam"``, or a specification such as ``fastnn.SGD(lr=0.1)``: an object with ``slots``, the names of the arrays
-        kept per parameter, and ``update(param, grad, slots, step)``, which makes one step in place. One with ``lr``, a number or one
-        of ``fastnn.schedules``, takes ``update(..., lr=rate)`` too.
+        A name in lower case, such as ``"adam"``, or a specification such as ``fastnn.SGD(lr=0.1)``: an object with ``slots``, the names
+        of the arrays kept per parameter, and ``update(param, grad, slots, step)``, which makes one step in place. One with ``lr``, a
+        number or one of ``fastnn.schedules``, takes ``update(..., lr=rate)`` too.
     metrics : str, callable or sequence of them
         Beside those of the loss: names of ``fastnn.metrics``, such as ``"f1"``, ``functools.partial`` of its functions, or callables
         (output, target) -> float.
