@@ -130,16 +130,18 @@ LOSSES = {
     "mse": ("mse", np.eye(3)[Y]),
     "a callable": (softplus, Y),
 }
+WEIGHED = pytest.mark.parametrize(  # a callable takes no weights
+    ("name", "weights"),
+    [*((name, None) for name in LOSSES), *((name, WEIGHT) for name in LOSSES if name != "a callable")],
+    ids=lambda value: value if isinstance(value, str) else "" if value is None else "sample_weight",
+)
 OPTIONS = [{}, {"l1": 0.1, "l2": 0.2}, {"clip_norm": 0.1}, {"clip_value": 0.05}, {"max_norm": 0.5}, {"ema": 0.5}]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("weights", [None, WEIGHT], ids=["", "sample_weight"])
-@pytest.mark.parametrize("name", LOSSES)
+@WEIGHED
 def test_several_minibatches_are_those_of_their_rows_at_once(name, weights, options):
     (loss, y), cuts = LOSSES[name], [(0, 6), (6, 7), (7, 12)]
-    if weights is not None and callable(loss) and not hasattr(loss, "row_weights"):
-        pytest.skip("a callable takes no weights")
     run, whole = trainer(loss=loss, accumulate=3, **options), trainer(loss=loss, **options)
     for _ in range(3):
         for start, stop in cuts:
@@ -150,12 +152,9 @@ def test_several_minibatches_are_those_of_their_rows_at_once(name, weights, opti
     np.testing.assert_allclose(run.predict(X), whole.predict(X), rtol=1e-10)
 
 
-@pytest.mark.parametrize("weights", [None, WEIGHT], ids=["", "sample_weight"])
-@pytest.mark.parametrize("name", LOSSES)
+@WEIGHED
 def test_fit_makes_a_step_of_what_is_left_at_the_end_of_an_epoch(name, weights):
     loss, y = LOSSES[name]
-    if weights is not None and callable(loss) and not hasattr(loss, "row_weights"):
-        pytest.skip("a callable takes no weights")
     run, whole = trainer(loss=loss, accumulate=3), trainer(loss=loss)
     for one, size in ((run, 4), (whole, 12)):
         one.fit(X, y, epochs=3, batch_size=size, sample_weight=weights, verbose=False)
