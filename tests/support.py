@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+import fastnn as fnn
 from fastnn import _fastnn_core as core
 from fastnn import accuracy
 from fastnn import functional as F
@@ -104,3 +105,38 @@ def central_difference(f, x, step=1e-6, skip=()):
         x[i] = kept
         gradient[i] = (above - below) / (2 * step)
     return gradient
+
+
+CHAINS = fnn.Sequential, fnn.Residual
+
+
+def parts(layer):
+    """Yield a layer and all the layers in it."""
+    yield layer
+    for inner in getattr(layer, "layers", ()):
+        yield from parts(inner)
+
+
+def torch_twin(torch, layer):
+    """Return PyTorch's module of the same layers, options and arrays; None where it has no such class."""
+
+    class Residual(torch.nn.Sequential):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    def made(layer):
+        if isinstance(layer, CHAINS):
+            kind = Residual if isinstance(layer, fnn.Residual) else torch.nn.Sequential
+            return kind(*[made(inner) for inner in layer.layers])
+        options = {key: value for key, value in layer.config.items() if key not in ("dtype", "seed", "layer")}
+        if "axis" in options:
+            options["dim"] = options.pop("axis")
+        return getattr(torch.nn, type(layer).__name__)(**options)
+
+    if not all(isinstance(part, CHAINS) or hasattr(torch.nn, type(part).__name__) for part in parts(layer)):
+        return None
+    twin, arrays = made(layer), layer.state_dict()
+    if any(value.dtype == np.float64 for value in arrays.values()):
+        twin.double()
+    twin.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()}, strict=True)
+    return twin

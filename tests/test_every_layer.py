@@ -8,16 +8,12 @@ import re
 import numpy as np
 import pytest
 from layer_cases import CASES, every_layer
+from support import parts, torch_twin
 
 import fastnn as fnn
+from fastnn.layers.activations import Activation
 from fastnn.layers.base import argument_names
-
-
-def parts(layer):
-    """Yield a layer and all the layers in it."""
-    yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from parts(inner)
+from fastnn.layers.containers import Container
 
 
 def same(layer, other):
@@ -45,8 +41,17 @@ def table():
     return np.random.default_rng(0).integers(0, 4, (5, 6)).astype(np.float32)
 
 
-def test_every_exported_layer_has_a_case():
+def kinds_of(cls):
+    """Yield the public classes of the package that are layers."""
+    for kind in cls.__subclasses__():
+        if kind.__module__.startswith("fastnn.") and not kind.__name__.startswith("_"):
+            yield kind
+        yield from kinds_of(kind)
+
+
+def test_every_layer_is_exported_and_has_a_case():
     classes = {getattr(fnn, name) for name in fnn.layers.__all__} - {fnn.Layer}
+    assert classes == set(kinds_of(fnn.Layer)) - {Activation, Container}
     assert classes - {type(part) for case in CASES for part in parts(case(np.float32))} == set()
 
 
@@ -75,7 +80,9 @@ def test_a_layer_has_a_summary(make):
         assert rows[-1].output[1:] == layer(x).shape[1:]
     assert sum(row.parameters for row in rows) == summary.parameters == sum(v.size for _, v in layer.named_parameters())
     assert summary.statistics == sum(v.size for _, v in layer.named_buffers())
-    assert f"{summary.parameters:,}" in str(summary)
+    for text in (str(summary), repr(summary), summary._repr_html_()):
+        assert f"{summary.parameters:,}" in text
+        assert all(row.layer in text for row in rows)
 
 
 @pytest.mark.parametrize("name", [name for name in fnn.layers.__all__ if name != "Layer"])
@@ -86,38 +93,41 @@ def test_documentation_lists_every_argument(name):
         assert re.search(rf"^(?:\w+, )*{argument}\b", arguments, re.M), argument
 
 
-def counterpart(torch, layer):
-    """Return PyTorch's module of the same name and numbers; an empty one for what has none and no arrays."""
-    if isinstance(layer, fnn.Sequential):
-        return torch.nn.Sequential(*[counterpart(torch, inner) for inner in layer])
-    if not layer.state_dict():
-        return torch.nn.Identity()
-    cls = getattr(torch.nn, type(layer).__name__)
-    known = inspect.signature(cls).parameters
-    return cls(**{key: value for key, value in layer.config.items() if key in known and key != "dtype"})
-
-
 @every_layer
 def test_a_state_dict_goes_to_pytorch_and_back(make):
     torch = pytest.importorskip("torch")
     layer = make(np.float32)
-    ours = layer.state_dict()
-    if all(
-        hasattr(torch.nn, type(part).__name__) or isinstance(part, fnn.MLP)
-        for part in parts(layer)
-        if part.state_dict()
-    ):
-        theirs = counterpart(torch, layer)
-        theirs.load_state_dict({name: torch.from_numpy(value) for name, value in ours.items()}, strict=True)
+    ours, theirs = layer.state_dict(), torch_twin(torch, layer)
+    if theirs is None:
+        tensors = {name: torch.from_numpy(value) for name, value in ours.items()}
+    else:
         tensors = theirs.state_dict()
         assert {name: tuple(value.shape) for name, value in tensors.items()} == {n: v.shape for n, v in ours.items()}
-    else:
-        tensors = {name: torch.from_numpy(value) for name, value in ours.items()}
-    other = make(np.float32)
-    other.load_state_dict({name: torch.zeros_like(value) for name, value in tensors.items()})
-    other.load_state_dict(tensors)
+        x = make.draw(np.random.default_rng(0)).astype(np.float32)
+        want = theirs.eval()(torch.from_numpy(x.astype(int) if make.whole_columns else x)).detach().numpy()
+        np.testing.assert_allclose(layer(x), want, rtol=1e-5, atol=1e-6)
+    comes_back_from(torch, tensors, make(np.float32), ours)
+
+
+def comes_back_from(torch, tensors, layer, ours):
+    """Assert that a layer loads PyTorch's tensors, which hold the arrays of ours."""
+    layer.load_state_dict({name: torch.zeros_like(value) for name, value in tensors.items()})
+    layer.load_state_dict(tensors)
     for name, value in ours.items():
-        np.testing.assert_array_equal(other.state_dict()[name], value)
+        np.testing.assert_array_equal(layer.state_dict()[name], value)
+
+
+def test_a_model_with_every_kind_of_layer_goes_to_pytorch_and_back(model):
+    torch = pytest.importorskip("torch")
+    ours = model.state_dict()
+    tensors = {name: torch.from_numpy(value) for name, value in ours.items()}
+    comes_back_from(torch, tensors, copy.deepcopy(model), ours)
+
+
+def test_what_pytorch_has_is_compared_with_it():
+    torch = pytest.importorskip("torch")
+    compared = {type(part) for case in CASES if torch_twin(torch, case(np.float32)) for part in parts(case(np.float32))}
+    assert {getattr(fnn, name) for name in fnn.layers.__all__ if hasattr(torch.nn, name)} <= compared
 
 
 def test_one_model_with_every_kind_of_layer(model, table, tmp_path):
@@ -129,9 +139,12 @@ def test_one_model_with_every_kind_of_layer(model, table, tmp_path):
         np.testing.assert_array_equal(other(table), y)
         for name, value in model.state_dict().items():
             np.testing.assert_array_equal(other.state_dict()[name], value)
+        assert repr(other).replace("MLP(", "Sequential(") == repr(model).replace("MLP(", "Sequential(")
+    assert {kind.__name__ for kind in kinds - {fnn.MLP}} <= set(re.findall(r"\w+", repr(model)))
     summary = model.summary((6,))
     assert {row.layer.split()[-1] for row in summary.rows} | {"MLP", "Sequential"} >= {kind.__name__ for kind in kinds}
     assert len(str(summary).splitlines()) == len(summary.rows) + 2
+    assert summary._repr_html_().count("<tr>") == len(summary.rows) + 2
     trainer = fnn.Trainer(copy.deepcopy(model), "mse", fnn.Adam(lr=1e-3), seed=0)
     assert trainer.step(table, np.zeros((5, 3))) > 0
     for name, gradient in trainer.gradients(table, np.zeros((5, 3)))[1].items():
