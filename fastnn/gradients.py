@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from fastnn import data
-from fastnn.trainer import as_loss, as_model, differentiate
+from fastnn.losses import as_loss, differentiate
+from fastnn.trainer import as_model
 
 _ROWS = 1024  # that go backward through the model at a time
 

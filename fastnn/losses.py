@@ -7,12 +7,14 @@ the output and has the output's dtype. A divisor of None means PyTorch's weighte
 
 import functools
 import operator
+import warnings
 
 import numpy as np
 
 from fastnn import _fastnn_core as _core
 from fastnn import functional as F
-from fastnn.specification import Specification, specification
+from fastnn.layers import Layer, Sequential
+from fastnn.specification import Specification, specification, specified
 
 LOSSES = {}  # from name to class
 
@@ -223,6 +225,44 @@ def fused(loss, last):
 def _plain(name):
     """Return the loss of a name without options; one object for all, as each step asks for it."""
     return LOSSES[name]()
+
+
+def as_loss(loss, model, func="Trainer"):
+    """Return the object or callable that a name, a class or an object means for this model."""
+    loss = specified(loss, LOSSES, "loss", func)
+    if isinstance(loss, (type, Layer)) or not callable(loss):
+        hint = "; pass it as optimizer=" if hasattr(loss, "update") else ""
+        raise TypeError(f"{func}: loss is {loss!r} but a name, an object or a callable was expected{hint}")
+    last = model
+    while isinstance(last, Sequential) and len(last):
+        last = last[-1]
+    wrong = mismatch(loss, last)
+    if wrong is not None:
+        warnings.warn(f"{func}: {wrong}", stacklevel=3)
+    return loss
+
+
+def require_weighable(loss, **weights):
+    """Raise TypeError for weights of rows, by name, where a loss takes none."""
+    for name, weight in weights.items():
+        if weight is not None and not hasattr(loss, "row_weights"):
+            raise TypeError(f"Trainer: a callable loss takes no {name}")
+
+
+def differentiate(loss, output, y, weight=None, divisor=None, func="Trainer"):
+    """Return value and gradient by the output of any kind of loss."""
+    if hasattr(loss, "row_weights"):
+        return loss(output, y, weight, divisor)
+    require_weighable(loss, sample_weight=weight)
+    result = loss(output, y)
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise TypeError(f"{func}: the loss returned {type(result).__name__} but a pair (loss, gradient) was expected")
+    gradient = np.asarray(result[1], output.dtype)
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"{func}: the loss's gradient has shape {gradient.shape} but the output has shape {output.shape}"
+        )
+    return float(result[0]), gradient
 
 
 __all__ = [loss.__name__ for loss in LOSSES.values()]

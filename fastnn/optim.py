@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from fastnn import _fastnn_core as _core
 from fastnn.schedules import Schedule, rate_of
-from fastnn.specification import Specification, specification
+from fastnn.specification import Specification, specification, specified
 
 OPTIMIZERS = {}  # from name to class
 
@@ -85,6 +85,15 @@ NAdam = _optimizer("nadam")
 RAdam = _optimizer("radam")
 Lion = _optimizer("lion")
 Rprop = _optimizer("rprop")
+
+
+def as_optimizer(optimizer):
+    """Return the specification that a name, a class or an object means."""
+    optimizer = specified(optimizer, OPTIMIZERS, "optimizer")
+    if isinstance(optimizer, type) or not (hasattr(optimizer, "update") and hasattr(optimizer, "slots")):
+        hint = "; pass the loss second: Trainer(model, loss, optimizer)" if hasattr(optimizer, "row_weights") else ""
+        raise TypeError(f"Trainer: optimizer is {optimizer!r} but a name or a specification was expected{hint}")
+    return optimizer
 
 
 def in_groups(optimizer, groups, names):

@@ -68,3 +68,12 @@ class Specification:
 def specification(cls, *, kw_only=False):
     """Return the class as a dataclass that keeps the methods of ``Specification``."""
     return dataclass(cls, init=False, repr=False, eq=False, kw_only=kw_only)
+
+
+def specified(value, known, what, func="Trainer"):
+    """Return the object that a name, a class or an object means."""
+    if isinstance(value, str):
+        if value not in known:
+            raise ValueError(f"{func}: {what} is {value!r} but one of {', '.join(known)} was expected")
+        value = known[value]
+    return value() if isinstance(value, type) and value in known.values() else value

@@ -1,7 +1,6 @@
 """The trainer: what ``fit``, ``step``, ``evaluate`` and ``predict`` mean; data.py checks what they are given, network.py does the steps."""
 
 import math
-import warnings
 import weakref
 
 import numpy as np
@@ -11,20 +10,11 @@ from fastnn.callbacks import Callback, as_callbacks
 from fastnn.history import History, Progress
 from fastnn.layers import Layer, Sequential
 from fastnn.layers.base import as_count, as_integer, as_nonnegative, as_number
-from fastnn.losses import LOSSES, TASKS, fused, mismatch
+from fastnn.losses import LOSSES, TASKS, as_loss, differentiate, fused, require_weighable
 from fastnn.metrics import METRICS, as_metrics, measure
 from fastnn.network import Layered
-from fastnn.optim import OPTIMIZERS
+from fastnn.optim import as_optimizer
 from fastnn.random import MIXUP, Philox, draw_seed, permutation
-
-
-def _specification(value, known, what, func="Trainer"):
-    """Return the object that a name, a class or an object means."""
-    if isinstance(value, str):
-        if value not in known:
-            raise ValueError(f"{func}: {what} is {value!r} but one of {', '.join(known)} was expected")
-        value = known[value]
-    return value() if isinstance(value, type) and value in known.values() else value
 
 
 def as_model(model, loss=None, func="Trainer"):
@@ -38,51 +28,6 @@ def as_model(model, loss=None, func="Trainer"):
     elif isinstance(model, type):
         hint = "; pass an object, made by calling the class"
     raise TypeError(f"{func}: model is {given} but a fastnn layer, such as Sequential, was expected{hint}")
-
-
-def as_loss(loss, model, func="Trainer"):
-    """Return the object or callable that a name, a class or an object means for this model."""
-    loss = _specification(loss, LOSSES, "loss", func)
-    if isinstance(loss, (type, Layer)) or not callable(loss):
-        hint = "; pass it as optimizer=" if hasattr(loss, "update") else ""
-        raise TypeError(f"{func}: loss is {loss!r} but a name, an object or a callable was expected{hint}")
-    last = model
-    while isinstance(last, Sequential) and len(last):
-        last = last[-1]
-    wrong = mismatch(loss, last)
-    if wrong is not None:
-        warnings.warn(f"{func}: {wrong}", stacklevel=3)
-    return loss
-
-
-def _require_weighable(loss, **weights):
-    for name, weight in weights.items():
-        if weight is not None and not hasattr(loss, "row_weights"):
-            raise TypeError(f"Trainer: a callable loss takes no {name}")
-
-
-def differentiate(loss, output, y, weight=None, divisor=None, func="Trainer"):
-    """Return value and gradient by the output of any kind of loss."""
-    if hasattr(loss, "row_weights"):
-        return loss(output, y, weight, divisor)
-    _require_weighable(loss, sample_weight=weight)
-    result = loss(output, y)
-    if not (isinstance(result, tuple) and len(result) == 2):
-        raise TypeError(f"{func}: the loss returned {type(result).__name__} but a pair (loss, gradient) was expected")
-    gradient = np.asarray(result[1], output.dtype)
-    if gradient.shape != output.shape:
-        raise ValueError(
-            f"{func}: the loss's gradient has shape {gradient.shape} but the output has shape {output.shape}"
-        )
-    return float(result[0]), gradient
-
-
-def _as_optimizer(optimizer):
-    optimizer = _specification(optimizer, OPTIMIZERS, "optimizer")
-    if isinstance(optimizer, type) or not (hasattr(optimizer, "update") and hasattr(optimizer, "slots")):
-        hint = "; pass the loss second: Trainer(model, loss, optimizer)" if hasattr(optimizer, "row_weights") else ""
-        raise TypeError(f"Trainer: optimizer is {optimizer!r} but a name or a specification was expected{hint}")
-    return optimizer
 
 
 def _as_limit(value, name):
@@ -179,7 +124,7 @@ class Trainer:
         if loss is None and self.model.task is not None:
             loss = TASKS[self.model.task]
         self.loss = None if loss is None else as_loss(loss, self.model)
-        self.optimizer = _as_optimizer(optimizer)
+        self.optimizer = as_optimizer(optimizer)
         self.metrics = as_metrics(metrics)
         self.l1, self.l2 = as_nonnegative(l1, "Trainer", "l1"), as_nonnegative(l2, "Trainer", "l2")
         self.clip_norm, self.clip_value, self.max_norm = (
@@ -458,7 +403,7 @@ class Trainer:
         if class_weight is not None and y.dtype.kind not in "iu":
             raise TypeError(f"fit: class_weight needs integer labels but y has dtype {y.dtype}")
         loss = self._loss_for(y)
-        _require_weighable(loss, sample_weight=sample_weight, class_weight=class_weight)
+        require_weighable(loss, sample_weight=sample_weight, class_weight=class_weight)
         outputs = self._check_rows(loss, x, y)
         given, own = weight, self._own_weights(loss, y)
         if class_weight is not None:
