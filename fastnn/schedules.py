@@ -131,7 +131,7 @@ def _by(default):
 
 @specification
 class Constant(Schedule):
-    """lr.
+    """The same lr at every t = 0, 1, 2, ...: ``torch.optim.lr_scheduler.ConstantLR`` with a factor of 1.
 
     Parameters
     ----------
@@ -340,7 +340,7 @@ class OneCycle(Schedule):
 
 @specification
 class Cyclic(Schedule):
-    """From base_lr up to max_lr and down again, in straight lines: ``torch.optim.lr_scheduler.CyclicLR``.
+    """base_lr + (max_lr - base_lr) r, where r goes from 0 to 1 and back in straight lines: ``torch.optim.lr_scheduler.CyclicLR``.
 
     Parameters
     ----------
@@ -373,7 +373,7 @@ class Cyclic(Schedule):
 
 @specification
 class Warmup(Schedule):
-    """(t + 1) / n of the rate with which ``then`` begins, for n epochs or steps; afterwards ``then``, which counts from there.
+    """(t + 1) / n of the rate with which ``then`` begins, n times: ``torch.optim.lr_scheduler.LinearLR``; then ``then`` from 0.
 
     PyTorch has it as ``SequentialLR`` of ``LinearLR(start_factor=1 / n, total_iters=n - 1)`` and another.
 

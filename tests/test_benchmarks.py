@@ -34,6 +34,7 @@ LAYERS = """784-512:128 512-512:128 784-128:128 1000-100:64 256-256:256 64-100:3
     64-64:64"""
 CASES = benchmarks.cases()
 SMALL = [case for case in CASES if case.work < 2e7]
+ACTIVATIONS = {info.layer for info in F.activations().values()}
 
 
 def case_id(case):
@@ -57,16 +58,17 @@ def test_the_list_of_cases():
         wanted += [f"panels {form} {layer.replace(':', ' batch ')}" for form in ("forward", "dx", "dweight")]
     for group in ("forward", "backward"):
         wanted += [f"{group} {name} {n}" for name in F.activations() for n in (65536, 1048576)]
+    named = [name for name in fnn.layers.__all__ if name != "Layer" and name not in ACTIVATIONS]
+    wanted += ["dropout dropout 65536", *(f"layer {name} 256x64" for name in named)]
     wanted += ["softmax softmax 256x1000", "softmax log_softmax 256x1000"]
-    wanted += [
-        f"cross_entropy with_grad {shape}" for shape in ("64x10", "256x100", "256x1000", "4096x1000", "512x32000")
-    ]
+    shapes = ["64x10", "256x100", "4096x100"]
+    wanted += [f"cross_entropy with_grad {shape}" for shape in (*shapes, "256x1000", "4096x1000", "512x32000")]
     norms = [
         f"{name} {shape}" for name in ("layer_norm", "rms_norm", "batch_norm") for shape in ("128x512", "4096x256")
     ]
     wanted += [f"{group} {norm}" for group in ("norm", "norm backward") for norm in norms]
     for name in [row.info.layer for row in core.LOSSES.values()][1:]:
-        wanted += [f"loss {name} {shape}" for shape in ("64x10", "256x100", "4096x100")]
+        wanted += [f"loss {name} {shape}" for shape in shapes]
     wanted += [f"update {name} 1048576" for name in core.OPTIMIZERS]
     wanted += [f"training step {sizes}" for sizes in ("32:64-256-10", "32:64-100-10", "128:784-128-10")]
     assert names == wanted
@@ -107,6 +109,11 @@ def test_the_work_of_a_case_is_its_operations_or_its_bytes(case):
         assert (case.unit, case.work) == ("GFLOP/s", multiply_add * math.prod(sizes))
     else:
         arrays = 3 if case.group in ("backward", "norm backward", "loss") else 2
+        if case.group == "layer":
+            ours, _ = case.build()
+            read, written = ours.args[0].size, ours().size
+            assert (case.unit, case.work, read) == ("GB/s", float32 * (read + written), math.prod(sizes))
+            return
         if case.group == "update":  # all are read, all but the gradient written
             slots = core.OPTIMIZERS[case.name.split()[0]].info.slots
             arrays = 3 + 2 * list(slots.values()).count(None)
@@ -150,6 +157,8 @@ def expected(case):
         return getattr(R, f"{info.function}_with_grad")(*exact, **columns)[1]
     if case.group == "cross_entropy":
         return R.cross_entropy_with_grad(x, np.random.default_rng(1).integers(0, sizes[1], sizes[0]))[1]
+    if case.group == "dropout":
+        return R.dropout(normal(*sizes), 0.5, seed=0)
     return getattr(R, name)(x)
 
 
@@ -159,13 +168,15 @@ def assert_close(got, want):
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
-@pytest.mark.parametrize("case", [case for case in SMALL if case.group not in ("update", "training step")], ids=case_id)
+@pytest.mark.parametrize(
+    "case", [case for case in SMALL if case.group not in ("update", "training step", "layer")], ids=case_id
+)
 def test_the_sides_of_a_case_compute_the_same_on_the_same_data(case, torch):
     want = expected(case)
     ours, theirs = case.build()
     assert_close(case.view(ours()), want)
     assert_close(theirs(), want)
-    run = case.torch and case.torch()
+    run = case.torch and case.group != "dropout" and case.torch()  # whose masks are PyTorch's own
     if run:
         run()
         assert_close(run(), want)

@@ -14,6 +14,7 @@ import fastnn as fnn
 from fastnn.layers.activations import Activation
 from fastnn.layers.base import argument_names
 from fastnn.layers.containers import Container
+from fastnn.reference.layers import forward
 
 
 def same(layer, other):
@@ -53,6 +54,15 @@ def test_every_layer_is_exported_and_has_a_case():
     classes = {getattr(fnn, name) for name in fnn.layers.__all__} - {fnn.Layer}
     assert classes == set(kinds_of(fnn.Layer)) - {Activation, Container}
     assert classes - {type(part) for case in CASES for part in parts(case(np.float32))} == set()
+
+
+@every_layer
+def test_a_layer_agrees_with_the_reference(make, dtype):
+    layer = make(dtype)
+    x = make.draw(np.random.default_rng(0)).astype(dtype)
+    want = forward(layer.astype(np.float64), x.astype(np.float64))
+    np.testing.assert_allclose(layer(x), want, atol=20 * np.finfo(dtype).eps * max(1, np.abs(want).max()))
+    assert forward(layer, x).dtype == dtype
 
 
 @every_layer

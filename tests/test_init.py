@@ -119,25 +119,36 @@ def test_the_gain_of_leaky_relu_is_that_of_its_row():
     assert init.calculate_gain("leaky_relu", negative_slope=0.01) == F.activations()["leaky_relu"].gain
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "theirs"),
-    [
-        ("normal", {"mean": 3, "std": 2}, {"mean": 3, "std": 2}), ("uniform", {"a": -1, "b": 3}, {"a": -1, "b": 3}),
-        ("trunc_normal", {"std": 2}, {"std": 2}), ("xavier_normal", {"gain": 3}, {"gain": 3}), ("xavier_uniform", {}, {}),
-        ("kaiming_normal", {}, {}), ("kaiming_uniform", {"mode": "fan_out"}, {"mode": "fan_out"}),
-        ("kaiming_normal", {"gain": 5 / 3}, {"nonlinearity": "tanh"}), ("sparse", {"sparsity": 0.3, "std": 0.1}, {"sparsity": 0.3, "std": 0.1}),
-        ("orthogonal", {"gain": 2}, {"gain": 2}),
-    ],
-)  # fmt: skip
-def test_distributions_are_pytorchs(name, options, theirs):
+PEERS = {  # the function of torch.nn.init, with options of ours and the same options there; scikit-learn's has a test of its own
+    "zeros": [("zeros_", {}, {})],
+    "ones": [("ones_", {}, {})],
+    "constant": [("constant_", {"val": 3}, {"val": 3})],
+    "normal": [("normal_", {"mean": 3, "std": 2}, {"mean": 3, "std": 2})],
+    "uniform": [("uniform_", {"a": -1, "b": 3}, {"a": -1, "b": 3})],
+    "trunc_normal": [("trunc_normal_", {"std": 2}, {"std": 2})],
+    "xavier_normal": [("xavier_normal_", {"gain": 3}, {"gain": 3})],
+    "xavier_uniform": [("xavier_uniform_", {}, {})],
+    "kaiming_normal": [("kaiming_normal_", {}, {}), ("kaiming_normal_", {"gain": 5 / 3}, {"nonlinearity": "tanh"})],
+    "kaiming_uniform": [("kaiming_uniform_", {"mode": "fan_out"}, {"mode": "fan_out"})],
+    "lecun_normal": [("kaiming_normal_", {}, {"nonlinearity": "linear"})],
+    "lecun_uniform": [("kaiming_uniform_", {}, {"nonlinearity": "linear"})],
+    "orthogonal": [("orthogonal_", {"gain": 2}, {"gain": 2})],
+    "sparse": [("sparse_", {"sparsity": 0.3, "std": 0.1}, {"sparsity": 0.3, "std": 0.1})],
+    "identity": [("eye_", {}, {})],
+    "torch": [("kaiming_uniform_", {}, {"a": 5**0.5})],  # as torch.nn.Linear calls it
+    "sklearn": [],
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_distributions_are_pytorchs(name):
     torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    want = np.sort(
-        getattr(torch.nn.init, f"{name}_")(torch.empty(SHAPE, dtype=torch.float64), **theirs).numpy(), axis=None
-    )
-    got = np.sort(drawn(name, **options), axis=None)
-    quantiles = np.linspace(0.05, 0.95, 400)
-    np.testing.assert_allclose(np.quantile(got, quantiles), np.quantile(want, quantiles), atol=0.05 * want.std())
+    for peer, options, theirs in PEERS[name]:
+        torch.manual_seed(0)
+        want = getattr(torch.nn.init, peer)(torch.empty(SHAPE, dtype=torch.float64), **theirs).numpy().ravel()
+        quantiles = np.linspace(0.05, 0.95, 400)
+        got = np.quantile(drawn(name, **options), quantiles)
+        np.testing.assert_allclose(got, np.quantile(want, quantiles), atol=0.05 * want.std())
 
 
 def test_sklearn_is_scikit_learns():

@@ -175,6 +175,36 @@ def rows(request):
         yield theirs, rng, n, weights[request.param % 3]
 
 
+PEERS = {  # in sklearn.metrics; below, options are tried too
+    "accuracy": "accuracy_score", "top_k_accuracy": "top_k_accuracy_score", "balanced_accuracy": "balanced_accuracy_score",
+    "confusion_matrix": "confusion_matrix", "precision": "precision_score", "recall": "recall_score", "f1": "f1_score",
+    "precision_micro": "precision_score", "precision_macro": "precision_score", "precision_weighted": "precision_score",
+    "recall_micro": "recall_score", "recall_macro": "recall_score", "recall_weighted": "recall_score", "f1_micro": "f1_score",
+    "f1_macro": "f1_score", "f1_weighted": "f1_score", "roc_auc": "roc_auc_score", "average_precision": "average_precision_score",
+    "log_loss": "log_loss", "brier": "brier_score_loss", "mse": "mean_squared_error", "rmse": "root_mean_squared_error",
+    "mae": "mean_absolute_error", "r2": "r2_score",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_each_row_agrees_with_scikit_learn(name):
+    peer = getattr(pytest.importorskip("sklearn.metrics"), PEERS[name])
+    row, rng = metrics.METRICS[name], np.random.default_rng(0)
+    y, t, x = rng.integers(0, 3, 50), rng.standard_normal((50, 2)), rng.standard_normal((50, 2))
+    scores = F.softmax(rng.standard_normal((50, 3)))
+    w, average = rng.random(50), name.rpartition("_")[2]
+    options = {"average": average if average in AVERAGES else "macro"} if name.split("_")[0] in RATIOS else {}
+    if name == "roc_auc":
+        options = {"multi_class": "ovr"}
+    if row.takes == "numbers":
+        same(row.function(x, t, sample_weight=w), peer(t, x, sample_weight=w))
+    elif row.takes == "labels" and name != "top_k_accuracy":
+        same(row.function(scores, y, sample_weight=w), peer(y, scores.argmax(1), sample_weight=w, **options))
+    else:
+        given = {"k": 2} if name == "top_k_accuracy" else {}
+        same(row.function(scores, y, sample_weight=w, **given), peer(y, scores, sample_weight=w, **given, **options))
+
+
 AVERAGES = ("micro", "macro", "weighted")
 RATIOS = ("precision", "recall", "f1")
 

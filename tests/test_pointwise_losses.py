@@ -72,35 +72,49 @@ def choices():
     return found
 
 
-def torch_peer(torch, function):
-    """PyTorch's loss with the arguments of ours, or what its operations make of the formula where it has none."""
+def focal(torch, x, t, gamma=2.0, alpha=None):
+    p = torch.sigmoid(x)
+    miss = t * (1 - p) + (1 - t) * p
+    factor = 1 if alpha is None else alpha * t + (1 - alpha) * (1 - t)
+    return factor * miss**gamma * torch.nn.functional.binary_cross_entropy_with_logits(x, t, reduction="none")
 
-    def by_formula(formula):
-        def loss(x, t, reduction, **params):
-            value = formula(x, t, **params)
-            return value if reduction == "none" else getattr(value, reduction)()
 
-        return loss
+def quantile(torch, x, t, quantiles):
+    d = t[:, None] - x
+    return torch.maximum(quantiles * d, (quantiles - 1) * d)
 
-    def focal(x, t, gamma=2.0, alpha=None):
-        p = torch.sigmoid(x)
-        miss = t * (1 - p) + (1 - t) * p
-        factor = 1 if alpha is None else alpha * t + (1 - alpha) * (1 - t)
-        return factor * miss**gamma * torch.nn.functional.binary_cross_entropy_with_logits(x, t, reduction="none")
 
-    def quantile(x, t, quantiles):
-        d = t[:, None] - x
-        return torch.maximum(quantiles * d, (quantiles - 1) * d)
+PEERS = {  # the function of torch.nn.functional, or the formula in PyTorch's operations where it has none
+    "mse": "mse_loss",
+    "huber": "huber_loss",
+    "half_mse": lambda torch, x, t: (x - t) ** 2 / 2,
+    "l1": "l1_loss",
+    "smooth_l1": "smooth_l1_loss",
+    "log_cosh": lambda torch, x, t: (x - t) + torch.nn.functional.softplus(-2 * (x - t)) - np.log(2),
+    "binary_cross_entropy": "binary_cross_entropy",
+    "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits",
+    "focal_with_logits": focal,
+    "hinge": lambda torch, x, t: torch.relu(1 - t * x),
+    "squared_hinge": lambda torch, x, t: torch.relu(1 - t * x) ** 2,
+    "soft_margin": "soft_margin_loss",
+    "poisson_nll": "poisson_nll_loss",
+    "kl_div": "kl_div",
+    "quantile": quantile,
+    "gaussian_nll": "gaussian_nll_loss",
+}
 
-    softplus, relu = torch.nn.functional.softplus, torch.relu
-    return {
-        "half_mse_loss": by_formula(lambda x, t: (x - t) ** 2 / 2),
-        "log_cosh_loss": by_formula(lambda x, t: (x - t) + softplus(-2 * (x - t)) - np.log(2)),
-        "focal_loss_with_logits": by_formula(focal),
-        "hinge_loss": by_formula(lambda x, t: relu(1 - t * x)),
-        "squared_hinge_loss": by_formula(lambda x, t: relu(1 - t * x) ** 2),
-        "quantile_loss": by_formula(quantile),
-    }.get(function) or getattr(torch.nn.functional, function)
+
+def torch_peer(torch, name):
+    """PyTorch's loss with the arguments of ours."""
+    peer = PEERS[name]
+    if isinstance(peer, str):
+        return getattr(torch.nn.functional, peer)
+
+    def loss(*tensors, reduction, **params):
+        value = peer(torch, *tensors, **params)
+        return value if reduction == "none" else getattr(value, reduction)()
+
+    return loss
 
 
 @pytest.mark.parametrize(("info", "params", "columns"), choices())
@@ -116,7 +130,7 @@ def test_losses_of_numbers_against_torch(info, params, columns, name):
         for tensor in wanted:
             tensor.requires_grad_()
         given = params | {key: torch.tensor(v) for key, v in second.items()}
-        want = torch_peer(torch, info.function)(*tensors, reduction=reduction, **given)
+        want = torch_peer(torch, info.name)(*tensors, reduction=reduction, **given)
         want.sum().backward()
         value, *gradients = getattr(F, f"{info.function}_with_grad")(
             x, *others, reduction=reduction, **params, **second

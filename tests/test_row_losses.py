@@ -14,6 +14,7 @@ LABELS = rng.integers(0, 7, 12)
 IGNORED = np.where(np.arange(12) % 4 == 0, -100, LABELS)
 CLASS_WEIGHT, SAMPLE_WEIGHT = rng.random(7) + 0.1, rng.random(12)
 ROWS = {name: row.info for name, row in core.LOSSES.items() if row.info.labels and not row.info.probabilities}
+PEERS = {"nll": "nll_loss", "multiclass_hinge": "multi_margin_loss", "multi_margin": "multi_margin_loss"}  # of PyTorch
 WEIGHTS = [{}, {"weight": CLASS_WEIGHT}, {"sample_weight": SAMPLE_WEIGHT}]
 WEIGHTS.append(WEIGHTS[1] | WEIGHTS[2])
 
@@ -70,7 +71,7 @@ def test_gradients_of_losses_of_labels_against_central_differences(info, params,
 def test_losses_of_labels_against_torch(info, params, weights, name):
     torch = pytest.importorskip("torch")
     functional, rtol = torch.nn.functional, 1e-12 if name == "float64" else 1e-6
-    peer = {"nll": functional.nll_loss}.get(info.name, functional.multi_margin_loss)
+    peer = getattr(functional, PEERS[info.name])
     factor = 7 if info.name == "multiclass_hinge" else 1  # the sum over classes, not their mean
     if info.name == "multiclass_hinge" and weights:
         return  # its mean divides by the weights

@@ -7,11 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from fastnn import _fastnn_core
+from fastnn import _fastnn_core, layers
 from fastnn import functional as F
 from fastnn import reference as R
 from fastnn.benchmarks.peers import ReferenceMLP, torch_backward, torch_forward
-from fastnn.layers import MLP
+from fastnn.layers import MLP, Linear
+from fastnn.reference.layers import forward
 from fastnn.trainer import Trainer
 
 TOLERANCE = 1e-5  # ten times what the order of sums in float32 makes
@@ -161,6 +162,42 @@ def _backward(info, n):
         return function and partial(function, torch.from_numpy(grad), torch.from_numpy(saved), torch.empty(n))
 
     return Case("backward", f"{info.name} {n}", 12 * n, "GB/s", build, torch=build_torch)
+
+
+def _dropout(n):
+    def build():
+        x, ours, theirs = _normal(n), *np.empty((2, n), np.float32)
+        return partial(F.dropout, x, 0.5, seed=0, out=ours), partial(R.dropout, x, 0.5, seed=0, out=theirs)
+
+    def build_torch():
+        import torch
+
+        return partial(torch.nn.functional.dropout, torch.from_numpy(_normal(n)))
+
+    return Case("dropout", f"dropout {n}", 8 * n, "GB/s", build, torch=build_torch)
+
+
+def _layers(x):
+    """Make one layer of each kind for rows x, without those of activations."""
+    n = x.shape[1]
+    linear = partial(Linear, rng=0)
+    return [
+        layers.AlphaDropout(seed=0), layers.BatchNorm1d(n), layers.Columns([(range(n // 2), linear(n // 2, n)), (range(n // 2, n), layers.Tanh())]),
+        layers.Dropout(seed=0), layers.Embedding(8, 16, rng=0), layers.Ensemble(4, linear(n, n), layers.ReLU(), rng=0), layers.Flatten(0),
+        layers.LayerNorm(n), linear(n, n), layers.LogSoftmax(), layers.MLP([n, n, n], seed=0), layers.Maxout(n, n, rng=0), layers.PReLU(n),
+        layers.Periodic(n, 8, rng=0), layers.PiecewiseLinear(n, 8).fit_statistics(x), layers.RMSNorm(n), layers.Residual(linear(n, n)),
+        layers.Scale(n, 2.0), layers.Sequential(linear(n, n), layers.Sigmoid()), layers.Softmax(), layers.Standardize(n).fit_statistics(x),
+    ]  # fmt: skip
+
+
+def _layer_cases(batch, features):
+    """Yield each kind of layer at inference."""
+    x = _normal(batch, features)
+    for layer in _layers(x):
+        rows = np.abs(np.rint(x)) if isinstance(layer, layers.Embedding) else x
+        work = 4 * (rows.size + layer(rows).size)
+        sides = partial(layer, rows), partial(forward, layer, rows)
+        yield Case("layer", f"{type(layer).__name__} {batch}x{features}", work, "GB/s", lambda sides=sides: sides)
 
 
 def _softmax(name, batch, classes):
@@ -369,17 +406,18 @@ LAYERS = [(784, 512, 128), (512, 512, 128), (784, 128, 128), (1000, 100, 64), (2
 
 def cases(quick=False):
     """Return the list of cases, or the shorter list of a quick run."""
-    products, layers, elements = PRODUCTS + MORE_PRODUCTS, LAYERS, ELEMENTS
+    products, networks, elements = PRODUCTS + MORE_PRODUCTS, LAYERS, ELEMENTS
     if quick:
-        products, layers, elements = PRODUCTS, [], ELEMENTS[:1]
+        products, networks, elements = PRODUCTS, [], ELEMENTS[:1]
     return [
         *(case for shape in products for case in _products(*shape)),
-        *(case for layer in layers for case in _panel_forms(*layer)),
+        *(case for layer in networks for case in _panel_forms(*layer)),
         *(_forward(name, n) for name in F.activations() for n in elements),
         *(_backward(info, n) for info in F.activations().values() for n in elements),
+        *([] if quick else [_dropout(ELEMENTS[0]), *_layer_cases(256, 64)]),
         _softmax("softmax", 256, 1000),
         _softmax("log_softmax", 256, 1000),
-        *(_cross_entropy(*shape) for shape in [(64, 10), (256, 100), (256, 1000), (4096, 1000), (512, 32000)]),
+        *(_cross_entropy(*shape) for shape in [*LOSS_SHAPES, (256, 1000), (4096, 1000), (512, 32000)]),
         *(_norm(*norm) for norm in NORMS),
         *(_norm_backward(*norm) for norm in NORMS),
         *(_loss(info, *shape) for info in LOSSES for shape in LOSS_SHAPES),

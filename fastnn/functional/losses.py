@@ -294,9 +294,9 @@ def _loss(name: str, formula: str, derivative: str) -> tuple[_Loss, _LossWithGra
 
 # fmt: off
 cross_entropy, cross_entropy_with_grad = _loss("cross_entropy", "Softmax cross-entropy of logits, as ``torch.nn.functional.cross_entropy``: -sum_j q_j log softmax_j with q_j = weight_j ((1 - label_smoothing) target_j + label_smoothing / classes).", "softmax sum_j q_j - q")
-mse_loss, mse_loss_with_grad = _loss("mse", "Squared error (input - target)^2.", "2 (input - target)")
+mse_loss, mse_loss_with_grad = _loss("mse", "Squared error (input - target)^2, as ``torch.nn.functional.mse_loss``.", "2 (input - target)")
 huber_loss, huber_loss_with_grad = _loss("huber", "d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = input - target (Huber, 1964), as ``torch.nn.functional.huber_loss``.", "d clamped to +-delta")
-half_mse_loss, half_mse_loss_with_grad = _loss("half_mse", "Half of the squared error, (input - target)^2 / 2, whose derivative is the error itself.", "input - target")
+half_mse_loss, half_mse_loss_with_grad = _loss("half_mse", "Half of the squared error of ``torch.nn.functional.mse_loss``, (input - target)^2 / 2, whose derivative is the error itself.", "input - target")
 l1_loss, l1_loss_with_grad = _loss("l1", "Absolute error |input - target|, as ``torch.nn.functional.l1_loss``.", "the sign of input - target, 0 where they are equal")
 smooth_l1_loss, smooth_l1_loss_with_grad = _loss("smooth_l1", "d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, with d = input - target (Girshick, 2015), as ``torch.nn.functional.smooth_l1_loss``: ``huber_loss`` over beta, and ``l1_loss`` for beta = 0.", "d / beta clamped to +-1")
 log_cosh_loss, log_cosh_loss_with_grad = _loss("log_cosh", "log(cosh(d)) with d = input - target, about d^2 / 2 near 0 and |d| - log(2) far away, as Keras' ``LogCosh``.", "tanh(d)")
@@ -312,5 +312,5 @@ quantile_loss, quantile_loss_with_grad = _loss("quantile", "max(q d, (q - 1) d) 
 gaussian_nll_loss, gaussian_nll_loss_with_grad = _loss("gaussian_nll", "(log(var) + (input - target)^2 / var) / 2 (Nix and Weigend, 1994), as ``torch.nn.functional.gaussian_nll_loss``; ``full`` adds log(2 pi) / 2.", "(input - target) / var, and by ``var``, (1 / var - (input - target)^2 / var^2) / 2")
 nll_loss, nll_loss_with_grad = _loss("nll", "-input[target] of log-probabilities, as ``torch.nn.functional.nll_loss``.", "-1 at the label, else 0")
 multiclass_hinge_loss, multiclass_hinge_loss_with_grad = _loss("multiclass_hinge", "The sum over the wrong classes j of max(0, input_j - input_target + margin)^p (Weston and Watkins, 1999).", "p max(0, ...)^(p - 1) of the wrong classes, and less the sum of these at the label")
-multi_margin_loss, multi_margin_loss_with_grad = _loss("multi_margin", "``multiclass_hinge_loss`` over the number of classes, as ``torch.nn.functional.multi_margin_loss``.", "that of ``multiclass_hinge_loss`` over the number of classes")
+multi_margin_loss, multi_margin_loss_with_grad = _loss("multi_margin", "``multiclass_hinge_loss`` / classes, as ``torch.nn.functional.multi_margin_loss``.", "that of ``multiclass_hinge_loss`` over the number of classes")
 # fmt: on

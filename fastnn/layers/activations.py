@@ -122,7 +122,7 @@ Hardswish = _activation("hardswish")
 
 
 class PReLU(Layer):
-    """ReLU with learned slopes; see ``functional.prelu``.
+    """y = x where x > 0, else weight x, with learned slopes (He et al., 2015); see ``functional.prelu``.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class _AlongAxis(Layer):
 
 
 class Softmax(_AlongAxis):
-    """y_i = e^x_i / sum_j e^x_j along an axis. Not needed before ``cross_entropy``, which takes logits.
+    """y_i = e^x_i / sum_j e^x_j along an axis, as ``torch.nn.Softmax``. Not needed before ``cross_entropy``, which takes logits.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class Softmax(_AlongAxis):
 
 
 class LogSoftmax(_AlongAxis):
-    """y_i = x_i - log sum_j e^x_j along an axis: log-probabilities, as ``nll`` and ``kl_div`` take them.
+    """y_i = x_i - log sum_j e^x_j along an axis, as ``torch.nn.LogSoftmax``: log-probabilities, as ``nll`` and ``kl_div`` take them.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class LogSoftmax(_AlongAxis):
 
 
 class Dropout(Layer):
-    """Dropout in training, nothing at inference; see ``functional.dropout``.
+    """y = x / (1 - p) with probability 1 - p, else 0, in training (Srivastava et al., 2014), x at inference; see ``functional.dropout``.
 
     Parameters
     ----------
@@ -275,7 +275,7 @@ class AlphaDropout(Dropout):
 
 
 class Flatten(Layer):
-    """Make one axis of several, such as rows (batch, height * width) of images (batch, height, width).
+    """Make one axis of several, such as rows (batch, height * width) of images (batch, height, width), as ``torch.nn.Flatten``.
 
     Parameters
     ----------

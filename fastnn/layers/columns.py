@@ -58,7 +58,7 @@ class _Fitted(Layer):
 
 
 class Standardize(_Fitted):
-    """y = (x - mean) / scale, with a mean and a scale that are not trained; 0 and 1 until they are fitted or loaded.
+    """y = (x - mean) / scale, not trained, as scikit-learn's ``StandardScaler``; 0 and 1 until they are fitted or loaded.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class Standardize(_Fitted):
 
 
 class Scale(Layer):
-    """y = x * weight, one learned factor per feature.
+    """y = x * weight, one learned factor per feature (Holzmüller, Grinsztajn and Steinwart, 2024).
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def _moved(error, first_row=0, columns=None):
 
 
 class Embedding(Layer):
-    """A learned vector for each of several things: y[..., :] = weight[x[...]].
+    """A learned vector for each of several things: y[..., :] = weight[x[...]], as ``torch.nn.Embedding``.
 
     Parameters
     ----------
@@ -507,7 +507,7 @@ def _as_columns(columns, i):
 
 
 class Columns(Container):
-    """Send columns of x to layers of their own, and concatenate what these return, in their order.
+    """y = (f_1(some columns of x), f_2(others), ...): what layers make of their columns, as scikit-learn's ``ColumnTransformer``.
 
     Parameters
     ----------

@@ -245,7 +245,7 @@ class _Chain(Container):
 
 
 class Sequential(_Chain):
-    """Layers one after the other. Immutable: the chain of layers never changes.
+    """y = f_n(... f_1(x)): layers one after the other, as ``torch.nn.Sequential``. Immutable: the chain of layers never changes.
 
     Parameters
     ----------
@@ -506,7 +506,7 @@ class Ensemble(_Chain):
 
 
 class MLP(Sequential):
-    """Sequential(Linear, activation[, Dropout], ..., Linear); a last Sigmoid for one task.
+    """Sequential(Linear, activation[, Dropout], ..., Linear), as scikit-learn's ``MLPClassifier``; a last Sigmoid for one task.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from fastnn.random import as_generator
 
 
 class Linear(Layer):
-    """y = x @ weight.T + bias.
+    """y = x @ weight.T + bias, as ``torch.nn.Linear``.
 
     Parameters
     ----------
