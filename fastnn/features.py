@@ -34,7 +34,7 @@ def features():
     """Return a dict from kind to a dict from name to a line of what it is and where it comes from."""
     return {
         "Losses": {
-            f"{name} ({cls.__name__})": _summary(getattr(F, cls._row.info.function)) for name, cls in LOSSES.items()
+            f"{name} ({cls.__name__})": _summary(getattr(F, cls._function, cls)) for name, cls in LOSSES.items()
         },
         "Layers": {name: _summary(_layer(name)) for name in layers.__all__ if name != "Layer"},
         "Optimizers": {cls.__name__: _summary(getattr(F, f"{name}_update")) for name, cls in OPTIMIZERS.items()},

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastnn import data
-from fastnn.losses import as_loss, differentiate
+from fastnn.losses import as_loss, differentiate, fused
 from fastnn.trainer import as_model
 
 _ROWS = 1024  # that go backward through the model at a time
@@ -37,8 +37,9 @@ def input_gradient(model, loss, x, y):
     model = as_model(model, loss, "input_gradient")
     loss = as_loss(loss, model, "input_gradient")
     x, y = data.as_pair(x, y, "input_gradient")
-    output, backward = model.vjp(x, train=False)
-    return backward(differentiate(loss, output, y, func="input_gradient")[1])
+    before_last = fused(loss, model)
+    output, backward = (model._without_last() if before_last else model).vjp(x, train=False)
+    return backward(differentiate(loss, output, y, func="input_gradient", before_last=before_last)[1])
 
 
 def jacobian(model, x):

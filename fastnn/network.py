@@ -19,7 +19,6 @@ from _signal import signal as set_handler
 import numpy as np
 
 from fastnn import _fastnn_core as core
-from fastnn.layers import Sequential
 from fastnn.optim import in_groups
 from fastnn.schedules import Schedule, rate_of
 
@@ -61,11 +60,6 @@ class _Gathered:
     def mean(self):
         """Return the gradients of all rows as of one minibatch."""
         return {name: (1 / self.rows) * g for name, g in self.sums.items()}
-
-
-def _without_last(model):
-    """Return a chain of the same layers but the last; names of arrays stay."""
-    return Sequential(*model.layers[:-1])
 
 
 class Layered:
@@ -125,7 +119,7 @@ class Layered:
         """Return the model's output, or that of the layer before the last."""
         model = self.evaluated()
         try:
-            return (_without_last(model) if before_last else model)(x, out=out)
+            return (model._without_last() if before_last else model)(x, out=out)
         except ValueError as error:
             raise self._explained(error, x) from None
 
@@ -158,23 +152,23 @@ class Layered:
     def _differentiate(self, x, loss, before_last):
         """Return the loss and the model's backward function, which has run: it holds gradients and what buffers become."""
         if before_last and self._before_last is None:
-            self._before_last = _without_last(self.model)
+            self._before_last = self.model._without_last()
         model = self._before_last if before_last else self.model
         try:
             output, backward = model.vjp(x, step=self.steps_done * self.accumulate + self._gathered.minibatches)
         except ValueError as error:
             raise self._explained(error, x) from None
+        finish = self.model._last if before_last else lambda y: y
         if model._members is None:
-            self.output = output
+            self.output = finish(output)
             value, gradient = loss(output)
         else:  # each member learns from its own loss, whose mean is that of the model
-            self.output = output.mean(-2)
-            pairs = [loss(np.ascontiguousarray(member)) for member in np.moveaxis(output, -2, 0)]
+            members = [np.ascontiguousarray(member) for member in np.moveaxis(output, -2, 0)]
+            self.output = np.mean([finish(member) for member in members], 0)
+            pairs = [loss(member) for member in members]
             value = sum(pair[0] for pair in pairs) / len(pairs)
             gradient = np.stack([pair[1] for pair in pairs], axis=-2) / len(pairs)
         backward(gradient, need_dx=False)
-        if before_last:
-            self.output = self.model[-1](self.output)
         return value, backward
 
     def step(self, x, loss, epoch=0, rows=1, before_last=False):

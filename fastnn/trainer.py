@@ -58,7 +58,7 @@ class Trainer:
     model : Sequential
         Or a single layer. It belongs to this trainer from now on; a trainer that had one of its layers before is of no more use.
     loss : str, object or callable, optional
-        ``"cross_entropy"``, ``"mse"``; an object of ``fastnn.losses``; or a callable (output, target) -> (loss, gradient by output).
+        ``"cross_entropy"``, ``"mse"``, Keras' ``"categorical_crossentropy"``; an object of ``fastnn.losses``; or a callable (output, target) -> (loss, gradient by output).
         A callable takes no weights of rows, unless it is an object with ``row_weights(target)`` called as those of ``fastnn.losses``.
         If None the model's ``task`` decides, and without one the first targets: integers mean cross_entropy, floats mse.
     optimizer : str or object
@@ -69,7 +69,8 @@ class Trainer:
         Beside those of the loss: names of ``fastnn.metrics``, such as ``"f1"``, ``functools.partial`` of its functions, or callables
         (output, target) -> float.
     l1, l2 : float
-        Add l1 * sum |w| + l2 * sum w^2 over weights, not biases, to the objective (its gradient; losses are reported without).
+        Add l1 * sum |w| + l2 * sum w^2 over weights of linear maps, not biases and factors of norms, to the objective (its gradient;
+        losses are reported without).
     clip_norm, clip_value : float, optional
         Scale the gradients so that their common norm is at most clip_norm; clip each element to +-clip_value, which comes first.
     groups : dict
@@ -200,17 +201,12 @@ class Trainer:
         """Return the weight that the loss itself gives each row, or None for 1 each."""
         return loss.row_weights(y) if hasattr(loss, "row_weights") else None
 
-    def _on_logits(self, loss):
-        """Return the loss and whether it is one of the output before the last layer, which is so where the two are computed as one."""
-        inner = fused(loss, self.model[-1]) if len(self.model) else None
-        return (loss, False) if inner is None or not self.model.is_native else (inner, True)
-
     def _update(self, network, loss, x, y, weight=None, divisor=None, place="step"):
         """Make one step and return the loss before it."""
-        inner, before_last = self._on_logits(loss)
+        before_last = fused(loss, self.model)
 
         def finite(output):
-            value, gradient = differentiate(inner, output, y, weight, divisor)
+            value, gradient = differentiate(loss, output, y, weight, divisor, before_last=before_last)
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"{place}: the loss is {value} at step {self.steps_done + 1}; nothing of this step was applied"
@@ -246,8 +242,10 @@ class Trainer:
         network = self._network("gradients")
         x, y = data.as_pair(x, y, "gradients")
         loss = self._loss_for(y)
-        inner, before_last = self._on_logits(loss)
-        result = network.gradients(x, lambda output: differentiate(inner, output, y), before_last)
+        before_last = fused(loss, self.model)
+        result = network.gradients(
+            x, lambda output: differentiate(loss, output, y, before_last=before_last), before_last
+        )
         self.loss = loss
         return result
 
@@ -491,13 +489,14 @@ class Trainer:
     # ---------------------------------------------------------------------------------------------------------- prediction
 
     def predict(self, x, *, batch_size=1024, out=None):
-        """Return the model's output: logits for a classifier trained on cross_entropy; labels are ``.argmax(-1)``.
+        """Return the model's output: logits of a classifier, or probabilities where Softmax comes last; labels are ``.argmax(-1)``.
 
         Parameters
         ----------
         x : array_like, shape (rows, ...)
         batch_size : int
-            Rows at a time; the result does not depend on it.
+            Rows at a time. The result does not depend on it, unless a layer takes statistics of the rows it is given, as
+            ``BatchNorm1d(track_running_stats=False)`` does: those of each batch, which needs two of them.
         out : ndarray, optional
             Receives the result; may overlap x.
 
@@ -583,10 +582,10 @@ class Trainer:
         x, y = data.as_pair(x, y, "evaluate")
         weight = data.as_weights(sample_weight, len(x), "evaluate")
         loss = self._loss_for(y)
-        inner, before_last = self._on_logits(loss)
+        before_last = fused(loss, self.model)
         output = self._outputs(network, x, before_last=before_last)
-        values = {"loss": differentiate(inner, output, y, weight)[0]}
-        output = self.model[-1](output) if before_last else output
+        values = {"loss": differentiate(loss, output, y, weight, before_last=before_last)[0]}
+        output = self.model._last(output) if before_last else output
         self.loss = loss
         return values | {
             name: self._measure(metric, output, y, weight) for name, metric in self._all_metrics(loss).items()

@@ -1,8 +1,10 @@
 """Ensemble: its members against networks of their own, training, and what is shared."""
 
+import copy
+
 import numpy as np
 import pytest
-from support import refused
+from support import central_difference, refused
 
 import fastnn as fnn
 
@@ -149,3 +151,67 @@ LINEAR = fnn.Linear(3, 2)
 )  # fmt: skip
 def test_errors(call, message):
     refused(call, ValueError, message)
+
+
+def fused_ensemble(ensemble, head):
+    """Return the ensemble with a last layer, of equal arrays."""
+    fused = fnn.Ensemble(3, *copy.deepcopy(ensemble).layers, head, rng=0)
+    fused.load_state_dict(ensemble.state_dict())
+    return fused
+
+
+HEADS = {
+    "categorical_crossentropy": (fnn.Softmax(), "cross_entropy", np.eye(4)[RNG.integers(0, 4, 7)]),
+    "sparse_categorical_crossentropy": (fnn.Softmax(1), "cross_entropy", RNG.integers(0, 4, 7)),
+    "binary_crossentropy": (fnn.Sigmoid(), "binary_cross_entropy_with_logits", RNG.integers(0, 2, (7, 4))),
+    "binary_cross_entropy": (fnn.Sequential(fnn.Sigmoid()), "binary_cross_entropy_with_logits", RNG.random((7, 4))),
+}
+
+
+@pytest.mark.parametrize("loss", HEADS)
+def test_a_last_layer_in_an_ensemble_and_its_loss_are_one(ensemble, loss):
+    head, of_logits, y = HEADS[loss]
+    x = RNG.standard_normal((7, 6))
+    plain = fnn.Trainer(fnn.Sequential(ensemble), of_logits, seed=0)
+    value, want = plain.gradients(x, y)
+    fused = fnn.Trainer(fnn.Sequential(fused_ensemble(ensemble, head)), loss, seed=0)
+    got, gradients = fused.gradients(x, y)
+    assert got == value
+    for name, gradient in want.items():
+        np.testing.assert_array_equal(gradients[name], gradient)
+    assert fused.step(x, y) == plain.step(x, y)
+    fused.model.load_state_dict(plain.model.state_dict())
+
+    p = np.mean([head(member(ensemble, i)(x)) for i in range(3)], 0)
+    np.testing.assert_allclose(fused.predict(x), p, rtol=1e-12)
+    np.testing.assert_array_equal(fused.predict_proba(x), fused.predict(x))
+    np.testing.assert_array_equal(fused.model.predict_proba(x), fused.predict(x))
+    values = fused.evaluate(x, y)
+    np.testing.assert_allclose(values["loss"], fused.loss(p, y)[0], rtol=1e-12)
+    if loss != "binary_cross_entropy":
+        assert values["accuracy"] == fnn.metrics.accuracy(p, y, multilabel=loss == "binary_crossentropy")
+    np.testing.assert_allclose(
+        fnn.input_gradient(fused.model, loss, x, y),
+        central_difference(lambda x: fused.evaluate(x, y)["loss"], x), rtol=1e-5, atol=1e-9,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sure_ensemble_loses_no_digit(dtype, sign):
+    """Members with logits of 90 and 88 times x, so that the mean of their probabilities of being wrong is that of e^-90 and e^-88."""
+    for head, loss, target, outputs in (
+        (fnn.Sigmoid(), "binary_crossentropy", [[(sign + 1) // 2]], [[1.0]]),
+        (fnn.Softmax(), "sparse_categorical_crossentropy", [(1 - sign) // 2], [[1.0], [0.0]]),
+    ):
+        ensemble = fnn.Ensemble(2, fnn.Linear(1, len(outputs), False, dtype=dtype), head, rng=0)
+        state = ensemble.state_dict()
+        state["0.weight"][...], state["0.r"][...], state["0.s"][...] = outputs, 1, [[90.0], [88.0]]
+        ensemble.load_state_dict(state)
+        run = fnn.Trainer(ensemble, loss)
+        wrong = (np.exp(-90) + np.exp(-88)) / 2
+        tolerance = 1e-14 if dtype == np.float64 else 1e-4  # logits near 90 in float32
+        np.testing.assert_allclose(run.evaluate([[float(sign)]], target)["loss"], wrong, rtol=tolerance)
+        np.testing.assert_allclose(run.evaluate([[float(-sign)]], target)["loss"], -np.log(wrong), rtol=tolerance)
+        slope = -sign * (90 * np.exp(-90) + 88 * np.exp(-88)) / 2
+        got = fnn.input_gradient(ensemble, loss, [[float(sign)]], target).item()
+        np.testing.assert_allclose(got, slope, rtol=tolerance)

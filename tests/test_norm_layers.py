@@ -218,6 +218,9 @@ def test_without_running_statistics_inference_uses_those_of_its_rows():
     np.testing.assert_array_equal(y, F.batch_norm(X, training=True))
     np.testing.assert_array_equal(layer.vjp(X, train=False)[1](X), backward(X))
     assert backward.buffers == {}
+    predict = fnn.Trainer(fnn.Sequential(layer), "mse").predict
+    np.testing.assert_array_equal(predict(X), y)
+    np.testing.assert_array_equal(predict(X, batch_size=20), np.concatenate([layer(X[:20]), layer(X[20:])]))
 
 
 # ------------------------------------------------------------------------------------------------------------- minibatches of fit

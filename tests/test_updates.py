@@ -296,6 +296,36 @@ def test_rows_of_weights_are_held_within_a_norm(dtype):
         np.testing.assert_allclose(held[name], want, rtol=4 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize(
+    ("layer", "weights"),
+    [
+        (fnn.Linear(3, 2, rng=0), ["weight"]), (fnn.Maxout(3, 2, rng=0), ["weight"]), (fnn.Embedding(5, 2, rng=0), ["weight"]),
+        (fnn.LayerNorm((2, 3)), []), (fnn.RMSNorm((2, 3)), []), (fnn.BatchNorm1d(3), []), (fnn.Periodic(3, 4, 1.0, rng=0), []),
+        (fnn.PReLU(3), []), (fnn.Scale(3), []),
+        (fnn.Columns([([0, 1], fnn.Sequential(fnn.LayerNorm(2), fnn.Linear(2, 2, rng=0))), (2, fnn.Embedding(5, 2, rng=0))]),
+         ["0.1.weight", "1.weight"]),
+        (fnn.Residual(fnn.LayerNorm((2, 3)), fnn.Linear(3, 3, rng=0)), ["1.weight"]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_penalties_and_norms_are_for_weights_of_linear_maps(layer, weights):
+    model = fnn.Sequential(layer)
+    before = model.state_dict()
+    x = np.ones((2, 2, 3)) if "(2, 3)" in repr(layer) else np.ones((2, 3))
+    run = fnn.Trainer(model, nothing_to_learn, fnn.SGD(lr=0.5), l1=0.01, l2=0.1, max_norm=1e-3)
+    run.step(x, np.zeros(2))
+    changed = [
+        name
+        for name, value in model.state_dict().items()
+        if name in run._owned.parameters and (value != before[name]).any()
+    ]
+    assert changed == [f"0.{name}" for name in weights]
+
+
+def nothing_to_learn(output, target):
+    return 0.0, np.zeros_like(output)
+
+
 def test_a_norm_that_is_not_reached_changes_nothing():
     run, plain = trainer(max_norm=100.0), trainer()
     for one in (run, plain):

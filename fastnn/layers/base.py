@@ -197,6 +197,7 @@ class Layer:
     _blank = False  # whether the constructor makes arrays without memory
     _members = None  # how many outputs the output in training has on its last axis but one, where it keeps those of an ensemble
     _least_rows = 1  # of a minibatch that the layer can be trained on
+    _only_factors = False  # whether no parameter is a weight of a linear map, however many dimensions it has
 
     def __init__(self):
         self._parameters = {}  # None where the layer goes without, such as a bias
@@ -373,8 +374,8 @@ class Layer:
                 yield name, value
 
     def _weights(self):
-        """Yield the names of the parameters that penalties and max_norm count: weights, not biases and factors."""
-        return (name for name, value in self.named_parameters() if value.ndim > 1)
+        """Yield the names of the parameters that penalties and max_norm count: weights of linear maps, not biases and factors."""
+        return (name for name, value in self.named_parameters() if value.ndim > 1 and not self._only_factors)
 
     def named_buffers(self):
         """Yield (name, array) of each array that belongs to the state but is not trained."""

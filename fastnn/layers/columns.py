@@ -360,6 +360,8 @@ class Periodic(Layer):
     >>> fnn.Sequential(fnn.Periodic(8, 24), fnn.Linear(48, 16), fnn.ReLU(), fnn.Flatten(), fnn.MLP([128, 64, 1]))
     """
 
+    _only_factors = True  # a penalty would slow the waves down
+
     def __init__(self, num_features, num_frequencies=48, sigma=0.01, *, init=None, rng=None, dtype=np.float32):
         super().__init__()
         self.num_features = as_count(num_features, "Periodic", "num_features")

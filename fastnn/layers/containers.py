@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from copy import copy
 
 import numpy as np
 
@@ -197,6 +198,12 @@ class Container(Layer):
         return max((getattr(layer, "_least_rows", 1) for layer in self.layers), default=1)
 
 
+def _without_last(layers):
+    """Return layers without the last one, or without the last of a container at their end."""
+    *first, last = layers
+    return (*first, last._without_last()) if isinstance(last, (Sequential, Ensemble)) else tuple(first)
+
+
 class _Chain(Container):
     """Layers one after the other."""
 
@@ -305,8 +312,27 @@ class Sequential(_Chain):
         return getattr(F, outputs)(output)
 
     @property
+    def _last(self):
+        """The layer that makes the output: of a chain or an ensemble at the end, the last one there."""
+        last = self
+        while isinstance(last, (Sequential, Ensemble)) and last.layers:
+            last = last.layers[-1]
+        return last
+
+    @property
     def _gives_probabilities(self):
-        return len(self.layers) > 0 and isinstance(self.layers[-1], (activations.Softmax, activations.Sigmoid))
+        return isinstance(self._last, (activations.Softmax, activations.Sigmoid))
+
+    @property
+    def _is_chain(self):
+        """Whether the output is what the layers make of x, one after the other: in a class of the user's own too that makes its layers."""
+        cls, last = type(self), self.layers[-1] if self.layers else None
+        plain = cls.__call__ is Sequential.__call__ and cls._vjp is Sequential._vjp and _own(self)
+        return plain and (last._is_chain if isinstance(last, Sequential) else True)
+
+    def _without_last(self):
+        """Return a chain without the layer that makes the output; its arrays are the same ones by the same names."""
+        return Sequential(*_without_last(self.layers))
 
     def _vjp(self, x, step, train):
         y, backs, pull = self._run_vjp(self._input(x), step, train)
@@ -360,6 +386,33 @@ class Residual(_Chain):
         return self._sum(x, inner), self._backward_of(backs, pull)
 
 
+def _mean_of_probabilities(logits, binary):
+    """Return the logits of the mean of members' probabilities, and the function that takes a gradient by them back to the members.
+
+    They are the logarithms of sums over members of p = softmax(logits), in which a p near 0 or 1 keeps its digits. A sigmoid is the
+    first number of a softmax of two, of (logit, 0), and its logit the difference of their logarithms.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (..., k, features)
+    binary : bool
+        Whether p is a sigmoid.
+    """
+    members = -3 if binary else -2  # the axis
+    each = np.stack([logits, np.zeros_like(logits)], -1) if binary else logits
+    logs = F.log_softmax(each.astype(np.float64))
+    shares = F.log_softmax(logs, members)  # log(p / sum of p): the largest gives the sum without a cancellation
+    sums = logs.max(members) - shares.max(members)
+    y = sums[..., 0] - sums[..., 1] if binary else sums
+
+    def spread(dy):
+        dy = np.stack([dy, -dy], -1) if binary else dy
+        dlogits = F.log_softmax_backward(np.expand_dims(dy, members) * F.softmax(logs, members), logs)
+        return (dlogits[..., 0] if binary else dlogits).astype(logits.dtype)
+
+    return y.astype(logits.dtype), spread
+
+
 class Ensemble(_Chain):
     """k networks that share their weights; y is the mean of their outputs.
 
@@ -387,6 +440,7 @@ class Ensemble(_Chain):
 
     _described = ("k",)
     _keeps_y = True
+    _head = None  # a last Softmax or Sigmoid that was taken off, so that outputs are logits
 
     def __init__(self, k, *layers, rng=None):
         self.k = as_count(k, "Ensemble", "k")
@@ -484,19 +538,29 @@ class Ensemble(_Chain):
             backs.append(back)
         return x.reshape(*lead, self.k, *x.shape[1:]), backs
 
-    def _mean(self, y):
-        return y.mean(-2, dtype=np.float64).astype(y.dtype)
+    def _without_last(self):
+        """Return an ensemble without the layer that makes the output, on whose outputs ``_mean`` computes as that layer would have."""
+        rest = copy(self)
+        rest.layers, rest._head = _without_last(self.layers), Sequential(self)._last
+        return rest
+
+    def _mean(self, ys):
+        """Return the mean of the members' outputs, and the function that takes its gradient back to them."""
+        if self._head is not None:
+            return _mean_of_probabilities(ys, isinstance(self._head, activations.Sigmoid))
+        return ys.mean(-2, dtype=np.float64).astype(ys.dtype), lambda dy: np.broadcast_to(
+            dy[..., None, :] / self.k, ys.shape
+        )
 
     def __call__(self, x, out=None):
-        return deliver(self._mean(self._outputs(x, 0, False)[0]), out)
+        return deliver(self._mean(self._outputs(x, 0, False)[0])[0], out)
 
     def _vjp(self, x, step, train):
         ys, backs = self._outputs(x, step, train)
-        y = ys if train else self._mean(ys)
+        y, spread = (ys, lambda dy: dy) if train else self._mean(ys)
 
         def pull(dy, need_dx):
-            dy = as_gradient(dy, y, "Ensemble")
-            dy = dy if train else np.broadcast_to(dy[..., None, :] / self.k, ys.shape)
+            dy = spread(as_gradient(dy, y, "Ensemble"))
             dy = dy.reshape(-1, ys.shape[-1])
             for i, back in reversed(list(enumerate(backs))):
                 dy = back(dy, need_dx=need_dx or i > 0)

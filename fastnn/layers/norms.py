@@ -28,6 +28,7 @@ class _RowNorm(Layer):
     """A norm of the last axes, with a weight per element of them."""
 
     _kind = None  # of the row that it becomes, and the name of its function
+    _only_factors = True
 
     def __init__(self, normalized_shape, eps, elementwise_affine, dtype):
         super().__init__()
@@ -153,7 +154,8 @@ class BatchNorm1d(Layer):
     affine : bool
         Whether there are a weight and a bias; they start as 1 and 0.
     track_running_stats : bool
-        False: there are no running statistics, and a result at inference depends on the rows it is computed with.
+        False: there are no running statistics, and a result at inference depends on the rows it is computed with, two at least;
+        ``Trainer`` predicts and evaluates 1024 at a time.
     dtype : float32 or float64
     """
 
