@@ -41,7 +41,11 @@ TRAINED = {
     "nll": (labels, fnn.LogSoftmax, {}),
     "multi_margin": (labels, None, {"p": 2, "margin": 0.5}),
 }
-OURS_ALONE = {"half_mse", "log_cosh", "focal_with_logits", "hinge", "squared_hinge", "quantile", "multiclass_hinge"}
+OURS_ALONE = {"half_mse", "log_cosh", "focal_with_logits", "hinge", "squared_hinge", "quantile", "multiclass_hinge"} | {
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",  # Keras'; the bits of two of those above
+}
 OPTIONS = {  # besides a rate: the switches of the rows that have some
     "SGD": [{"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, {"momentum": 0.5, "dampening": 0.2}],
     "RMSprop": [{"centered": True, "momentum": 0.5}],
