@@ -52,6 +52,31 @@ typedef struct {
     const double *params;
 } fnn_epilogue;
 
+/* An activation (batch, features) in panels: element (i, j) at data[i / 16 * panel + j * 16 + i % 16], panel >= 16 *
+ * features. Transposed: element (i, j) at data[j / 16 * panel + i * 16 + j % 16], panel >= 16 * batch. The stride is free
+ * so that it need not be a multiple of 4 KiB, which all panels would share sets of L1 with. What pads the batch is read as
+ * numbers and never reaches another row; what pads the features is written as 0. */
+typedef struct {
+    void *data;
+    int64_t panel;
+} fnn_panels;
+
+/* The kinds of numbers that gather_panels() reads. */
+enum fnn_element {
+    FNN_FROM_F32,
+    FNN_FROM_F64,
+    FNN_FROM_U8,
+    FNN_FROM_I8,
+    FNN_FROM_I16,
+    FNN_FROM_U16,
+    FNN_FROM_I32,
+    FNN_FROM_U32,
+    FNN_FROM_I64,
+    FNN_FROM_U64,
+    FNN_FROM_BOOL, /* a byte: 1 unless it is 0 */
+    FNN_ELEMENTS
+};
+
 /* What a loss compares its input with, and the weights. Exactly one of labels and values is set. */
 typedef struct {
     const int64_t *labels; /* [batch], each in [0, features) or ignore_index: the caller has checked them */
@@ -68,6 +93,17 @@ typedef void (*fnn_forward_fn)(void *y, const void *x, int64_t n, const double *
 
 /* dx[i] = dy[i] * f'(saved[i]) over n elements; saved is x or y of the forward call. dx may be dy or saved. */
 typedef void (*fnn_backward_fn)(void *dx, const void *dy, const void *saved, int64_t n, const double *params);
+
+/* What a gradient is multiplied with: f'(saved), by the loop of a row of the table. saved lies as the gradient does. */
+typedef struct {
+    fnn_backward_fn loop;
+    const void *saved;
+    const double *params;
+} fnn_derivative;
+
+/* Receives rows [first, first + rows) of a gradient, a strip, whose row stride is the weight's. It may change the strip, and
+ * asks for no scratch. */
+typedef void (*fnn_strip_fn)(void *context, void *strip, int64_t first, int64_t rows);
 
 /*
  * A loss of an input (batch, features), its target and the parameters of its row of the table, and the gradient by the input,
@@ -117,28 +153,39 @@ typedef struct fnn_kernels {
     /* y[j] = sum_i x[i, j] over batch rows with row stride `row`, in the order of matmul's sums over k. */
     void (*sum_rows)(void *y, const void *x, int64_t row, int64_t batch, int64_t features);
 
-    /* The forms of a compiled network. Activations of a layer lie in panels [batch / 16][features][16], the batch
-     * padded to whole panels: element (i, j) at panels[(i / 16 * features + j) * 16 + i % 16]. Transposed, they lie in
-     * [features / 16][batch][16]: element (i, j) at transposed[(j / 16 * batch + i) * 16 + j % 16]. What pads the batch
-     * is read as numbers and never reaches another row; what pads the features is written as 0. Sums as in matmul, same
-     * bits.
+    /* The forms of a compiled network: activations in panels, weights k-major. Sums over k as in matmul, same bits.
      *
-     * rows (batch, features), row-major with row stride `row`, to panels and back; and panels transposed. */
-    void (*to_panels)(void *panels, const void *rows, int64_t row, int64_t batch, int64_t features);
-    void (*from_panels)(void *rows, int64_t row, const void *panels, int64_t batch, int64_t features);
-    void (*transpose_panels)(void *transposed, const void *panels, int64_t batch, int64_t features);
+     * Rows of x to panels: row i of the batch is row order[i] of x, or row i where order is NULL; rows of x are `row`
+     * elements of the kind `from` (enum fnn_element) apart, contiguous each. What pads the last panel is 0. `next` is the
+     * order of the minibatch that follows, or NULL: meanwhile next_batch rows of it are fetched towards the caches. */
+    void (*gather_panels)(fnn_panels to, const void *x, int from, int64_t row, const int64_t *order, int64_t batch,
+                          int64_t features, const int64_t *next, int64_t next_batch);
 
-    /* y = epilogue(x weight^T) with x and y (and z) in panels, weight (out, in) with row stride ldw. */
-    int (*forward_panels)(void *y, const void *x, const void *weight, int64_t ldw, int64_t batch, int64_t out,
-                          int64_t in, const fnn_epilogue *epilogue);
+    /* rows (batch, features), row-major with row stride `row`, to panels and back; and panels transposed. */
+    void (*to_panels)(fnn_panels to, const void *rows, int64_t row, int64_t batch, int64_t features);
+    void (*from_panels)(void *rows, int64_t row, fnn_panels from, int64_t batch, int64_t features);
+    void (*transpose_panels)(fnn_panels transposed, fnn_panels from, int64_t batch, int64_t features);
 
-    /* dx = dz weight, both in panels. Six columns of weight at a time are packed. FNN_NO_MEMORY. */
-    int (*dx_panels)(void *dx, const void *dz, const void *weight, int64_t ldw, int64_t batch, int64_t out, int64_t in);
+    /* A weight is k-major, (in, out): element (i, o) at weight[i * ldw + o], ldw >= out rounded up to FNN_PANEL.
+     *
+     * y = epilogue(x weight); z of the epilogue has y's panel stride. FNN_NO_MEMORY. */
+    int (*forward_panels)(fnn_panels y, fnn_panels x, const void *weight, int64_t ldw, int64_t batch, int64_t in,
+                          int64_t out, const fnn_epilogue *epilogue);
 
-    /* dweight (out, in), row stride ldw, = dz^T x with dz in panels and x transposed: sums over the batch.
-     * FNN_NO_MEMORY. */
-    int (*dweight_panels)(void *dweight, int64_t ldw, const void *dz, const void *x_transposed, int64_t batch,
-                          int64_t out, int64_t in);
+    /* dx = dz weight^T, and then, where derivative is not NULL, dx *= f'(saved). FNN_NO_MEMORY. */
+    int (*dx_panels)(fnn_panels dx, fnn_panels dz, const void *weight, int64_t ldw, int64_t batch, int64_t in,
+                     int64_t out, const fnn_derivative *derivative);
+
+    /* Rows [first_row, last_row) of dweight = x^T dz, k-major as the weight: sums over the batch. They are made in strips
+     * of whole rows, at dweight or, where that is NULL, in scratch; what pads a row, up to ldw, is 0. Each finished strip
+     * is handed to `done`, unless that is NULL, while it is in a cache. weight, or NULL, is what `done` will read, with
+     * the strides of dweight: it is fetched in time. FNN_NO_MEMORY, before any strip. */
+    int (*dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch, int64_t in,
+                          int64_t out, int64_t first_row, int64_t last_row, const void *weight, fnn_strip_fn done,
+                          void *context);
+
+    /* dbias[o] = the sum of dz over the batch, in the order of sum_rows. */
+    void (*sum_panels)(void *dbias, fnn_panels dz_transposed, int64_t batch, int64_t out);
 
     /* steps times 12 independent multiply-adds of one vector, in registers; returns how many floating-point operations
      * that were: the speed nothing else can exceed. */

@@ -28,7 +28,7 @@ enum {
     COPY_AHEAD = 24,                 /* the same, where it is copied */
     FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
     ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
-    ALIASED_PANELS = 1 << 15,        /* bytes: panels a multiple of it apart drive one another out of L2 */
+    STRIP = (1 << 16) / sizeof(T),   /* numbers of a strip of a weight's gradient: 64 KiB of L2 */
     TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
     EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
     EXP_VECTORS = 2,                 /* vectors of a row whose exponentials are computed side by side */

@@ -42,11 +42,18 @@ static int again(scratch *s)
     return s->base != NULL;
 }
 
-/* The activation of finished rows, where its loop has to apply it. */
+/* What a loop has to apply to finished rows: an activation, or a derivative. */
 static void finish_rows(const store_to *to, int64_t i, int64_t j, int64_t rows, int64_t columns)
 {
-    if (to->loop == FNN_identity) return;
+    if (to->loop == FNN_identity && !to->derivative) return;
     T *c = to->c + place(to, i, j);
+    if (to->derivative) {
+        const fnn_derivative *d = to->derivative;
+        const T *saved = (const T *)d->saved + (c - to->c);
+        for (; columns > 0; columns -= PANEL, c += to->panel, saved += to->panel)
+            d->loop(c, c, saved, rows * PANEL, d->params);
+        return;
+    }
     const fnn_forward_fn activate = forward_loops[to->loop];
     if (to->panel)
         for (; columns > 0; columns -= PANEL, c += to->panel) activate(c, c, rows * PANEL, to->params);
@@ -111,11 +118,13 @@ static void multiply_block(const store_to *to, const operand_a *a, const operand
             for (int64_t i = 0, height; i < block_rows; i += height) {
                 const int64_t last = columns - j < NC ? columns : j + NC;
                 height = tile_rows(block_rows - i);
-                k_loop s = {from.data + i * from.row, NULL, from.row, from.col, 0, 0, depth, NULL, VL};
+                const operand_a part = operand_rows(&from, i);
+                k_loop s = {part.data, NULL, part.row, part.col, part.panel, 0, 0, depth, NULL, VL};
                 if (packing) {
                     s.a = micro_panels + micro_panel_place(i, depth);
                     s.a_row = 1;
                     s.a_col = height;
+                    s.a_panel = 0;
                 }
                 multiply_micro_panel(to, b, s, first_row + i, height, height < rows, j, last);
             }
@@ -190,7 +199,7 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
         for (int64_t j = 0, columns; j < n; j += columns) {
             const int64_t columns_left = n - j;
             const T *b = (const T *)g->b.data + p * g->b.row + j * g->b.col;
-            k_loop s = {NULL, b, g->a.row, g->a.col, g->b.row, PANEL, depth, NULL, VL};
+            k_loop s = {NULL, b, g->a.row, g->a.col, 0, g->b.row, PANEL, depth, NULL, VL};
             columns = m <= MR && columns_left >= wide ? wide : tile_columns(columns_left);
             if (g->b.col != 1) {
                 s.b_row = round_up(columns, VL);

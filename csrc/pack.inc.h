@@ -75,8 +75,8 @@ static void pack_rows(T *panels, int64_t stride, const T *b, int64_t row, int64_
             memcpy(panels + j / PANEL * stride + p * PANEL, b + p * row + j, PANEL * sizeof(T));
 }
 
-/* The broadcast operand: element (i, p) is data[i * row + p * col]; or, with `panel`, data[p / PANEL * panel + i *
- * PANEL + p % PANEL]. */
+/* The broadcast operand: element (i, p) is data[i * row + p * col]; or, with `panel`, row = PANEL and col = 1, data[p /
+ * PANEL * panel + i * PANEL + p % PANEL]. */
 typedef struct {
     const T *data;
     int64_t row, col, panel;
@@ -85,7 +85,7 @@ typedef struct {
 static operand_a operand_rows(const operand_a *a, int64_t i)
 {
     operand_a part = *a;
-    part.data += i * (a->panel ? PANEL : a->row);
+    part.data += i * a->row;
     return part;
 }
 
@@ -105,13 +105,12 @@ static int64_t micro_panel_place(int64_t i, int64_t depth) { return i * (depth +
 static void pack_micro_panel(T *packed, const operand_a *a, int64_t height, int64_t rows_left, int64_t first,
                              int64_t last)
 {
-    if (a->panel || a->col == 1) {
-        const int64_t row = a->panel ? PANEL : a->row;
+    if (a->col == 1) {
         for (int64_t p = first; p < last; p += VC) {
             V column[(MR + VL - 1) / VL][VC];
             const T *from = a->data + (a->panel ? p / PANEL * a->panel + p % PANEL : p);
             for (int r = 0; r < height; r += VL)
-                load_columns(column[r / VL], from + r * row, row, rows_left - r, a->panel ? VC : last - p);
+                load_columns(column[r / VL], from + r * a->row, a->row, rows_left - r, a->panel ? VC : last - p);
             for (int q = 0; q < VC && p + q < last; q++)
                 for (int r = 0; r < height; r += VL) v_store(packed + (p + q) * height + r, column[r / VL][q]);
         }

@@ -1,91 +1,160 @@
 /*
- * panels.inc.h: the forms of a compiled network, whose activations lie in panels: products that read and write them,
- * and the ways there and back. fastnn.h says what each does.
+ * panels.inc.h: the forms of a compiled network, whose activations lie in panels and whose weights are k-major: products that
+ * read and write them, and the ways there and back. fastnn.h says what each does.
+ *
+ * Design
+ * A. The operand that a tile broadcasts lies as its product needs it: a weight in the forward product and in dx, the input's
+ *    panels in dweight. Panels are always the other operand, which is read a vector at a time.
+ * B. A gradient of a weight is made in strips of whole rows, so that an update finds them in a cache and in one piece.
  */
 
-static void FNN(to_panels)(void *panels, const void *rows, int64_t row, int64_t batch, int64_t features)
+/* The 16 numbers of a kind that stand at `from`. */
+static void convert_panel(T *to, const void *from, int kind)
 {
-    for (int64_t i = 0; i < batch; i += PANEL)
-        pack(PANEL, (T *)panels + i * features, (const T *)rows + i * row, 1, row, batch - i, features);
+#define CONVERT(name, type, expression)                                                                                \
+    case FNN_FROM_##name: {                                                                                            \
+        type x[PANEL];                                                                                                 \
+        memcpy(x, from, sizeof x);                                                                                     \
+        for (int j = 0; j < PANEL; j++) to[j] = (T)(expression);                                                       \
+    } break;
+    switch (kind) {
+        CONVERT(F32, float, x[j])
+        CONVERT(F64, double, x[j])
+        CONVERT(U8, uint8_t, x[j])
+        CONVERT(I8, int8_t, x[j])
+        CONVERT(I16, int16_t, x[j])
+        CONVERT(U16, uint16_t, x[j])
+        CONVERT(I32, int32_t, x[j])
+        CONVERT(U32, uint32_t, x[j])
+        CONVERT(I64, int64_t, x[j])
+        CONVERT(U64, uint64_t, x[j])
+        CONVERT(BOOL, uint8_t, x[j] != 0)
+    }
+#undef CONVERT
 }
 
-static void FNN(from_panels)(void *rows, int64_t row, const void *panels, int64_t batch, int64_t features)
+/* n numbers of a kind. */
+static void convert(T *to, const char *from, int kind, int64_t bytes, int64_t n)
+{
+    for (; n >= PANEL; n -= PANEL, to += PANEL, from += PANEL * bytes) convert_panel(to, from, kind);
+    if (n > 0) {
+        char last[PANEL * sizeof(double)] = {0}; /* no kind is larger */
+        T converted[PANEL];
+        memcpy(last, from, (size_t)(n * bytes));
+        convert_panel(converted, last, kind);
+        memcpy(to, converted, (size_t)n * sizeof(T));
+    }
+}
+
+static void FNN(gather_panels)(fnn_panels to, const void *x, int from, int64_t row, const int64_t *order, int64_t batch,
+                               int64_t features, const int64_t *next, int64_t next_batch)
+{
+    enum { AT_ONCE = 64 }; /* columns of a panel's rows that wait in L1, contiguous and of one type, for their turn */
+    static const int8_t sizes[FNN_ELEMENTS] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 1};
+    const int64_t bytes = sizes[from];
+    T rows[PANEL * AT_ONCE];
+    for (int64_t i = 0; i < batch; i += PANEL)
+        for (int64_t j = 0; j < features; j += AT_ONCE) {
+            const int64_t columns = features - j < AT_ONCE ? features - j : AT_ONCE;
+            for (int64_t r = i; next && r < i + PANEL && r < next_batch; r++)
+                for (int64_t at = 0; at < columns * bytes; at += 64)
+                    FNN_PREFETCH((const char *)x + (next[r] * row + j) * bytes + at);
+            for (int64_t r = 0; r < PANEL && i + r < batch; r++) {
+                const int64_t at = (order ? order[i + r] : i + r) * row + j;
+                convert(rows + r * AT_ONCE, (const char *)x + at * bytes, from, bytes, columns);
+            }
+            pack(PANEL, (T *)to.data + i / PANEL * to.panel + j * PANEL, rows, 1, AT_ONCE, batch - i, columns);
+        }
+}
+
+static void FNN(to_panels)(fnn_panels to, const void *rows, int64_t row, int64_t batch, int64_t features)
 {
     for (int64_t i = 0; i < batch; i += PANEL)
-        transpose((T *)rows + i * row, row, (const T *)panels + i * features, PANEL, features, features,
+        pack(PANEL, (T *)to.data + i / PANEL * to.panel, (const T *)rows + i * row, 1, row, batch - i, features);
+}
+
+static void FNN(from_panels)(void *rows, int64_t row, fnn_panels from, int64_t batch, int64_t features)
+{
+    for (int64_t i = 0; i < batch; i += PANEL)
+        transpose((T *)rows + i * row, row, (const T *)from.data + i / PANEL * from.panel, PANEL, features, features,
                   batch - i < PANEL ? batch - i : PANEL);
 }
 
-static void FNN(transpose_panels)(void *transposed, const void *panels, int64_t batch, int64_t features)
+static void FNN(transpose_panels)(fnn_panels transposed, fnn_panels from, int64_t batch, int64_t features)
 {
     for (int64_t j = 0; j < features; j += PANEL)
         for (int64_t i = 0; i < batch; i += PANEL)
-            pack(PANEL, (T *)transposed + j * batch + i * PANEL, (const T *)panels + i * features + j * PANEL, 1, PANEL,
-                 features - j, batch - i < PANEL ? batch - i : PANEL);
+            pack(PANEL, (T *)transposed.data + j / PANEL * transposed.panel + i * PANEL,
+                 (const T *)from.data + i / PANEL * from.panel + j * PANEL, 1, PANEL, features - j,
+                 batch - i < PANEL ? batch - i : PANEL);
 }
 
-/* c, a matrix or in panels `panel` apart, = a times panels, chunk by chunk; panel q of b starts at q * stride, its row
- * p at p * PANEL. Panels so far apart that they would drive one another out of L2 are brought together first, a chunk
- * at a time. */
-static int multiply_panels(const product *g, int64_t panel, int bias_of_rows, const operand_a *a, const T *b,
-                           int64_t stride, int packing)
+/* c, `rows` rows of it, = a times panels, chunk by chunk, into the places of `to`. micro_panels: scratch, or NULL without
+ * packing. */
+static void multiply_panels(const store_to *last, const operand_a *a, fnn_panels b, int64_t rows, int64_t columns,
+                            int64_t k, T *micro_panels)
 {
-    const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK,
-                  gathered = stride * (int64_t)sizeof(T) % ALIASED_PANELS == 0 && g->k > FNN_K_CHUNK;
-    const int64_t columns = round_up(g->n, PANEL);
-    scratch s = {NULL, 0};
-    T *micro_panels, *together;
-    do {
-        micro_panels = take(&s, MICRO_PANELS(deepest));
-        together = take(&s, gathered * deepest * columns);
-    } while (again(&s));
-    if (!s.base) return FNN_NO_MEMORY;
     int64_t p = 0;
-    do {
-        const int64_t depth = g->k - p < FNN_K_CHUNK ? g->k - p : FNN_K_CHUNK;
+    do { /* once even for k = 0: an empty sum is +0 */
+        const int64_t depth = k - p < FNN_K_CHUNK ? k - p : FNN_K_CHUNK;
         const operand_a from = operand_from(a, p);
-        operand_b panels = {(T *)b + p * PANEL, stride, NULL, 0, 0}; /* not written: nothing lies elsewhere */
-        const store_to to =
-            make_store_to(g->c, g->z, g->row, panel, g->bias, bias_of_rows, g->e, p == 0, p + depth == g->k);
-        if (gathered) {
-            panels.data = together;
-            panels.stride = depth * PANEL;
-            for (int64_t q = 0; q < columns / PANEL; q++)
-                memcpy(panels.data + q * panels.stride, b + q * stride + p * PANEL, (size_t)panels.stride * sizeof(T));
-        }
-        multiply_block(&to, &from, &panels, g->m, g->n, depth, packing, micro_panels);
+        const operand_b panels = {(T *)b.data + p * PANEL, b.panel, NULL, 0,
+                                  0}; /* not written: nothing lies elsewhere */
+        store_to to = *last;
+        if (p + depth < k) to = (store_to){.c = to.c, .row = to.row, .panel = to.panel};
+        to.add = p > 0;
+        multiply_block(&to, &from, &panels, rows, round_up(columns, PANEL), depth, micro_panels != NULL, micro_panels);
         p += depth;
-    } while (p < g->k);
+    } while (p < k);
+}
+
+static int FNN(forward_panels)(fnn_panels y, fnn_panels x, const void *weight, int64_t ldw, int64_t batch, int64_t in,
+                               int64_t out, const fnn_epilogue *e)
+{
+    const operand_a w = {weight, 1, ldw, 0};
+    const store_to to =
+        make_store_to(y.data, e->activation == FNN_identity ? NULL : e->z, PANEL, y.panel, e->bias, 1, e, 1, 1);
+    T *micro_panels = fnn_scratch(MICRO_PANELS(in < FNN_K_CHUNK ? in : FNN_K_CHUNK) * (int64_t)sizeof(T));
+    if (!micro_panels) return FNN_NO_MEMORY;
+    multiply_panels(&to, &w, x, out, batch, in, micro_panels);
     return FNN_OK;
 }
 
-static int FNN(forward_panels)(void *y, const void *x, const void *weight, int64_t ldw, int64_t batch, int64_t out,
-                               int64_t in, const fnn_epilogue *e)
+static int FNN(dx_panels)(fnn_panels dx, fnn_panels dz, const void *weight, int64_t ldw, int64_t batch, int64_t in,
+                          int64_t out, const fnn_derivative *derivative)
 {
-    const product g = {.c = y,
-                       .z = e->activation == FNN_identity ? NULL : e->z,
-                       .row = PANEL,
-                       .m = out,
-                       .n = round_up(batch, PANEL),
-                       .k = in,
-                       .bias = e->bias,
-                       .e = e};
     const operand_a w = {weight, ldw, 1, 0};
-    return multiply_panels(&g, out * PANEL, 1, &w, x, in * PANEL, 0);
+    const store_to to = {.c = dx.data, .row = PANEL, .panel = dx.panel, .derivative = derivative};
+    multiply_panels(&to, &w, dz, in, batch, out, NULL);
+    return FNN_OK;
 }
 
-static int FNN(dx_panels)(void *dx, const void *dz, const void *weight, int64_t ldw, int64_t batch, int64_t out,
-                          int64_t in)
+static int FNN(dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch,
+                               int64_t in, int64_t out, int64_t first_row, int64_t last_row, const void *weight,
+                               fnn_strip_fn done, void *context)
 {
-    const product g = {.c = dx, .row = PANEL, .m = in, .n = round_up(batch, PANEL), .k = out, .e = &no_epilogue};
-    const operand_a w = {weight, 1, ldw, 0};
-    return multiply_panels(&g, in * PANEL, 0, &w, dz, out * PANEL, 1);
+    const int64_t fitting = STRIP / (ldw > 0 ? ldw : 1) / MR * MR, most = fitting < MR   ? MR
+                                                                          : fitting > MC ? MC
+                                                                                         : fitting;
+    T *scratch = dweight ? NULL : fnn_scratch((most + MR) * ldw * (int64_t)sizeof(T));
+    (void)in;
+    if (!dweight && !scratch) return FNN_NO_MEMORY;
+    for (int64_t i = first_row, rows; i < last_row; i += rows) {
+        rows = last_row - i < most + MR ? last_row - i : most; /* no short strip at the end */
+        T *const strip = dweight ? (T *)dweight + i * ldw : scratch;
+        const operand_a from = {(const T *)x.data + i * PANEL, PANEL, 1, x.panel};
+        const store_to to = {.c = strip, .row = ldw, .fetched = weight ? (const T *)weight + i * ldw : NULL};
+        multiply_panels(&to, &from, dz_transposed, rows, out, batch, NULL);
+        for (int64_t r = 0; r < rows && out < ldw; r++)
+            memset(strip + r * ldw + out, 0, (size_t)(ldw - out) * sizeof(T)); /* x may be infinite, 0 times it NaN */
+        if (done) done(context, strip, i, rows);
+    }
+    return FNN_OK;
 }
 
-static int FNN(dweight_panels)(void *dweight, int64_t ldw, const void *dz, const void *x_transposed, int64_t batch,
-                               int64_t out, int64_t in)
+static void FNN(sum_panels)(void *dbias, fnn_panels dz_transposed, int64_t batch, int64_t out)
 {
-    const product g = {.c = dweight, .row = ldw, .m = out, .n = in, .k = batch, .e = &no_epilogue};
-    const operand_a d = {dz, 0, 0, out * PANEL};
-    return multiply_panels(&g, 0, 0, &d, x_transposed, batch * PANEL, 1);
+    for (int64_t j = 0; j < out; j += PANEL)
+        FNN(sum_rows)((T *)dbias + j, (const T *)dz_transposed.data + j / PANEL * dz_transposed.panel, PANEL, batch,
+                      out - j < PANEL ? out - j : PANEL);
 }

@@ -65,6 +65,8 @@ typedef struct {
     int activation;   /* FNN_identity, FNN_relu or FNN_leaky_relu */
     int loop;         /* an activation that the ordinary loop applies to the finished rows; FNN_identity: none */
     const double *params;
+    const fnn_derivative *derivative; /* what finished rows in panels are multiplied with; NULL: nothing */
+    const T *fetched;                 /* a matrix like c whose lines are fetched meanwhile; NULL: none */
 } store_to;
 
 static FNN_INLINE int64_t place(const store_to *to, int64_t i, int64_t j)
@@ -72,11 +74,13 @@ static FNN_INLINE int64_t place(const store_to *to, int64_t i, int64_t j)
     return to->panel ? i * PANEL + j / PANEL * to->panel + j % PANEL : i * to->row + j;
 }
 
-/* The steps of a tile: element (i, p) of a is broadcast from a + i * a_row + p * a_col, the vectors of b at step p stand
- * from b + p * b_row on, in panels `panel` apart. */
+/* The steps of a tile: element (i, p) of a is broadcast from a + i * a_row + p * a_col, or, in panels, from a + i * a_row +
+ * p / PANEL * a_panel + p % PANEL * a_col; the vectors of b at step p stand from b + p * b_row on, in panels `panel` apart. */
 typedef struct {
     const T *a, *b;
-    int64_t a_row, a_col, b_row, panel, depth;
+    int64_t a_row, a_col;
+    int64_t a_panel; /* 0: a is no panels */
+    int64_t b_row, panel, depth;
     T *copy;       /* receives the vectors of b, then rows of a matrix, in panels `panel` apart */
     int64_t lanes; /* of the last vector of b that exist, at an edge */
 } k_loop;
@@ -116,27 +120,31 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
     const int64_t row = to->row, at = place(to, i, j), c_panel = to->panel ? to->panel : PANEL;
     T *const c = to->c + at;
     EACH(if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(c + r * row + across(v, c_panel)))
+    if (to->fetched) EACH(if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(to->fetched + at + r * row + v * VL))
 
     const int64_t a_row = s->a_row, a_col = s->a_col, b_row = s->b_row,
                   b_panel = source == IN_PANELS || source == TO_EDGE ? s->panel : PANEL;
     const T *a = s->a, *b = s->b;
     T *copy = s->copy;
-    for (int64_t steps_left = s->depth; steps_left > 0; steps_left--, a += a_col, b += b_row) {
-        V bv[MOST_VECTORS];
-        FNN_UNROLL(16)
-        for (int v = 0; v < vectors; v++) bv[v] = load_lanes(b + across(v, b_panel), PART, lanes);
-        FNN_UNROLL(16)
-        for (int v = 0; v < vectors; v++) {
-            const int64_t ahead = source == COPYING ? COPY_AHEAD : AHEAD;
-            if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(b + ahead * b_row + across(v, b_panel));
-            if (source == COPYING) v_store(copy + across(v, s->panel), bv[v]);
-        }
-        if (source == COPYING) copy += PANEL;
-        FNN_UNROLL(8)
-        for (int r = 0; r < rows; r++) {
-            V av = v_set1(a[r * a_row]);
+    for (int64_t steps_left = s->depth, run; steps_left > 0; steps_left -= run, a += s->a_panel - PANEL * a_col) {
+        run = s->a_panel && steps_left > PANEL ? PANEL : steps_left;
+        for (int64_t step = run; step > 0; step--, a += a_col, b += b_row) {
+            V bv[MOST_VECTORS];
             FNN_UNROLL(16)
-            for (int v = 0; v < vectors; v++) sum[r][v] = v_madd(av, bv[v], sum[r][v]);
+            for (int v = 0; v < vectors; v++) bv[v] = load_lanes(b + across(v, b_panel), PART, lanes);
+            FNN_UNROLL(16)
+            for (int v = 0; v < vectors; v++) {
+                const int64_t ahead = source == COPYING ? COPY_AHEAD : AHEAD;
+                if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(b + ahead * b_row + across(v, b_panel));
+                if (source == COPYING) v_store(copy + across(v, s->panel), bv[v]);
+            }
+            if (source == COPYING) copy += PANEL;
+            FNN_UNROLL(8)
+            for (int r = 0; r < rows; r++) {
+                V av = v_set1(a[r * a_row]);
+                FNN_UNROLL(16)
+                for (int v = 0; v < vectors; v++) sum[r][v] = v_madd(av, bv[v], sum[r][v]);
+            }
         }
     }
 

@@ -6,6 +6,8 @@ cdef extern from "fastnn.h" nogil:
     enum:
         FNN_OK, FNN_NO_MEMORY
         FNN_F32, FNN_F64
+        FNN_FROM_F32, FNN_FROM_F64, FNN_FROM_U8, FNN_FROM_I8, FNN_FROM_I16, FNN_FROM_U16, FNN_FROM_I32, FNN_FROM_U32
+        FNN_FROM_I64, FNN_FROM_U64, FNN_FROM_BOOL
         FNN_ROW_LANES, FNN_MAX_PARAMS, FNN_MAX_TASKS, FNN_MAX_SECOND
         FNN_ACTIVATION_COUNT, FNN_identity
         FNN_LOSS_COUNT, FNN_POINT, FNN_PAIR, FNN_ROW
@@ -28,6 +30,10 @@ cdef extern from "fastnn.h" nogil:
         int activation
         const double *params
 
+    ctypedef struct fnn_panels:
+        void *data
+        int64_t panel
+
     ctypedef struct fnn_target:
         const int64_t *labels
         const void *values
@@ -37,6 +43,14 @@ cdef extern from "fastnn.h" nogil:
         const void *sample_weight
         int64_t ignore_index
 
+    ctypedef void (*fnn_backward_fn)(void *, const void *, const void *, int64_t, const double *) noexcept nogil
+
+    ctypedef struct fnn_derivative:
+        fnn_backward_fn loop
+        const void *saved
+        const double *params
+
+    ctypedef void (*fnn_strip_fn)(void *, void *, int64_t, int64_t) noexcept nogil
     ctypedef void (*fnn_loss_fn)(double *, void *, void *, const void *, const fnn_target *, double, const double *,
                                  int64_t, int64_t) noexcept nogil
     ctypedef void (*fnn_scalars_fn)(double *, const double *, double) noexcept nogil
@@ -51,14 +65,21 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_kernels:
         int64_t per_look
         void (*sum_rows)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
-        void (*to_panels)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
-        void (*from_panels)(void *, int64_t, const void *, int64_t, int64_t) noexcept nogil
-        void (*transpose_panels)(void *, const void *, int64_t, int64_t) noexcept nogil
-        int (*forward_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t,
+        void (*gather_panels)(fnn_panels, const void *, int, int64_t, const int64_t *, int64_t, int64_t, const int64_t *,
+                              int64_t) noexcept nogil
+        void (*to_panels)(fnn_panels, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*from_panels)(void *, int64_t, fnn_panels, int64_t, int64_t) noexcept nogil
+        void (*transpose_panels)(fnn_panels, fnn_panels, int64_t, int64_t) noexcept nogil
+        int (*forward_panels)(fnn_panels, fnn_panels, const void *, int64_t, int64_t, int64_t, int64_t,
                               const fnn_epilogue *) noexcept nogil
-        int (*dx_panels)(void *, const void *, const void *, int64_t, int64_t, int64_t, int64_t) noexcept nogil
-        int (*dweight_panels)(void *, int64_t, const void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        int (*dx_panels)(fnn_panels, fnn_panels, const void *, int64_t, int64_t, int64_t, int64_t,
+                         const fnn_derivative *) noexcept nogil
+        int (*dweight_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, int64_t,
+                              const void *, fnn_strip_fn, void *) noexcept nogil
+        void (*sum_panels)(void *, fnn_panels, int64_t, int64_t) noexcept nogil
         int64_t (*fma_chains)(int64_t) noexcept nogil
+        fnn_backward_fn *backward_x
+        fnn_backward_fn *backward_y
         void (*prelu_forward)(void *, const void *, const void *, int64_t, int64_t, int) noexcept nogil
         void (*prelu_backward)(void *, void *, double *, const void *, const void *, const void *, int64_t, int64_t,
                                int) noexcept nogil

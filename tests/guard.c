@@ -147,145 +147,6 @@ static void matmul_round(void)
     check();
 }
 
-/* Panels: element (i, j) of (batch, features) stands at [i / 16][j][i % 16]; transposed, at [j / 16][i][j % 16]. */
-static int64_t padded(int64_t n) { return (n + FNN_PANEL - 1) / FNN_PANEL * FNN_PANEL; }
-static int64_t in_panels(int64_t features, int64_t i, int64_t j)
-{
-    return (i / FNN_PANEL * features + j) * FNN_PANEL + i % FNN_PANEL;
-}
-static int64_t in_transposed(int64_t batch, int64_t i, int64_t j) { return in_panels(batch, j, i); }
-
-/* Random (batch, features) numbers in panels, their padding NaN, and in copy, contiguous. */
-static void *take_panels(int64_t batch, int64_t features, char *copy, int transposed)
-{
-    const int64_t n = transposed ? batch * padded(features) : padded(batch) * features;
-    char *x = take(&operands[used++], n * itemsize, BEYOND, (int)draw(2));
-    for (int64_t i = 0; i < batch; i++)
-        for (int64_t j = 0; j < features; j++) {
-            const double value = draw_value();
-            put(dtype, x, transposed ? in_transposed(batch, i, j) : in_panels(features, i, j), value);
-            put(dtype, copy, i * features + j,
-                get(dtype, x, transposed ? in_transposed(batch, i, j) : in_panels(features, i, j)));
-        }
-    return x;
-}
-
-/* from, (batch, features) and contiguous, is expected in panels; what pads the batch may be anything. */
-static void expect_panels(const void *to, const char *from, int64_t batch, int64_t features)
-{
-    expect_anything(to, padded(batch) * features * itemsize);
-    char *want = want_of(to);
-    for (int64_t i = 0; i < batch; i++)
-        for (int64_t j = 0; j < features; j++)
-            put(dtype, want, in_panels(features, i, j), get(dtype, from, i * features + j));
-}
-
-/* A matrix (rows, columns) with row stride ld, and in copy, contiguous. */
-static void *take_rows(int64_t rows, int64_t ld, int64_t columns, char *copy)
-{
-    char *x = take(&operands[used++], extent(rows, ld, columns) * itemsize, BEYOND, (int)draw(2));
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) {
-            put(dtype, x, i * ld + j, draw_value());
-            put(dtype, copy, i * columns + j, get(dtype, x, i * ld + j));
-        }
-    return x;
-}
-
-static void transpose(char *to, const char *from, int64_t rows, int64_t columns)
-{
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) put(dtype, to, j * rows + i, get(dtype, from, i * columns + j));
-}
-
-static void layout_round(void)
-{
-    const int64_t batch = draw_size(70), features = draw_size(70), row = draw_row(features), way = draw(3);
-    snprintf(what, sizeof what, "%s batch %" PRId64 " features %" PRId64 " row %" PRId64,
-             way == 0   ? "to_panels"
-             : way == 1 ? "from_panels"
-                        : "transpose_panels",
-             batch, features, row);
-    if (way == 0) {
-        const char *rows = take_rows(batch, row, features, copies[0]),
-                   *panels = take_unwritten(padded(batch) * features);
-        expect_nothing();
-        kernels->to_panels((void *)panels, rows, row, batch, features);
-        memset(want_of(panels), 0, (size_t)(padded(batch) * features * itemsize));
-        for (int64_t i = 0; i < batch; i++)
-            for (int64_t j = 0; j < features; j++)
-                put(dtype, want_of(panels), in_panels(features, i, j), get(dtype, copies[0], i * features + j));
-    } else if (way == 1) {
-        void *panels = take_panels(batch, features, copies[0], 0), *rows = take_unwritten(extent(batch, row, features));
-        expect_nothing();
-        kernels->from_panels(rows, row, panels, batch, features);
-        expect_rows(rows, row, copies[0], batch, features);
-    } else {
-        void *panels = take_panels(batch, features, copies[0], 0),
-             *transposed = take_unwritten(batch * padded(features));
-        expect_nothing();
-        kernels->transpose_panels(transposed, panels, batch, features);
-        memset(want_of(transposed), 0, (size_t)(batch * padded(features) * itemsize));
-        for (int64_t i = 0; i < batch; i++)
-            for (int64_t j = 0; j < features; j++)
-                put(dtype, want_of(transposed), in_transposed(batch, i, j), get(dtype, copies[0], i * features + j));
-    }
-    check();
-}
-
-/* The products of a network's layer, in panels. */
-static void panels_round(void)
-{
-    static const char *const names[] = {"forward_panels", "dx_panels", "dweight_panels"};
-    const int64_t way = draw(3), aliased = draw(40) == 0 ? 1024 : 0; /* panels that would share sets of the caches */
-    const int64_t k = aliased ? aliased : draw(10) ? draw_size(40) : draw_size(1100);
-    const int64_t rows = draw_size(k > 40 ? 20 : 70), columns = draw_size(k > 40 ? 20 : 70);
-    const int64_t batch = way == 2 ? k : columns, out = way == 1 ? k : rows,
-                  in = way == 0   ? k
-                       : way == 1 ? rows
-                                  : columns;
-    const int64_t ldw = draw_row(in);
-    fnn_epilogue e = {NULL, NULL, FNN_identity, NULL};
-    int code;
-    if (way == 0) {
-        const void *x = take_panels(batch, in, copies[2], 0), *weight = take_rows(out, ldw, in, copies[0]);
-        void *y = take_unwritten(padded(batch) * out);
-        e = draw_epilogue(out);
-        if (draw(2)) e.z = take_unwritten(padded(batch) * out);
-        snprintf(what, sizeof what,
-                 "%s batch %" PRId64 " out %" PRId64 " in %" PRId64 " ldw %" PRId64 ", %s, bias %d, z %d", names[way],
-                 batch, out, in, ldw, fnn_activation_rows[e.activation].name, e.bias != NULL, e.z != NULL);
-        transpose(copies[3], copies[0], out, in);
-        expect_nothing();
-        code = kernels->forward_panels(y, x, weight, ldw, batch, out, in, &e);
-        plain_product(copies[0], copies[2], copies[3], batch, out, in, fused, dtype);
-        plain_epilogue(&e, batch, out);
-        expect_panels(y, copies[0], batch, out);
-        if (e.z && e.activation != FNN_identity) expect_panels(e.z, copies[1], batch, out);
-    } else if (way == 1) {
-        const void *dz = take_panels(batch, out, copies[2], 0), *weight = take_rows(out, ldw, in, copies[3]);
-        void *dx = take_unwritten(padded(batch) * in);
-        snprintf(what, sizeof what, "%s batch %" PRId64 " out %" PRId64 " in %" PRId64 " ldw %" PRId64, names[way],
-                 batch, out, in, ldw);
-        expect_nothing();
-        code = kernels->dx_panels(dx, dz, weight, ldw, batch, out, in);
-        plain_product(copies[0], copies[2], copies[3], batch, in, out, fused, dtype);
-        expect_panels(dx, copies[0], batch, in);
-    } else {
-        const void *dz = take_panels(batch, out, copies[0], 0), *x = take_panels(batch, in, copies[3], 1);
-        void *dweight = take_unwritten(extent(out, ldw, in));
-        snprintf(what, sizeof what, "%s batch %" PRId64 " out %" PRId64 " in %" PRId64 " ldw %" PRId64, names[way],
-                 batch, out, in, ldw);
-        transpose(copies[2], copies[0], batch, out);
-        expect_nothing();
-        code = kernels->dweight_panels(dweight, ldw, dz, x, batch, out, in);
-        plain_product(copies[0], copies[2], copies[3], out, in, batch, fused, dtype);
-        expect_rows(dweight, ldw, copies[0], out, in);
-    }
-    if (code) fail("returns an error");
-    check();
-}
-
 static void sum_rows_round(void)
 {
     const int64_t batch = draw(4) ? draw_size(40) : draw_size(1200), features = draw_size(70);
@@ -449,6 +310,8 @@ static void softmax_round(void)
 }
 
 #include "guard_norms.h"
+
+#include "guard_panels.h"
 
 /* The weights of rows, some of them 0: those count nothing, whatever is in them. */
 static void *take_row_weights(int64_t batch)
@@ -618,10 +481,11 @@ static void fma_chains_round(void)
 static const struct {
     void (*run)(void);
     int share;
-} kinds[] = {{matmul_round, 32},         {layout_round, 6},     {panels_round, 15}, {sum_rows_round, 4},
-             {activation_round, 12},     {prelu_round, 4},      {maxout_round, 3},  {dropout_round, 3},
-             {softmax_round, 4},         {loss_round, 6},       {refused_round, 1}, {optimizer_round, 2},
-             {sums_of_squares_round, 1}, {fma_chains_round, 1}, {norm_round, 3},    {batch_norm_round, 3}};
+} kinds[] = {{matmul_round, 27}, {layout_round, 4},     {panels_round, 18},         {sum_rows_round, 3},
+             {gather_round, 3},  {sum_panels_round, 2}, {activation_round, 12},     {prelu_round, 4},
+             {maxout_round, 3},  {dropout_round, 3},    {softmax_round, 4},         {loss_round, 6},
+             {refused_round, 1}, {optimizer_round, 2},  {sums_of_squares_round, 1}, {fma_chains_round, 1},
+             {norm_round, 3},    {batch_norm_round, 3}};
 
 static void round_of_seed(void)
 {

@@ -59,6 +59,9 @@ static int64_t draw_size(int64_t most)
     return draw(2) && size <= most ? size : draw(most + 1);
 }
 
+/* A size rounded up to whole panels. */
+static int64_t padded(int64_t n) { return (n + FNN_PANEL - 1) / FNN_PANEL * FNN_PANEL; }
+
 /* One of the numbers that most arrays hold, and in some rounds one of those that break things. */
 static int awkward_values;
 static double draw_value(void)

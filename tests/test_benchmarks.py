@@ -133,8 +133,8 @@ def expected(case):
         return {"matmul": lambda: a @ b, "matmul da": lambda: dc @ b.T, "matmul db": lambda: a.T @ dc}[case.group]()
     if case.group.startswith("panels"):
         inputs, outputs, batch = sizes
-        x, weight, dz = normal(batch, inputs), normal(outputs, inputs), normal(batch, outputs)
-        return {"forward": lambda: x @ weight.T, "dx": lambda: dz @ weight, "dweight": lambda: dz.T @ x}[
+        x, weight, dz = normal(batch, inputs), normal(inputs, outputs), normal(batch, outputs)
+        return {"forward": lambda: x @ weight, "dx": lambda: dz @ weight.T, "dweight": lambda: x.T @ dz}[
             case.group[7:]
         ]()
     x = normal(*sizes, scale=3)

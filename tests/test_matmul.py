@@ -116,44 +116,131 @@ def test_integers_are_exact_through_any_strides(m, n, k, turned, steps, double):
     np.testing.assert_array_equal(F.matmul(a, b), np.matmul(a, b))
 
 
-@pytest.mark.parametrize(
-    ("batch", "out", "inputs"),
-    [(16, 6, 16), (1, 1, 1), (32, 64, 100), (37, 45, 70), (64, 10, 530), (600, 19, 33), (5, 600, 600), (16, 520, 1024), (33, 50, 17)],
-)  # fmt: skip
-def test_bits_of_the_forms_of_a_network(oracle, batch, out, inputs, dtype, isa):
-    """Panels [batch / 16][features][16]; NumPy says where each element lies, the plain loop what it is."""
+# ------------------------------------------------------------------------------------------------------------------ panels
+
+LAYERS = [(16, 6, 16), (1, 1, 1), (32, 64, 100), (37, 45, 70), (64, 10, 530), (600, 19, 33), (5, 600, 600), (16, 520, 1024),
+          (33, 50, 17), (100, 48, 13), (1030, 3, 9), (0, 5, 7), (20, 130, 0)]  # fmt: skip
+
+
+def nan_panels(features, rows, dtype, gap=0):
+    """Unwritten panels [rows / 16][features][16], `gap` numbers apart."""
+    return np.full((-(-rows // 16), features + gap, 16), np.nan, dtype)[:, :features]
+
+
+def in_panels(rows, padding=0, gap=0):
+    """Rows in panels; what pads the rows is `padding`."""
+    panels = nan_panels(rows.shape[1], rows.shape[0], rows.dtype, gap)
+    whole = np.full((panels.shape[0] * 16, rows.shape[1]), padding, rows.dtype)
+    whole[: len(rows)] = rows
+    panels[:] = whole.reshape(len(panels), 16, rows.shape[1]).swapaxes(1, 2)
+    return panels
+
+
+def in_rows(panels, rows):
+    return panels.swapaxes(1, 2).reshape(len(panels) * 16, panels.shape[1])[:rows]
+
+
+def k_major(weight, gap=0):
+    """weight (in, out), its rows padded to whole panels and gaps; zeros there."""
+    inputs, out = weight.shape
+    whole = np.zeros((inputs, -(-out // 16) * 16 + 16 * gap), weight.dtype)
+    whole[:, :out] = weight
+    return whole[:, :out]
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize(("batch", "out", "inputs"), LAYERS)
+def test_bits_of_the_forward_form_of_a_network(oracle, batch, out, inputs, gap, dtype, isa):
+    """NumPy says where each element lies, the plain loop what it is."""
     rng = np.random.default_rng(batch + out + inputs)
-    x, weight, bias = (normal(rng, *shape, dtype=dtype) for shape in [(batch, inputs), (out, inputs), (out,)])
-    padded = -(-batch // 16) * 16
-
-    def panels(rows, features):
-        whole = np.zeros((padded, features), dtype)
-        whole[:batch] = rows
-        return np.ascontiguousarray(whole.reshape(-1, 16, features).swapaxes(1, 2))
-
-    px = np.full((padded // 16, inputs, 16), np.nan, dtype)
-    np.testing.assert_array_equal(core._to_panels(px, x), panels(x, inputs))
-    np.testing.assert_array_equal(core._from_panels(np.full_like(x, np.nan), px), x)
-    transposed = core._transpose_panels(np.full((-(-inputs // 16), batch, 16), np.nan, dtype), px, batch)
-    columns = np.zeros((batch, transposed.shape[0] * 16), dtype)
-    columns[:, :inputs] = x
-    np.testing.assert_array_equal(transposed, columns.reshape(batch, -1, 16).swapaxes(0, 1))
-
-    y = np.full((padded // 16, out, 16), np.nan, dtype)
+    x, weight, bias = (normal(rng, *shape, dtype=dtype) for shape in [(batch, inputs), (inputs, out), (out,)])
+    px, pw = in_panels(x, padding=np.nan, gap=gap), k_major(weight, gap)  # what pads the batch never counts
+    plain = oracle(x, weight, isa)
     for activation in (None, "relu", "leaky_relu", "tanh"):
-        want = oracle(x, np.ascontiguousarray(weight.T), isa) + bias
-        want = getattr(F, activation)(want) if activation else want
-        core._forward_panels(y, px, weight, batch, bias, activation)
-        np.testing.assert_array_equal(y.swapaxes(1, 2).reshape(padded, out)[:batch], want)
-        np.testing.assert_array_equal(F.linear(x, weight, bias, activation=activation), want)
+        z = plain + bias
+        want = getattr(F, activation)(z) if activation else z
+        y, kept = (nan_panels(out, batch, dtype, gap) for _ in range(2))
+        core._forward_panels(y, px, pw, batch, bias, activation, kept)
+        np.testing.assert_array_equal(in_rows(y, batch), want)
+        if activation:
+            np.testing.assert_array_equal(in_rows(kept, batch), z)
+        np.testing.assert_array_equal(F.linear(x, weight.T, bias, activation=activation), want)
+    np.testing.assert_array_equal(in_rows(core._forward_panels(y, px, pw, batch), batch), plain)
+    assert np.isnan(y.base[:, out:]).all()  # the gaps
 
-    grad = normal(rng, batch, out, dtype=dtype)
-    dz = panels(grad, out)
-    dx = core._dx_panels(np.full_like(px, np.nan), dz, weight, batch)
-    np.testing.assert_array_equal(dx.swapaxes(1, 2).reshape(padded, inputs)[:batch], oracle(grad, weight, isa))
-    dz[-1, :, batch % 16 or 16 :] = np.nan  # what pads the batch never counts
-    dweight = core._dweight_panels(np.full_like(weight, np.nan), dz, transposed, batch)
-    np.testing.assert_array_equal(dweight, oracle(np.ascontiguousarray(grad.T), x, isa))
+
+@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize(("batch", "out", "inputs"), LAYERS)
+def test_bits_of_the_backward_forms_of_a_network(oracle, batch, out, inputs, gap, dtype, isa):
+    rng = np.random.default_rng(batch + out + inputs)
+    x, weight, grad = (normal(rng, *shape, dtype=dtype) for shape in [(batch, inputs), (inputs, out), (batch, out)])
+    dz, pw = in_panels(grad, padding=np.nan, gap=gap), k_major(weight, gap)
+    plain = oracle(grad, np.ascontiguousarray(weight.T), isa)
+    dx = nan_panels(inputs, batch, dtype, gap)
+    np.testing.assert_array_equal(in_rows(core._dx_panels(dx, dz, pw, batch), batch), plain)
+    for activation in ("relu", "gelu"):
+        want = getattr(F, f"{activation}_backward")(plain, x=x)
+        got = core._dx_panels(dx, dz, pw, batch, activation, in_panels(x, gap=gap))
+        np.testing.assert_array_equal(in_rows(got, batch), want)
+    assert np.isnan(dx.base[:, inputs:]).all()
+
+    px = in_panels(x, padding=np.nan, gap=gap)
+    turned = in_panels(grad.T, gap=gap)
+    want = np.zeros((inputs, pw.base.shape[1]), dtype)
+    want[:, :out] = oracle(np.ascontiguousarray(x.T), grad, isa)
+    for in_scratch in (False, True):
+        dweight = np.full_like(want, np.nan)[:, :out]
+        core._dweight_panels(dweight, px, turned, batch, in_scratch)
+        np.testing.assert_array_equal(dweight.base, want)
+        first, last = inputs // 3, inputs - inputs // 4
+        dweight.base[:] = np.nan
+        core._dweight_panels(dweight, px, turned, batch, in_scratch, (first, last))
+        np.testing.assert_array_equal(dweight.base[first:last], want[first:last])
+        assert np.isnan(dweight.base[:first]).all()
+        assert np.isnan(dweight.base[last:]).all()
+    dbias = core._sum_panels(np.full(out, np.nan, dtype), turned, batch)
+    np.testing.assert_array_equal(dbias, oracle(np.ones((1, batch), dtype), grad, isa)[0])
+
+
+def test_an_infinite_input_leaves_what_pads_a_gradient_zero(dtype, isa):
+    x, grad = np.full((3, 20), np.inf, dtype), np.ones((3, 5), dtype)
+    for in_scratch in (False, True):
+        dweight = np.full((20, 48), np.nan, dtype)[:, :5]
+        core._dweight_panels(dweight, in_panels(x), in_panels(grad.T), 3, in_scratch)
+        assert np.isinf(dweight).all()
+        np.testing.assert_array_equal(dweight.base[:, 5:], np.zeros((20, 43)))
+
+
+@pytest.mark.parametrize("gap", [0, 5])
+@pytest.mark.parametrize(("batch", "features"), [(1, 1), (16, 16), (37, 70), (5, 33), (100, 130), (0, 3), (3, 0)])
+def test_rows_to_panels_and_back_and_transposed(batch, features, gap, dtype, isa):
+    x = normal(np.random.default_rng(batch), batch, features + gap, dtype=dtype)[:, :features]
+    panels = core._to_panels(nan_panels(features, batch, dtype, gap), x)
+    np.testing.assert_array_equal(panels, in_panels(x))
+    rows = np.full((batch, features + gap), np.nan, dtype)[:, :features]
+    np.testing.assert_array_equal(core._from_panels(rows, panels), x)
+    assert np.isnan(rows.base[:, features:]).all()
+    turned = core._transpose_panels(nan_panels(batch, features, dtype, gap), panels, batch)
+    np.testing.assert_array_equal(turned, in_panels(x.T))
+    assert np.isnan(turned.base[:, batch:]).all()
+
+
+@pytest.mark.parametrize("of", [np.float32, np.float64, np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64,
+                                np.uint64, np.bool_])  # fmt: skip
+@pytest.mark.parametrize("features", [1, 15, 16, 31, 70, 150])
+def test_rows_of_any_order_and_dtype_to_panels(features, of, dtype, isa):
+    rng = np.random.default_rng(features)
+    if np.issubdtype(of, np.floating):
+        x = (rng.standard_normal((50, features + 3)) * 1e3).astype(of)
+    else:
+        x = np.frombuffer(rng.bytes(50 * (features + 3) * np.dtype(of).itemsize), of).reshape(50, -1)
+    x = x[:, :features]
+    order, following = rng.permutation(50)[:37], rng.permutation(50)
+    want = in_panels(x[order].astype(dtype))
+    for then in (None, following):
+        got = core._gather_panels(nan_panels(features, 37, dtype, 2), x, order, then)
+        np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(core._gather_panels(nan_panels(features, 50, dtype), x), in_panels(x.astype(dtype)))
 
 
 def test_accuracy_of_long_sums(dtype, isa):

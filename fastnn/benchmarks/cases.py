@@ -81,48 +81,56 @@ def _aligned(*shape):
     return np.ndarray(shape, np.float32, memory, start)
 
 
+def _padded(size):
+    return -(-size // 16) * 16
+
+
+def _blank_panels(features, rows):
+    """Panels [rows / 16][features][16], as far apart as in a compiled network: by no multiple of 4 KiB."""
+    gap = features % 64 == 0
+    return _aligned(_padded(rows) // 16, features + gap, 16)[:, :features]
+
+
 def _panels(rows):
-    """Rows (batch, features) as panels [batch / 16][features][16]."""
-    batch, features = rows.shape
-    panels = _aligned(-(-batch // 16), features, 16)
-    return _fastnn_core._to_panels(panels, rows)
+    """Rows (batch, features) in panels."""
+    return _fastnn_core._to_panels(_blank_panels(rows.shape[1], rows.shape[0]), rows)
 
 
 def _rows(panels, batch, features):
     return _fastnn_core._from_panels(np.empty((batch, features), np.float32), panels)
 
 
+def _k_major(weight):
+    """A weight (in, out) as a compiled network keeps it: rows padded with zeros, by no multiple of 4 KiB apart."""
+    inputs, outputs = weight.shape
+    row = _padded(outputs)
+    whole = _aligned(inputs, row + 16 * (row % 1024 == 0))
+    whole[:] = 0
+    whole[:, :outputs] = weight
+    return whole[:, :outputs]
+
+
 def _panel_forms(inputs, outputs, batch):
     """The forms of a compiled network: forward, dx and dweight of a layer, beside NumPy's products on rows."""
     work = 2 * batch * outputs * inputs
 
-    def case(form, function, operands, ours_like, view, theirs):
+    def case(form, function, operands, view, theirs):
         def build():
-            first, second = operands()
             rows = theirs()
             out = np.empty((rows[0].shape[0], rows[1].shape[1]), np.float32)
-            ours = partial(function, _aligned(*ours_like().shape), first, second, batch)
-            return ours, partial(np.matmul, *rows, out=out)
+            return partial(function, *operands(), batch), partial(np.matmul, *rows, out=out)
 
         return Case("panels " + form, f"{inputs}-{outputs} batch {batch}", work, "GFLOP/s", build, view=view)
 
-    x, dz = partial(_normal, batch, inputs), partial(_normal, batch, outputs)
-
-    def weight():
-        out = _aligned(outputs, inputs)
-        out[:] = _normal(outputs, inputs)
-        return out
-
-    def transposed():
-        out = _aligned(-(-inputs // 16), batch, 16)
-        return _fastnn_core._transpose_panels(out, _panels(x()), batch)
-
+    x, dz, weight = (partial(_normal, *shape) for shape in [(batch, inputs), (batch, outputs), (inputs, outputs)])
+    core = _fastnn_core
     return [
-        case("forward", _fastnn_core._forward_panels, lambda: (_panels(x()), weight()), lambda: _panels(dz()),
-             lambda y: _rows(y, batch, outputs), lambda: (x(), weight().T)),
-        case("dx", _fastnn_core._dx_panels, lambda: (_panels(dz()), weight()), lambda: _panels(x()),
-             lambda dx: _rows(dx, batch, inputs), lambda: (dz(), weight())),
-        case("dweight", _fastnn_core._dweight_panels, lambda: (_panels(dz()), transposed()), weight, np.asarray, lambda: (dz().T, x())),
+        case("forward", core._forward_panels, lambda: (_blank_panels(outputs, batch), _panels(x()), _k_major(weight())),
+             lambda y: _rows(y, batch, outputs), lambda: (x(), weight())),
+        case("dx", core._dx_panels, lambda: (_blank_panels(inputs, batch), _panels(dz()), _k_major(weight())),
+             lambda dx: _rows(dx, batch, inputs), lambda: (dz(), weight().T)),
+        case("dweight", core._dweight_panels, lambda: (_k_major(weight()), _panels(x()), _panels(np.ascontiguousarray(dz().T))), np.asarray,
+             lambda: (x().T, dz())),
     ]  # fmt: skip
 
 

@@ -84,53 +84,115 @@ def matmul(object a, object b, object out):
     return _deliver(out, c)
 
 
-# The forms of a compiled network (fastnn.h), for tests and benchmarks: contiguous arrays of one dtype whose sizes are right.
+# The forms of a compiled network (fastnn.h), for tests and benchmarks: arrays of one dtype whose sizes and layouts are right.
+# Panels are [batch / 16][features][16] with any first stride, weights (in, out) with any first stride.
 
 cdef const fnn_kernels *_kernels_of(ndarray x) except NULL:
     return fnn_kernels_for(_dtype(x, "panels", "x"))
 
 
+cdef inline int64_t _stride(ndarray x) noexcept:
+    """Elements from x[0] to x[1]."""
+    return x.strides[0] // x.itemsize
+
+
+cdef inline fnn_panels _in_panels(ndarray x) noexcept:
+    cdef fnn_panels panels
+    panels.data = data(x)
+    panels.panel = _stride(x)
+    return panels
+
+
+_ELEMENTS = {
+    "f4": FNN_FROM_F32, "f8": FNN_FROM_F64, "u1": FNN_FROM_U8, "i1": FNN_FROM_I8, "i2": FNN_FROM_I16, "u2": FNN_FROM_U16,
+    "i4": FNN_FROM_I32, "u4": FNN_FROM_U32, "i8": FNN_FROM_I64, "u8": FNN_FROM_U64, "b1": FNN_FROM_BOOL,
+}
+
+
+def _gather_panels(ndarray panels, ndarray x, ndarray order=None, ndarray next=None):
+    """Panels of the rows x[order] of an array of numbers; order and next are int64."""
+    _kernels_of(panels).gather_panels(
+        _in_panels(panels), data(x), _ELEMENTS[x.dtype.str[1:]], _stride(x), <const int64_t *>_data(order),
+        x.shape[0] if order is None else order.shape[0], x.shape[1], <const int64_t *>_data(next),
+        0 if next is None else next.shape[0])
+    return panels
+
+
 def _to_panels(ndarray panels, ndarray rows):
     """Panels of rows (batch, features)."""
-    _kernels_of(rows).to_panels(data(panels), data(rows), rows.shape[1], rows.shape[0], rows.shape[1])
+    _kernels_of(rows).to_panels(_in_panels(panels), data(rows), _stride(rows), rows.shape[0], rows.shape[1])
     return panels
 
 
 def _from_panels(ndarray rows, ndarray panels):
     """Rows (batch, features) of panels."""
-    _kernels_of(rows).from_panels(data(rows), rows.shape[1], data(panels), rows.shape[0], rows.shape[1])
+    _kernels_of(rows).from_panels(data(rows), _stride(rows), _in_panels(panels), rows.shape[0], rows.shape[1])
     return rows
 
 
 def _transpose_panels(ndarray transposed, ndarray panels, int64_t batch):
     """Panels transposed: [features / 16][batch][16]."""
-    _kernels_of(panels).transpose_panels(data(transposed), data(panels), batch, panels.shape[1])
+    _kernels_of(panels).transpose_panels(_in_panels(transposed), _in_panels(panels), batch, panels.shape[1])
     return transposed
 
 
-def _forward_panels(ndarray y, ndarray x, ndarray weight, int64_t batch, ndarray bias=None, activation=None):
-    """y = activation(x weight.T + bias), x and y in panels."""
+def _forward_panels(ndarray y, ndarray x, ndarray weight, int64_t batch, ndarray bias=None, activation=None, ndarray z=None):
+    """y = activation(x weight + bias), x and y in panels."""
     cdef double values[FNN_MAX_PARAMS]
     cdef fnn_epilogue epilogue
     epilogue.bias = _data(bias)
-    epilogue.z = NULL
+    epilogue.z = _data(z)
     epilogue.activation = _row(activation, "_forward_panels")
     epilogue.params = values
     _params(values, epilogue.activation, {}, "_forward_panels")
-    cdef int64_t outputs = weight.shape[0], inputs = weight.shape[1]
-    return _made(_kernels_of(x).forward_panels(data(y), data(x), data(weight), inputs, batch, outputs, inputs, &epilogue), y)
+    return _made(_kernels_of(x).forward_panels(_in_panels(y), _in_panels(x), data(weight), _stride(weight), batch,
+                                               weight.shape[0], weight.shape[1], &epilogue), y)
 
 
-def _dx_panels(ndarray dx, ndarray dz, ndarray weight, int64_t batch):
-    """dx = dz weight, both in panels."""
-    cdef int64_t outputs = weight.shape[0], inputs = weight.shape[1]
-    return _made(_kernels_of(dz).dx_panels(data(dx), data(dz), data(weight), inputs, batch, outputs, inputs), dx)
+def _dx_panels(ndarray dx, ndarray dz, ndarray weight, int64_t batch, activation=None, ndarray z=None):
+    """dx = dz weight.T, both in panels, times the derivative of an activation at z, which lies as dx."""
+    cdef double values[FNN_MAX_PARAMS]
+    cdef fnn_derivative derivative
+    cdef const fnn_kernels *kernels = _kernels_of(dz)
+    cdef int row = _row(activation, "_dx_panels")
+    _params(values, row, {}, "_dx_panels")
+    derivative.loop = kernels.backward_x[row]
+    derivative.saved = _data(z)
+    derivative.params = values
+    return _made(kernels.dx_panels(_in_panels(dx), _in_panels(dz), data(weight), _stride(weight), batch, weight.shape[0],
+                                   weight.shape[1], NULL if z is None else &derivative), dx)
 
 
-def _dweight_panels(ndarray dweight, ndarray dz, ndarray transposed, int64_t batch):
-    """dweight = dz.T x, dz in panels and x in transposed panels."""
-    cdef int64_t outputs = dweight.shape[0], inputs = dweight.shape[1]
-    return _made(_kernels_of(dz).dweight_panels(data(dweight), inputs, data(dz), data(transposed), batch, outputs, inputs), dweight)
+cdef struct strips:  # where strips go
+    char *data
+    int64_t row  # bytes
+
+
+cdef void _keep_strip(void *context, void *strip, int64_t first, int64_t rows) noexcept nogil:
+    cdef strips *to = <strips *>context
+    memcpy(to.data + first * to.row, strip, rows * to.row)
+
+
+def _dweight_panels(ndarray dweight, ndarray x, ndarray transposed, int64_t batch, bint in_scratch=False, rows=None):
+    """dweight = x.T dz, x in panels and dz in transposed panels: all rows or those [first, last), where they belong or in scratch,
+    from which the finished strips, with all that pads them, are brought here."""
+    cdef strips to
+    to.data = <char *>data(dweight)
+    to.row = dweight.strides[0]
+    cdef int64_t inputs = dweight.shape[0], first, last
+    first, last = rows or (0, inputs)
+    cdef fnn_strip_fn done = NULL
+    if in_scratch:
+        done = _keep_strip
+    return _made(_kernels_of(x).dweight_panels(
+        NULL if in_scratch else data(dweight), _stride(dweight), _in_panels(x), _in_panels(transposed), batch, inputs,
+        dweight.shape[1], first, last, data(dweight), done, &to), dweight)
+
+
+def _sum_panels(ndarray dbias, ndarray transposed, int64_t batch):
+    """dbias = the sum over the batch of dz in transposed panels."""
+    _kernels_of(dbias).sum_panels(data(dbias), _in_panels(transposed), batch, dbias.shape[0])
+    return dbias
 
 
 def _fma_chains(int64_t steps, int dtype=FNN_F32):
