@@ -44,6 +44,36 @@ class _CtrlCWaits:
                 self.handler(*self.pressed)
 
 
+class Turn:
+    """One training of a network at a time. A call that comes meanwhile is refused, not queued: it was made for other parameters.
+
+    Attributes
+    ----------
+    thread : int or None
+        The identifier of the thread whose ``fit`` runs, and with it its callbacks.
+    """
+
+    def __init__(self):
+        self._lock, self.thread = threading.Lock(), None
+
+    def __reduce__(self):
+        return Turn, ()  # a copy of a trainer takes turns of its own
+
+    def take(self, func, callbacks=False):
+        """Return a context that trains alone; with ``callbacks``, also one for a callback of the ``fit`` that runs.
+
+        It is the lock itself, whose methods no signal interrupts, so that Ctrl-C never leaves it locked. Of two threads that find it free
+        at the same moment one waits for the other.
+        """
+        if callbacks and self.thread == threading.get_ident():
+            return contextlib.nullcontext()
+        if self._lock.locked():
+            raise RuntimeError(
+                f"{func}: the trainer is training already, in another thread or in the fit that calls this callback"
+            )
+        return self._lock
+
+
 class _Gathered:
     """Gradients of minibatches, each times its rows, that wait for those of others. Never changes."""
 
@@ -149,13 +179,35 @@ class Layered:
         value, backward = self._differentiate(x, loss, before_last)
         return value, backward.grads
 
-    def _differentiate(self, x, loss, before_last):
-        """Return the loss and the model's backward function, which has run: it holds gradients and what buffers become."""
+    def non_finite_place(self, x, before_last=False):
+        """Return "layer 2 (ReLU)", the first whose output in training holds a NaN or an infinity; None where none does.
+
+        Parameters
+        ----------
+        x, before_last
+            As ``gradients`` has them; of the minibatch that would come next.
+        """
+        for place, layer, y in self._trained(before_last)._trace(x, self._minibatches_done):
+            if not np.isfinite(y).all():
+                return f"layer {place} ({type(layer).__name__})"
+        return None
+
+    @property
+    def _minibatches_done(self):
+        """The number of the next minibatch, which tells the masks of dropout apart."""
+        return self.steps_done * self.accumulate + self._gathered.minibatches
+
+    def _trained(self, before_last):
+        """Return the model, or it without its last layer."""
         if before_last and self._before_last is None:
             self._before_last = self.model._without_last()
-        model = self._before_last if before_last else self.model
+        return self._before_last if before_last else self.model
+
+    def _differentiate(self, x, loss, before_last):
+        """Return the loss and the model's backward function, which has run: it holds gradients and what buffers become."""
+        model = self._trained(before_last)
         try:
-            output, backward = model.vjp(x, step=self.steps_done * self.accumulate + self._gathered.minibatches)
+            output, backward = model.vjp(x, step=self._minibatches_done)
         except ValueError as error:
             raise self._explained(error, x) from None
         finish = self.model._last if before_last else lambda y: y

@@ -1,6 +1,7 @@
 """The trainer: what ``fit``, ``step``, ``evaluate`` and ``predict`` mean; data.py checks what they are given, network.py does the steps."""
 
 import math
+import threading
 import weakref
 
 import numpy as np
@@ -12,7 +13,7 @@ from fastnn.layers import Layer, Sequential
 from fastnn.layers.base import as_count, as_integer, as_nonnegative, as_number
 from fastnn.losses import LOSSES, TASKS, as_loss, differentiate, fused, require_weighable
 from fastnn.metrics import METRICS, as_metrics, measure
-from fastnn.network import Layered
+from fastnn.network import Layered, Turn
 from fastnn.optim import as_optimizer
 from fastnn.random import MIXUP, Philox, draw_seed, permutation
 
@@ -138,6 +139,7 @@ class Trainer:
         self.history = History(self.seed)
         self.epochs_done = 0
         options = ("l1", "l2", "clip_norm", "clip_value", "groups", "accumulate", "ema", "max_norm")
+        self._turn = Turn()
         self._owned = Layered(self.model, self.optimizer, **{name: getattr(self, name) for name in options})
         self._take_over()
 
@@ -208,8 +210,14 @@ class Trainer:
         def finite(output):
             value, gradient = differentiate(loss, output, y, weight, divisor, before_last=before_last)
             if not math.isfinite(value):
+                layer = network.non_finite_place(x, before_last)
+                cause = (
+                    "every layer's output is finite"
+                    if layer is None
+                    else f"the first output that is not finite is that of {layer}"
+                )
                 raise FloatingPointError(
-                    f"{place}: the loss is {value} at step {self.steps_done + 1}; nothing of this step was applied"
+                    f"{place}: the loss is {value} at step {self.steps_done + 1}; {cause}; nothing of this step was applied"
                 )
             return value, gradient
 
@@ -268,20 +276,23 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            For a loss that is not finite.
+            For a loss that is not finite; it names the first layer whose output is not.
+        RuntimeError
+            While another thread trains, and in a callback.
         """
         network = self._network("step")
         x, y = data.as_pair(x, y, "step")
         weight = data.as_weights(sample_weight, len(x), "step")
-        loss = self._loss_for(y)
-        try:
-            value = self._update(network, loss, x, y, weight)
-        except FloatingPointError:
-            if data.count_rows(len(x), weight, self._own_weights(loss, y)) == 0:
-                return math.nan
-            raise
-        self.loss = loss
-        return value
+        with self._turn.take("step"):
+            loss = self._loss_for(y)
+            try:
+                value = self._update(network, loss, x, y, weight)
+            except FloatingPointError:
+                if data.count_rows(len(x), weight, self._own_weights(loss, y)) == 0:
+                    return math.nan
+                raise
+            self.loss = loss
+            return value
 
     def fit(
         self,
@@ -347,39 +358,43 @@ class Trainer:
         IndexError
             For a label that is no class, by its row.
         FloatingPointError
-            For a loss that is not finite, by epoch and step; nothing of that step has been applied.
+            For a loss that is not finite, by epoch, step and first layer; nothing of that step has been applied.
+        RuntimeError
+            While another thread trains, and in a callback.
         """
         self._network("fit")
         if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
-        batch_size = as_count(batch_size, "fit", "batch_size")
+        batch_size, mixup = as_count(batch_size, "fit", "batch_size"), as_nonnegative(mixup, "fit", "mixup")
         callbacks = as_callbacks(callbacks)
-        mixup = as_nonnegative(mixup, "fit", "mixup")
-        rows, validation, loss = self._checked(
-            x, y, validation_data, validation_split, sample_weight, class_weight, mixup
-        )
-        with Progress(verbose, epochs, len(rows.x)) as progress:
-            self._train(
-                loss, callbacks, validation is not None, epochs, rows, batch_size, validation, shuffle, progress
-            )
+        given = x, y, validation_data, validation_split, sample_weight, class_weight, mixup
+        with self._turn.take("fit"):
+            rows, validation, loss = self._checked(*given)
+            with Progress(verbose, epochs, len(rows.x)) as progress:
+                self._train(loss, callbacks, validation, epochs, rows, batch_size, shuffle, progress)
         return self.history
 
-    def _train(self, loss, callbacks, validated, *arguments):
-        """Train by ``_epochs`` with these arguments, and tell the callbacks of begin, end, and a loss that is not finite."""
+    def _train(self, loss, callbacks, validation, *arguments):
+        """Train by ``_epochs`` with the other arguments, and tell the callbacks of begin, end, and a loss that is not finite."""
         hooks = [callback for callback in callbacks if isinstance(callback, Callback)]
-        names = ["loss", *(f"val_{name}" for name in ("loss", *self._all_metrics(loss)) if validated)]
-        for hook in hooks:
-            hook.begin(self, names)
-        self.loss, self.history = loss, History(self.seed)
+        validated = () if validation is None else ("loss", *self._all_metrics(loss))
+        names = ["loss", *(f"val_{name}" for name in validated)]
+        self._turn.thread = threading.get_ident()
         try:
-            self._epochs(callbacks, *arguments)
-        except FloatingPointError as error:
-            if not any([hook.catch(self, error) for hook in hooks]):
-                raise
-        for hook in hooks:
-            hook.end(self)
+            for hook in hooks:
+                hook.begin(self, names)
+            self.loss, self.history = loss, History(self.seed)
+            try:
+                self._epochs(callbacks, validation, *arguments)
+            except FloatingPointError as error:
+                if not any([hook.catch(self, error) for hook in hooks]):
+                    raise
+            for hook in hooks:
+                hook.end(self)
+        finally:
+            self._turn.thread = None
 
-    def _epochs(self, callbacks, epochs, rows, batch_size, validation, shuffle, progress):
+    def _epochs(self, callbacks, validation, epochs, rows, batch_size, shuffle, progress):
         """Train for so many epochs, or until a callback returns True."""
         for _ in range(epochs):
             values, shown = self._epoch(rows, batch_size, shuffle, progress, accuracy=validation is None)

@@ -583,7 +583,9 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step():
         return (math.nan if len(calls) == 5 else 1.0), output
 
     run = network(loss=loss)
-    message = "fit, epoch 2: the loss is nan at step 5; nothing of this step was applied"
+    message = (
+        "fit, epoch 2: the loss is nan at step 5; every layer's output is finite; nothing of this step was applied"
+    )
     with pytest.raises(FloatingPointError) as caught:
         run.fit(X, Y, epochs=3, batch_size=4, verbose=False)
     assert str(caught.value) == message

@@ -610,6 +610,11 @@ class Columns(Container):
             self._joined([self._through(i, layer, x) for i, layer in enumerate(self.layers)], x.shape[:-1]), out
         )
 
+    def _trace(self, x, step):
+        x = as_real(x, "Columns", "x")
+        for i in range(len(self.layers)):
+            yield from self._trace_layer(i, self._through(i, lambda part: part, x), step)
+
     def _vjp(self, x, step, train):
         x = as_real(x, "Columns", "x")
         ys, backs = [], []

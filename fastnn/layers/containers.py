@@ -176,6 +176,22 @@ class Container(Layer):
         backward.buffers = getattr(back, "buffers", {})
         return y, backward
 
+    def _trace(self, x, step):
+        """Yield (place, layer, output in training) of each layer inside, in the order they are computed.
+
+        A place is what names of arrays begin with, such as "2.0". A container comes after the layers inside it.
+        """
+        raise NotImplementedError
+
+    def _trace_layer(self, i, x, step):
+        """Yield what ``_trace`` does of layer i; return its output."""
+        layer = self.layers[i]
+        for place, inner, y in layer._trace(x, step) if isinstance(layer, Container) else ():
+            yield f"{i}.{place}", inner, y
+        y, _ = self._vjp_layer(i, x, step, True)
+        yield f"{i}", layer, y
+        return y
+
     def _backward_of(self, backs, pull):
         """Return the backward function, ``pull(dy, need_dx)``, with what those of the layers have made of gradients and buffers."""
 
@@ -235,6 +251,11 @@ class _Chain(Container):
             ops += self._rows_of(i, shape, leaf)
             shape = ops[-1].shape if ops else shape
         return ops
+
+    def _trace(self, x, step):
+        x = self._input(x)
+        for i in range(len(self.layers)):
+            x = yield from self._trace_layer(i, x, step)
 
     def _run_vjp(self, x, step, train):
         """Return the output of the chain, the backward functions of its layers and ``pull(dy, need_dx)``, which calls them in turn."""
@@ -507,6 +528,9 @@ class Ensemble(_Chain):
             shape = ops[-1].shape if ops else shape
         return [*ops, Op("mean", (*lead, *shape[1:]), numbers={"k": self.k})]
 
+    def _vjp_layer(self, i, x, step, train):
+        return (self._vjp_members if i in self._linear else super()._vjp_layer)(i, x, step, train)
+
     def _vjp_members(self, i, x, step, train):
         """Return the output of the Linear i and its backward function; before the first of them a row stands for all members."""
         self.layers[i].lower(x.shape)  # checks the shape, which a factor could stretch
@@ -534,7 +558,7 @@ class Ensemble(_Chain):
         for i in range(len(self.layers)):
             if i == self._linear[0]:
                 lead = x.shape[:-1]
-            x, back = (self._vjp_members if i in self._linear else self._vjp_layer)(i, x, step, train)
+            x, back = self._vjp_layer(i, x, step, train)
             backs.append(back)
         return x.reshape(*lead, self.k, *x.shape[1:]), backs
 
