@@ -24,8 +24,7 @@ class Loss(Specification):
     """What all losses share; see the module."""
 
     metrics = ()
-    _head = None  # the last layer with which the loss is computed as one, from the logits before it
-    _requires_head = False
+    _requires_head = False  # whether the model has to end with a certain layer
 
     def __post_init__(self):
         layer = type(self).__name__
@@ -137,6 +136,9 @@ def _class_weights(layer, weight):
 
 class LossOfProbabilities(Loss):
     """A loss of the probabilities that a last layer makes of logits. It can be computed from the logits, the two as one."""
+
+    _head = None  # the class of that layer, by name
+    _of = None  # the loss of the logits, by name
 
     def of_logits(self, logits, target, sample_weight=None, divisor=None):
         """Return the loss of the layer's output, and its gradient by the layer's input.
@@ -346,7 +348,7 @@ def mismatch(loss, last):
     last : layer
         That makes a model's output.
     """
-    pair = _PAIRS.get(getattr(loss, "_name", None))
+    pair = _PAIRS.get(loss._name) if isinstance(loss, Loss) else None
     if pair is None:
         return None
     pair = _RATES if isinstance(loss, PoissonNLL) and not loss.log_input else pair
@@ -359,14 +361,16 @@ def mismatch(loss, last):
     hint = f"; {pair.hint}" if pair.hint else ""
     if not pair.after:
         return f"{loss._name} takes {pair.takes}, but the model ends with {layer}{hint}"
-    wrong_axis = f" over the last axis, but with {last!r}" if own and layer == loss._head else ""
+    wrong_axis = (
+        f" over the last axis, but with {last!r}" if loss._requires_head and own and layer in pair.after else ""
+    )
     return f"{loss._name} takes {pair.takes}, but the model does not end with {pair.after[0]}{wrong_axis}{hint}"
 
 
 def _belong(loss, last):
     """Whether a last layer makes the probabilities of which ``loss.of_logits`` is the loss."""
     return (
-        getattr(loss, "_head", None) == type(last).__name__
+        loss._head == type(last).__name__
         and type(last).__module__.startswith("fastnn.layers.")
         and getattr(last, "axis", -1) in (-1, 1)  # of rows (batch, classes)
     )
@@ -374,7 +378,7 @@ def _belong(loss, last):
 
 def fused(loss, model):
     """Whether a loss is computed from what comes before a model's last layer, the two as one, by ``loss.of_logits``."""
-    return model._is_chain and _belong(loss, model._last)
+    return isinstance(loss, LossOfProbabilities) and model._is_chain and _belong(loss, model._last)
 
 
 def as_loss(loss, model, func="Trainer"):

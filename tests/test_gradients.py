@@ -73,7 +73,27 @@ def test_jacobian_of_linear_layers_is_the_product_of_their_weights(rows, dtype):
     np.testing.assert_allclose(jacobian, want, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_jacobian_of_a_sure_output_loses_no_digit(dtype, sign):
+    """One logit of +-90, where 1 - p is e^-90; it is subnormal in float32."""
+    tail, x = np.exp(-90.0), np.array([[90.0 * sign, 0.0]], dtype)
+    tolerance = 1e-13 if dtype == np.float64 else 1e-5
+    sigmoid = fnn.jacobian(fnn.Sequential(fnn.Identity(), fnn.Sigmoid()), x)
+    np.testing.assert_allclose(sigmoid, [[[tail, 0], [0, 0.25]]], rtol=tolerance)
+    for softmax in (fnn.Softmax(), fnn.Sequential(fnn.Softmax(1))):
+        np.testing.assert_allclose(fnn.jacobian(softmax, x), [[[tail, -tail], [-tail, tail]]], rtol=tolerance)
+    rows = np.repeat(x, 3, 0)[:, None]
+    np.testing.assert_allclose(
+        fnn.jacobian(fnn.Softmax(2), rows),
+        np.array([[[tail, -tail], [-tail, tail]]] * 3)[:, None, :, None],
+        rtol=tolerance,
+    )
+    tanh = fnn.jacobian(fnn.Tanh(), x / 2)
+    np.testing.assert_allclose(tanh, [[[4 * tail / (1 + tail) ** 2, 0], [0, 1]]], rtol=tolerance)
+
+
 def test_jacobian_of_nothing_and_of_images(model):
+    assert fnn.Softmax().vjp(np.ones((3, 0)), train=False)[1](np.ones((3, 0))).shape == (3, 0)
     assert fnn.jacobian(model, np.ones((0, 6))).shape == (0, 4, 6)
     images = np.random.default_rng(0).standard_normal((3, 2, 3))
     got = fnn.jacobian(fnn.Sequential(fnn.Flatten(), *model), images)

@@ -71,7 +71,8 @@ class Activation(Layer):
     def _vjp(self, x, step, train):
         params = self.params
         y = _core.activation_forward(self.name, x, params, None)
-        saved = (None, y) if _core.backward_reads(self.name, params) == "y" else (x, None)
+        # A y rounded to 1 tells nothing of its tail; training takes it to spare memory.
+        saved = (None, y) if train and _core.backward_reads(self.name, params) == "y" else (x, None)
         return y, self._backward(
             lambda dy, need_dx, grads: _core.activation_backward(self.name, dy, *saved, params, None)
         )
@@ -189,6 +190,20 @@ class Softmax(_AlongAxis):
     """
 
     _kind = "softmax"
+
+    def _vjp(self, x, step, train):
+        y, backward = super()._vjp(x, step, train)
+        if train or not y.size:
+            return y, backward
+        top = np.argmax(y, self.axis, keepdims=True)
+
+        def pull(dy, need_dx, grads):
+            # To take a number from all dy changes no gradient. It is that of the largest y, so that its gradient is a sum of the small
+            # ones, not 1 less a y that was rounded to 1.
+            dy = as_gradient(dy, y, "Softmax")
+            return backward(dy - np.take_along_axis(dy, top, self.axis), need_dx)
+
+        return y, self._backward(pull)
 
 
 class LogSoftmax(_AlongAxis):
