@@ -16,11 +16,11 @@ import time
 import numpy as np
 
 from fastnn.data import as_pair
-from fastnn.layers.base import as_count, as_flag, as_integer, as_number
+from fastnn.layers.base import as_count, as_flag, as_integer, as_nonnegative, as_number
 from fastnn.metrics import METRICS
 from fastnn.random import permutation
 from fastnn.schedules import rate_of
-from fastnn.serialization import save
+from fastnn.serialization import as_path, require_folder, save
 
 
 class Callback:
@@ -42,8 +42,15 @@ class Callback:
 
 def as_callbacks(callbacks):
     """Return the argument ``callbacks`` of fit as a tuple."""
-    callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    if callable(callbacks):
+        callbacks = (callbacks,)
+    if not hasattr(callbacks, "__iter__"):
+        raise TypeError(f"fit: callbacks is {callbacks!r} but functions (trainer, history) were expected")
+    callbacks = tuple(callbacks)
     for callback in callbacks:
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            name = callback.__name__
+            raise TypeError(f"fit: callback is the class {name} but an object of it was expected: {name}(...)")
         if not callable(callback):
             raise TypeError(f"fit: callback is {callback!r} but a function (trainer, history) was expected")
     return callbacks
@@ -63,8 +70,10 @@ class _Monitor(Callback):
             raise TypeError(f"{func}: monitor is {monitor!r} but a name of the history was expected")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{func}: mode is {mode!r} but 'auto', 'min' or 'max' was expected")
+        name = monitor.removeprefix("val_")
+        if name in METRICS and METRICS[name].better is None:
+            raise ValueError(f"{func}: monitor is {monitor!r}, whose values are no numbers")
         if mode == "auto":
-            name = monitor.removeprefix("val_")
             if name != "loss" and name not in METRICS:
                 raise ValueError(
                     f"{func}: whether a low or a high {monitor!r} is better is unknown; pass mode='min' or 'max'"
@@ -129,7 +138,7 @@ class EarlyStopping(_Monitor):
     def __init__(self, monitor="val_loss", patience=10, min_delta=0.0, *, mode="auto", restore_best_weights=True):
         self._set_monitor(monitor, mode)
         self.patience = as_integer(patience, "EarlyStopping", "patience", 0)
-        self.min_delta = as_number(min_delta, "EarlyStopping", "min_delta")
+        self.min_delta = as_nonnegative(min_delta, "EarlyStopping", "min_delta")
         self.restore_best_weights = as_flag(restore_best_weights, "EarlyStopping", "restore_best_weights")
         self.best_epoch, self._weights, self._without = None, None, 0
 
@@ -179,11 +188,12 @@ class ModelCheckpoint(_Monitor):
     def __init__(self, path, monitor="val_loss", *, keep="best", mode="auto"):
         if keep not in ("best", "last"):
             raise ValueError(f"ModelCheckpoint: keep is {keep!r} but 'best' or 'last' was expected")
-        self.path, self.keep = os.fspath(path), keep
+        self.path, self.keep = as_path(path, "ModelCheckpoint"), keep
         self._set_monitor(monitor, mode)
 
     def begin(self, trainer, names):
-        """As every monitor, where one is used."""
+        """As every monitor, where one is used; a folder that does not exist is refused before the first step."""
+        require_folder(self.path, "ModelCheckpoint")
         if self.keep == "best":
             super().begin(trainer, names)
 
@@ -206,11 +216,12 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path, *, append=False):
-        self.path, self.append = os.fspath(path), as_flag(append, "CSVLogger", "append")
+        self.path, self.append = as_path(path, "CSVLogger"), as_flag(append, "CSVLogger", "append")
         self._started = self.append
 
     def begin(self, trainer, names):
-        """Start a file, unless it is to be appended to."""
+        """Start a file, unless it is to be appended to; a folder that does not exist is refused before the first step."""
+        require_folder(self.path, "CSVLogger")
         self._started = self.append
 
     def __call__(self, trainer, history):
@@ -236,7 +247,7 @@ class TimeLimit(Callback):
     """
 
     def __init__(self, seconds):
-        self.seconds = as_number(seconds, "TimeLimit", "seconds")
+        self.seconds = as_nonnegative(seconds, "TimeLimit", "seconds")
         self._start = time.monotonic()
 
     def begin(self, trainer, names):
@@ -315,8 +326,8 @@ class ReduceLROnPlateau(_Monitor):
             as_integer(patience, func, "patience", 0),
             as_integer(cooldown, func, "cooldown", 0),
         )
-        self.threshold, self.threshold_mode = as_number(threshold, func, "threshold"), threshold_mode
-        self.min_lr, self.eps = as_number(min_lr, func, "min_lr"), as_number(eps, func, "eps")
+        self.threshold, self.threshold_mode = as_nonnegative(threshold, func, "threshold"), threshold_mode
+        self.min_lr, self.eps = as_nonnegative(min_lr, func, "min_lr"), as_nonnegative(eps, func, "eps")
         self._without = self._cooling = 0
 
     def begin(self, trainer, names):
@@ -365,7 +376,7 @@ class AdaptiveLR(_Monitor):
 
     def __init__(self, monitor="loss", tol=1e-4, n_iter_no_change=10, *, mode="auto"):
         self._set_monitor(monitor, mode)
-        self.tol = as_number(tol, "AdaptiveLR", "tol")
+        self.tol = as_nonnegative(tol, "AdaptiveLR", "tol")
         self.n_iter_no_change = as_integer(n_iter_no_change, "AdaptiveLR", "n_iter_no_change", 1)
         self._without = 0
 
@@ -413,9 +424,12 @@ def lr_find(trainer, x, y, *, start=1e-7, end=10.0, steps=100, batch_size=32):
     ValueError
         For an argument of the wrong value, and where the optimizer has no learning rate that is not 0.
     """
+    if not hasattr(trainer, "lr_factor"):
+        raise TypeError(f"lr_find: trainer is {type(trainer).__name__} but a Trainer was expected")
     x, y = as_pair(x, y, "lr_find")
+    start, end = as_number(start, "lr_find", "start"), as_number(end, "lr_find", "end")
     if not 0 < start < end < math.inf:
-        raise ValueError(f"lr_find: start is {start} and end is {end} but 0 < start < end was expected")
+        raise ValueError(f"lr_find: start is {start:g} and end is {end:g} but 0 < start < end was expected")
     steps, batch_size = as_count(steps, "lr_find", "steps"), as_count(batch_size, "lr_find", "batch_size")
     if len(x) == 0:
         raise ValueError("lr_find: x has no rows")

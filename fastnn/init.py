@@ -21,6 +21,8 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn._fastnn_core import real_array
+from fastnn.data import require_finite
+from fastnn.layers.base import as_finite, as_nonnegative, as_number
 from fastnn.random import normal_cdf, normal_quantile
 
 
@@ -38,10 +40,25 @@ def calculate_gain(activation, **params):
     -------
     float
         That of ``torch.nn.init.calculate_gain`` where PyTorch defines one, sqrt(2 / (1 + negative_slope^2)) for ``leaky_relu``; else 1.
+
+    Raises
+    ------
+    ValueError
+        For a name that is none.
+    TypeError
+        For a parameter that the activation does not have.
     """
-    if activation == "leaky_relu" and "negative_slope" in params:
-        return float(np.sqrt(2 / (1 + params["negative_slope"] ** 2)))
-    return F.activations()[activation].gain
+    known = F.activations()
+    if activation not in known:
+        raise ValueError(f"calculate_gain: activation is {activation!r} but one of {', '.join(known)} was expected")
+    for name in params:
+        if name not in known[activation].params:
+            takes = f"{activation} takes {', '.join(known[activation].params) or 'none'}"
+            raise TypeError(f"calculate_gain: unknown parameter {name!r} ({takes})")
+    if activation == "leaky_relu" and params:
+        slope = as_finite(params["negative_slope"], "calculate_gain", "negative_slope")
+        return float(np.sqrt(2 / (1 + slope**2)))
+    return known[activation].gain
 
 
 def _fans(shape, fans):
@@ -70,7 +87,7 @@ def ones(shape, rng):
 
 def constant(shape, rng, *, val=0.1):
     """One number everywhere (``torch.nn.init.constant_``); 0.1 keeps the units of relu alive at the start, as a bias."""
-    return np.full(shape, float(val))
+    return np.full(shape, as_finite(val, "constant", "val"))
 
 
 def identity(shape, rng):
@@ -84,18 +101,24 @@ def identity(shape, rng):
 
 def normal(shape, rng, *, mean=0.0, std=1.0):
     """N(mean, std^2) (``torch.nn.init.normal_``)."""
-    return rng.normal(mean, std, shape)
+    return rng.normal(as_finite(mean, "normal", "mean"), as_nonnegative(std, "normal", "std"), shape)
 
 
 def uniform(shape, rng, *, a=0.0, b=1.0):
     """U(a, b) (``torch.nn.init.uniform_``)."""
+    a, b = as_finite(a, "uniform", "a"), as_finite(b, "uniform", "b")
+    if a > b:
+        raise ValueError(f"uniform: a is {a:g} and b is {b:g} but a <= b was expected")
     return rng.uniform(a, b, shape)
 
 
 def trunc_normal(shape, rng, *, mean=0.0, std=1.0, a=-2.0, b=2.0):
     """N(mean, std^2) within [a, b], which are values, not multiples of std (``torch.nn.init.trunc_normal_``)."""
+    func = "trunc_normal"
+    mean, std = as_finite(mean, func, "mean"), as_nonnegative(std, func, "std")
+    a, b = as_number(a, func, "a"), as_number(b, func, "b")
     if not (std > 0 and a < b):
-        raise ValueError(f"trunc_normal: std is {std}, a is {a}, b is {b} but std > 0 and a < b were expected")
+        raise ValueError(f"{func}: std is {std:g}, a is {a}, b is {b} but std > 0 and a < b were expected")
     low, high = normal_cdf((a - mean) / std), normal_cdf((b - mean) / std)
     p = np.clip(rng.uniform(low, high, shape), 2.0**-60, 1 - 2.0**-53)
     return np.clip(mean + std * normal_quantile(p), a, b)
@@ -106,19 +129,20 @@ def trunc_normal(shape, rng, *, mean=0.0, std=1.0, a=-2.0, b=2.0):
 
 def xavier_uniform(shape, rng, *, gain=1.0, fans=None):
     """U(-b, b), b = gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010; ``torch.nn.init.xavier_uniform_``)."""
-    bound = gain * np.sqrt(6 / sum(_fans(shape, fans)))
+    bound = as_nonnegative(gain, "xavier_uniform", "gain") * np.sqrt(6 / sum(_fans(shape, fans)))
     return rng.uniform(-bound, bound, shape)
 
 
 def xavier_normal(shape, rng, *, gain=1.0, fans=None):
     """N(0, s^2), s = gain sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010; ``torch.nn.init.xavier_normal_``)."""
+    gain = as_nonnegative(gain, "xavier_normal", "gain")
     return rng.normal(0.0, gain * np.sqrt(2 / sum(_fans(shape, fans))), shape)
 
 
 def _kaiming_std(name, shape, gain, mode, fans):
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"{name}: mode is {mode!r} but 'fan_in' or 'fan_out' was expected")
-    return gain / np.sqrt(_fans(shape, fans)[mode == "fan_out"])
+    return as_nonnegative(gain, name, "gain") / np.sqrt(_fans(shape, fans)[mode == "fan_out"])
 
 
 def kaiming_uniform(shape, rng, *, gain=2**0.5, mode="fan_in", fans=None):
@@ -164,6 +188,7 @@ def sklearn(shape, rng, *, activation=None, fans=None):
 def orthogonal(shape, rng, *, gain=1.0):
     """Gain times a random matrix of orthonormal rows, or columns where these are fewer (Saxe et al., 2014; ``torch.nn.init.orthogonal_``)."""
     _matrix(shape, "orthogonal")
+    gain = as_finite(gain, "orthogonal", "gain")
     drawn = rng.normal(0.0, 1.0, shape)
     rows = np.ascontiguousarray(drawn.T if shape[0] >= shape[1] else drawn)
     _orthonormalise(rows)
@@ -184,6 +209,7 @@ def _orthonormalise(rows):
 def sparse(shape, rng, *, sparsity=0.1, std=0.01):
     """N(0, std^2), but 0 in ceil(sparsity * out_features) random rows of each column (Martens, 2010; ``torch.nn.init.sparse_``)."""
     _matrix(shape, "sparse")
+    sparsity, std = as_number(sparsity, "sparse", "sparsity"), as_nonnegative(std, "sparse", "std")
     if not 0 <= sparsity <= 1:
         raise ValueError(f"sparse: sparsity is {sparsity} but a share in [0, 1] was expected")
     weight = rng.normal(0.0, std, shape)
@@ -249,4 +275,5 @@ def draw(function, shape, rng, func, what):
     array = real_array(function(shape, rng), func, f"init's {what}")
     if array.shape != shape:
         raise ValueError(f"{func}: init's {what} has shape {array.shape} but {shape} was expected")
+    require_finite(array, array.dtype, func, f"init's {what}")
     return array

@@ -14,16 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastnn.data import as_weights
+from fastnn.data import as_rows, as_weights, require_finite
+from fastnn.layers.base import as_count, as_number
 
 # ------------------------------------------------------------------------------------------------------------------- rows
 
 
 def _columns(func, output, name="output"):
     """Return an array of two dimensions, rows and columns; numbers of one dimension are one column."""
-    output = np.asarray(output)
+    output = as_rows(output, func, name)
     output = output[:, None] if output.ndim == 1 else output
-    if output.ndim != 2:
+    if output.ndim != 2 or output.shape[1] == 0:
         raise ValueError(f"{func}: {name} has shape {output.shape} but (rows,) or (rows, columns) was expected")
     return output
 
@@ -38,37 +39,62 @@ def _mean(values, weight):
     return float((weight * values).sum() / total) if total else float("nan")
 
 
-def _labels(func, output, target):
-    """Return the target's labels, shape (rows,), for an output of several columns or one."""
-    target = np.asarray(target)
+def _target(func, target):
+    """Return the target as an array of finite numbers."""
+    target = as_rows(target, func, "target")
+    require_finite(target, target.dtype, func, "target")
+    return target
+
+
+def _labels(func, output, target, ignore_index=None):
+    """Return the target's labels, shape (rows,): of several columns that of one of them, of one column any numbers."""
+    target = _target(func, target)
     if target.shape == output.shape and output.shape[1] > 1:
         return target.argmax(-1)
     if target.shape not in ((len(output),), (len(output), 1)):
         raise ValueError(
             f"{func}: target has shape {target.shape} but one label per row of output {output.shape} was expected"
         )
-    return target.reshape(-1)
+    labels = target.reshape(-1)
+    if output.shape[1] > 1:
+        _require_labels(func, labels, output.shape[1], ignore_index)
+    return labels
+
+
+def _require_labels(func, labels, classes, ignore_index=None):
+    bad = ~((labels >= 0) & (labels < classes)) | (labels % 1 != 0)
+    also = ""
+    if ignore_index is not None:
+        bad, also = bad & (labels != ignore_index), f" or ignore_index ({ignore_index})"
+    if bad.any():
+        row = int(bad.argmax())
+        raise IndexError(f"{func}: target[{row}] is {labels[row]} but a label in [0, {classes}){also} was expected")
 
 
 def _indicators(func, output, target):
     """Return which labels hold, a bool for each element of the output."""
-    target = _columns(func, target, "target")
+    target = _columns(func, _target(func, target), "target")
     if target.shape != output.shape:
         raise ValueError(f"{func}: target has shape {target.shape} but that of output, {output.shape}, was expected")
     return target > 0.5
+
+
+def _decided(func, output, labels, threshold):
+    """Return the labels that an output predicts and the true ones, shape (rows,), alike in what they are."""
+    threshold = as_number(threshold, func, "threshold")
+    if output.shape[1] > 1:
+        return output.argmax(-1), labels
+    if output.dtype.kind in "iu":  # labels already
+        return output[:, 0], labels
+    return (output[:, 0] > threshold).astype(np.int64), (labels > 0.5).astype(np.int64)
 
 
 def _classified(func, output, target, threshold, multilabel):
     """Return what is predicted and what is true: labels, shape (rows,), or for ``multilabel`` bools, shape (rows, columns)."""
     output = _columns(func, output)
     if multilabel:
-        return output > threshold, _indicators(func, output, target)
-    labels = _labels(func, output, target)
-    if output.shape[1] > 1:
-        return output.argmax(-1), labels
-    if output.dtype.kind in "iu":  # labels already
-        return output[:, 0], labels
-    return (output[:, 0] > threshold).astype(np.int64), (labels > 0.5).astype(np.int64)
+        return output > as_number(threshold, func, "threshold"), _indicators(func, output, target)
+    return _decided(func, output, _labels(func, output, target), threshold)
 
 
 # ----------------------------------------------------------------------------------------------------------------- labels
@@ -102,14 +128,20 @@ def accuracy(output, target, *, sample_weight=None, threshold=0.5, multilabel=Fa
     Raises
     ------
     ValueError
-        Where there is not one target per row of ``output``.
+        Where there is not one target per row of ``output``, and for a target that is not finite.
+    TypeError
+        For what holds no real numbers.
+    IndexError
+        For a label that is none of several columns' and not ``ignore_index``.
     """
-    predicted, true = _classified("accuracy", output, target, threshold, multilabel)
-    weight = _weights("accuracy", sample_weight, len(true))
+    output = _columns("accuracy", output)
+    weight = _weights("accuracy", sample_weight, len(output))
     if multilabel:
+        predicted, true = _classified("accuracy", output, target, threshold, multilabel)
         return _mean((predicted == true).all(-1), weight)
-    raw = _labels("accuracy", _columns("accuracy", output), target)
-    return _mean(predicted == true, np.where(raw == ignore_index, 0.0, weight))
+    labels = _labels("accuracy", output, target, ignore_index)
+    predicted, true = _decided("accuracy", output, labels, threshold)
+    return _mean(predicted == true, np.where(labels == ignore_index, 0.0, weight))
 
 
 def top_k_accuracy(output, target, *, k=2, sample_weight=None, threshold=0.5):
@@ -127,14 +159,14 @@ def top_k_accuracy(output, target, *, k=2, sample_weight=None, threshold=0.5):
     -------
     float
     """
-    output = _columns("top_k_accuracy", output)
+    func = "top_k_accuracy"
+    output, k = _columns(func, output), as_count(k, func, "k")
+    labels = _labels(func, output, target)
     if output.shape[1] == 1:
-        output = np.concatenate([np.full(output.shape, threshold), output], 1)
-        output[:, 1] = output[:, 1] > threshold
-        output[:, 0] = 1 - output[:, 1]
-    labels = _labels("top_k_accuracy", output, target)
+        predicted, labels = _decided(func, output, labels, threshold)
+        output = predicted[:, None] == np.arange(2)
     best = np.argsort(output, 1, kind="stable")[:, ::-1][:, :k]
-    return _mean((best == labels[:, None]).any(1), _weights("top_k_accuracy", sample_weight, len(output)))
+    return _mean((best == labels[:, None]).any(1), _weights(func, sample_weight, len(output)))
 
 
 def confusion_matrix(output, target, *, sample_weight=None, threshold=0.5):
@@ -150,7 +182,11 @@ def confusion_matrix(output, target, *, sample_weight=None, threshold=0.5):
     ndarray, shape (classes, classes)
         A class for each column of the output, two for one column, up to the largest label for labels. int64; float64 with weights.
     """
-    func = "confusion_matrix"
+    return _cells("confusion_matrix", output, target, sample_weight, threshold)
+
+
+def _cells(func, output, target, sample_weight, threshold):
+    """Return the confusion matrix."""
     predicted, true = _classified(func, output, target, threshold, False)
     columns = _columns(func, output).shape[1]
     largest = int(max(predicted.max(), true.max())) if len(true) else 0
@@ -159,13 +195,6 @@ def confusion_matrix(output, target, *, sample_weight=None, threshold=0.5):
     weight = None if sample_weight is None else _weights(func, sample_weight, len(true))
     cells = true.astype(np.int64) * classes + predicted
     return np.bincount(cells, weight, classes * classes).reshape(classes, classes)
-
-
-def _require_labels(func, labels, classes):
-    bad = ~((labels >= 0) & (labels < classes))
-    if bad.any():
-        row = int(bad.argmax())
-        raise IndexError(f"{func}: target[{row}] is {labels[row]} but a label in [0, {classes}) was expected")
 
 
 def balanced_accuracy(output, target, *, sample_weight=None, threshold=0.5):
@@ -181,7 +210,7 @@ def balanced_accuracy(output, target, *, sample_weight=None, threshold=0.5):
     float
         NaN where no row counts.
     """
-    cells = confusion_matrix(output, target, sample_weight=sample_weight, threshold=threshold)
+    cells = _cells("balanced_accuracy", output, target, sample_weight, threshold)
     occurring = cells.sum(1) > 0
     return float((cells.diagonal()[occurring] / cells.sum(1)[occurring]).mean()) if occurring.any() else float("nan")
 
@@ -277,11 +306,10 @@ def _ranked(func, binary, output, target, average, sample_weight, multilabel):
         if scores.shape[1] == 1:
             true = labels[:, None] > 0.5
         else:
-            _require_labels(func, labels, scores.shape[1])
             true = labels[:, None] == np.arange(scores.shape[1])
             if scores.shape[1] == 2:
                 scores, true = scores[:, 1:], true[:, 1:]
-    if not weight.sum():
+    if not weight.sum() or np.isnan(scores[weight > 0]).any():
         return float("nan")
     if average == "micro":
         return binary(scores.reshape(-1), true.reshape(-1), np.repeat(weight, scores.shape[1]))
@@ -320,7 +348,7 @@ def roc_auc(output, target, *, average="macro", sample_weight=None, multilabel=F
     Returns
     -------
     float
-        NaN, with a warning, where only one class occurs.
+        NaN, with a warning, where only one class occurs; NaN too where a score is.
     """
 
     def binary(scores, true, weight):
@@ -359,21 +387,28 @@ def average_precision(output, target, *, average="macro", sample_weight=None, mu
     return _ranked("average_precision", binary, output, target, average, sample_weight, multilabel)
 
 
+def _require_probabilities(func, p, name):
+    """ValueError for a number outside [0, 1]; NaN is none, it gives NaN."""
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError(f"{func}: {name} is not in [0, 1] but probabilities were expected")
+
+
 def _probabilities(func, output, target, multilabel):
     """Return probabilities and targets of the same shape, float64; of one column that of class 0 stands first."""
     given = _columns(func, output)
     p = given.astype(np.float64)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"{func}: output is not in [0, 1] but probabilities were expected")
+    _require_probabilities(func, p, "output")
     if multilabel:
         return p, _indicators(func, p, target).astype(np.float64)
     labels = _labels(func, p, target)
     if p.shape[1] == 1:
+        _require_probabilities(func, labels, "target")
         positive = labels[:, None].astype(np.float64)
         return np.concatenate([1 - p, p], 1), np.concatenate([1 - positive, positive], 1)
     if np.shape(target) == p.shape:
-        return p, np.asarray(target, np.float64)
-    _require_labels(func, labels, p.shape[1])
+        target = _target(func, target)
+        _require_probabilities(func, target, "target")
+        return p, target.astype(np.float64)
     return p, (labels[:, None] == np.arange(p.shape[1])).astype(np.float64)
 
 
@@ -393,7 +428,7 @@ def log_loss(output, target, *, sample_weight=None, multilabel=False):
         NaN where no row counts.
     """
     p, true = _probabilities("log_loss", output, target, multilabel)
-    dtype = np.asarray(output).dtype
+    dtype = as_rows(output, "log_loss", "output").dtype
     eps = np.finfo(dtype if dtype.kind == "f" else np.float64).eps
     p = np.clip(p, eps, 1 - eps)
     loss = -(true * np.log(p)).sum(1) if not multilabel else -np.where(true > 0, np.log(p), np.log1p(-p)).mean(1)
@@ -424,7 +459,7 @@ def brier(output, target, *, sample_weight=None, multilabel=False):
 
 def _difference(func, output, target, sample_weight):
     """Return output - target, the target, both float64 of shape (rows, columns), and the weights of rows."""
-    output, target = (np.asarray(a, np.float64) for a in (output, target))
+    output, target = (a.astype(np.float64) for a in (as_rows(output, func, "output"), _target(func, target)))
     rows = len(output)
     if output.shape != target.shape and {output.shape, target.shape} != {(rows,), (rows, 1)}:
         raise ValueError(f"{func}: target has shape {target.shape} but that of output, {output.shape}, was expected")
@@ -508,8 +543,8 @@ class Metric:
         (output, target, *, sample_weight) -> number.
     takes : {"labels", "probabilities", "numbers"}
         See the module.
-    better : {"max", "min"}
-        Which of two values is better.
+    better : {"max", "min", None}
+        Which of two values is better; None where they are no numbers.
     """
 
     function: object
@@ -528,7 +563,7 @@ METRICS = {
     "accuracy": Metric(accuracy, "labels"),
     "top_k_accuracy": Metric(top_k_accuracy, "labels"),
     "balanced_accuracy": Metric(balanced_accuracy, "labels"),
-    "confusion_matrix": Metric(confusion_matrix, "labels"),
+    "confusion_matrix": Metric(confusion_matrix, "labels", None),
     "precision": Metric(precision, "labels"),
     "recall": Metric(recall, "labels"),
     "f1": Metric(f1, "labels"),

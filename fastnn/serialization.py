@@ -221,7 +221,7 @@ def load(path):
     ValueError
         For a file that is not a safetensors file with a fastnn architecture, or does not fit it.
     """
-    path = os.fspath(path)
+    path = as_path(path, "load")
     try:
         tensors, metadata = _read(path)
     except ValueError as error:
@@ -273,7 +273,7 @@ def save(model, path):
     tensors = dict(model._named_state())
     from json import dumps  # on first use
 
-    _write(path, tensors, {"format": "fastnn", "architecture": dumps(describe(model))})
+    _write(as_path(path, "save"), tensors, {"format": "fastnn", "architecture": dumps(describe(model))})
 
 
 def _header(tensors, metadata):
@@ -311,10 +311,24 @@ def _write(path, tensors, metadata):
         raise
 
 
+def as_path(path, func):
+    """Return a path as a string or bytes."""
+    try:
+        return os.fspath(path)
+    except TypeError:
+        raise TypeError(f"{func}: path is {path!r} but the name of a file was expected") from None
+
+
+def require_folder(path, func):
+    """Raise FileNotFoundError unless the folder is there that the file of a path would be in."""
+    folder = os.path.dirname(os.path.realpath(os.fsdecode(path)))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{func}: {path}: the folder {folder} does not exist")
+
+
 def _mode_of_a_file(path, target):
     """Return the mode of the file to replace, None where there is none; whatever is not a file is refused."""
-    if not os.path.isdir(os.path.dirname(target)):
-        raise FileNotFoundError(f"save: {path}: the folder {os.path.dirname(target)} does not exist")
+    require_folder(path, "save")
     try:
         status = os.stat(target)
     except FileNotFoundError:

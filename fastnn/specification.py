@@ -33,13 +33,17 @@ class Specification:
     __signature__ = _Signature()
 
     def __init__(self, *values, **options):
+        name, names = type(self).__name__, [one.name for one in fields(self)]
+        unknown = next((key for key in options if key not in names), None)
+        if unknown is not None:
+            raise TypeError(f"{name}: unknown parameter {unknown!r} ({name} takes {', '.join(names) or 'none'})")
         try:
             given = type(self).__signature__.bind(*values, **options)
         except TypeError as error:
-            raise TypeError(f"{type(self).__name__}: {error}") from None
+            raise TypeError(f"{name}: {error}") from None
         given.apply_defaults()
-        for name, value in given.arguments.items():
-            object.__setattr__(self, name, value)
+        for key, value in given.arguments.items():
+            object.__setattr__(self, key, value)
         self.__post_init__()
 
     def __post_init__(self):

@@ -136,6 +136,21 @@ def test_a_name_that_the_history_will_not_have_is_refused_before_the_first_step(
     refused(lambda: fit(trainer(), EarlyStopping("val_mae")), ValueError, message)
 
 
+def test_callbacks_that_cannot_be_are_refused_before_the_first_step(tmp_path):
+    run, missing = trainer(), tmp_path / "no" / "m"
+    nowhere = f"{missing}: the folder {tmp_path / 'no'} does not exist"
+    for given, error, message in (
+        (3, TypeError, "fit: callbacks is 3 but functions (trainer, history) were expected"),
+        (None, TypeError, "fit: callbacks is None but functions (trainer, history) were expected"),
+        ([3], TypeError, "fit: callback is 3 but a function (trainer, history) was expected"),
+        (EarlyStopping, TypeError, "fit: callback is the class EarlyStopping but an object of it was expected: EarlyStopping(...)"),
+        (ModelCheckpoint(missing, keep="last"), FileNotFoundError, f"ModelCheckpoint: {nowhere}"),
+        (CSVLogger(missing), FileNotFoundError, f"CSVLogger: {nowhere}"),
+    ):  # fmt: skip
+        refused(lambda given=given: run.fit(X, Y, callbacks=given, verbose=False), error, message)
+        assert run.steps_done == 0
+
+
 # ------------------------------------------------------------------------------------------------------------- checkpoints
 
 
@@ -405,6 +420,22 @@ def test_the_finder_takes_these_steps():
         (lambda: EarlyStopping(patience=-1), ValueError,
          f"EarlyStopping: patience is -1 but an integer from 0 to {2**63 - 1} was expected"),
         (lambda: EarlyStopping(min_delta="x"), TypeError, "EarlyStopping: min_delta is 'x' but a number was expected"),
+        (lambda: EarlyStopping(min_delta=-1), ValueError,
+         "EarlyStopping: min_delta is -1 but a finite, non-negative number was expected"),
+        (lambda: EarlyStopping("val_confusion_matrix", mode="min"), ValueError,
+         "EarlyStopping: monitor is 'val_confusion_matrix', whose values are no numbers"),
+        (lambda: callbacks.ReduceLROnPlateau(threshold=-1), ValueError,
+         "ReduceLROnPlateau: threshold is -1 but a finite, non-negative number was expected"),
+        (lambda: callbacks.ReduceLROnPlateau(min_lr=-1), ValueError,
+         "ReduceLROnPlateau: min_lr is -1 but a finite, non-negative number was expected"),
+        (lambda: callbacks.ReduceLROnPlateau(eps=-1), ValueError,
+         "ReduceLROnPlateau: eps is -1 but a finite, non-negative number was expected"),
+        (lambda: callbacks.AdaptiveLR(tol=-1), ValueError, "AdaptiveLR: tol is -1 but a finite, non-negative number was expected"),
+        (lambda: TimeLimit(-1), ValueError, "TimeLimit: seconds is -1 but a finite, non-negative number was expected"),
+        (lambda: ModelCheckpoint(3), TypeError, "ModelCheckpoint: path is 3 but the name of a file was expected"),
+        (lambda: CSVLogger(None), TypeError, "CSVLogger: path is None but the name of a file was expected"),
+        (lambda: callbacks.lr_find(trainer(), X, Y, start="x"), TypeError, "lr_find: start is 'x' but a number was expected"),
+        (lambda: callbacks.lr_find(fnn.MLP([4, 3]), X, Y), TypeError, "lr_find: trainer is MLP but a Trainer was expected"),
         (lambda: callbacks.ReduceLROnPlateau(factor=1), ValueError, "ReduceLROnPlateau: factor is 1 but a number in (0, 1) was expected"),
         (lambda: callbacks.ReduceLROnPlateau(threshold_mode="x"), ValueError,
          "ReduceLROnPlateau: threshold_mode is 'x' but 'rel' or 'abs' was expected"),

@@ -140,13 +140,15 @@ def test_what_is_not_a_file_is_not_replaced(tmp_path):
 def test_what_is_not_a_model_is_not_saved(tmp_path):
     path, net = tmp_path / "m", fnn.MLP([4, 3], seed=0)
     for args, message in [
+        ((net, 3), r"^save: path is 3 but the name of a file was expected$"),
         ((str(path), net), r"^save: model and path are swapped; call save\(model, path\)$"),
         ((fnn.Trainer(net, "mse"), path), r"^save: model is a Trainer; pass its model, such as trainer\.model$"),
         ((net.state_dict(), path), "^save: model is dict but a layer, such as Sequential, was expected$"),
-        ((net, 3), "int"),
     ]:
         with pytest.raises(TypeError, match=message):
             fnn.save(*args)
+    with pytest.raises(TypeError, match="^load: path is None but the name of a file was expected$"):
+        fnn.load(None)
     assert os.listdir(tmp_path) == []
 
 

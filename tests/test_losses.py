@@ -337,18 +337,20 @@ def test_cross_entropy_shapes_and_out(dtype):
 
 @pytest.mark.parametrize("target", ["labels", "ignored", "probabilities"])
 @pytest.mark.parametrize("options", [o for o in OPTIONS if "sample_weight" not in o], ids=str)  # torch has none
-def test_cross_entropy_against_torch(target, options):
+def test_cross_entropy_against_torch(target, options, dtype):
     torch = pytest.importorskip("torch")
     peer = getattr(torch.nn.functional, PEERS["cross_entropy"])
-    x = torch.tensor(normal(12, 7, dtype=np.float64), requires_grad=True)
-    given = {**options, "weight": torch.tensor(options["weight"])} if "weight" in options else options
-    for reduction in ("mean", "sum"):
+    x, labels = torch.tensor(normal(12, 7, dtype=dtype), requires_grad=True), TARGETS[target]
+    labels = labels.astype(dtype) if labels.dtype.kind == "f" else labels
+    given = {**options, "weight": torch.tensor(options["weight"].astype(dtype))} if "weight" in options else options
+    tolerance = {"rtol": 1e-12, "atol": 1e-15} if dtype == np.float64 else {"rtol": 1e-6, "atol": 1e-6}
+    for reduction in ("mean", "sum", "none"):
         x.grad = None
-        want = peer(x, torch.tensor(TARGETS[target]), reduction=reduction, **given)
-        want.backward()
-        loss, dx = F.cross_entropy_with_grad(x.detach().numpy(), TARGETS[target], reduction=reduction, **options)
-        np.testing.assert_allclose(loss, want.item(), rtol=1e-13)
-        np.testing.assert_allclose(dx, x.grad.numpy(), rtol=1e-12, atol=1e-15)
+        want = peer(x, torch.tensor(labels), reduction=reduction, **given)
+        want.sum().backward()
+        loss, dx = F.cross_entropy_with_grad(x.detach().numpy(), labels, reduction=reduction, **options)
+        np.testing.assert_allclose(loss, want.detach().numpy(), **tolerance)
+        np.testing.assert_allclose(dx, x.grad.numpy(), **tolerance)
 
 
 X = np.zeros((3, 2), np.float32)

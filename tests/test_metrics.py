@@ -346,6 +346,22 @@ def test_roc_auc_of_one_class_is_nan_with_a_warning():
         assert metrics.average_precision([0.1, 0.2], [0, 0]) == 0
 
 
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "log_loss", "brier"])
+def test_of_a_probability_that_is_nan_a_metric_is_nan(name):
+    for p in ([0.2, np.nan, 0.7], np.array([[0.2, 0.8], [0.5, np.nan], [0.7, 0.3]])):
+        function = getattr(metrics, name)
+        assert math.isnan(function(p, [0, 1, 1]))
+        if name in ("roc_auc", "average_precision"):  # the others multiply by the weight, and 0 times NaN is NaN
+            assert not math.isnan(function(p, [0, 1, 1], sample_weight=[1, 0, 1]))
+
+
+def test_a_target_of_one_column_may_be_any_two_numbers_around_one_half():
+    for target in ([-1, 1, 1], [0, 2, 2], [0.1, 0.9, 1.0]):
+        assert accuracy([-3.0, 4.0, -1.0], target, threshold=0) == 2 / 3
+        assert metrics.recall([-3.0, 4.0, -1.0], target, threshold=0) == 1 / 2
+        assert metrics.top_k_accuracy([-3.0, 4.0, -1.0], target, k=1, threshold=0) == 2 / 3
+
+
 def test_a_class_without_denominator_counts_as_0():
     assert metrics.precision([0, 0], [1, 1]) == metrics.recall([1, 1], [0, 0]) == metrics.f1([0, 0], [0, 0]) == 0
     assert metrics.f1([0, 0], [0, 0], average="weighted") == 1
@@ -441,6 +457,30 @@ def test_metrics_of_numbers_take_the_output_as_it_is():
          "roc_auc: output has shape (2, 2, 2) but (rows,) or (rows, columns) was expected"),
         (lambda: metrics.mae(np.ones((2, 2)), [0, 1]), ValueError,
          "mae: target has shape (2,) but that of output, (2, 2), was expected"),
+        (lambda: metrics.log_loss([0.5, 0.5], [0, 2]), ValueError, "log_loss: target is not in [0, 1] but probabilities were expected"),
+        (lambda: metrics.brier(np.full((2, 2), 0.5), np.full((2, 2), 5.0)), ValueError,
+         "brier: target is not in [0, 1] but probabilities were expected"),
+        (lambda: metrics.accuracy(np.eye(2), [0, 2]), IndexError,
+         "accuracy: target[1] is 2 but a label in [0, 2) or ignore_index (-100) was expected"),
+        (lambda: metrics.f1(np.eye(2), [0.5, 1]), IndexError, "f1: target[0] is 0.5 but a label in [0, 2) was expected"),
+        (lambda: metrics.balanced_accuracy(np.eye(2), [0, 2]), IndexError,
+         "balanced_accuracy: target[1] is 2 but a label in [0, 2) was expected"),
+        (lambda: metrics.recall([0.2, 0.7], [0, np.nan]), ValueError, "recall: target is nan at row 1; finite numbers were expected"),
+        (lambda: metrics.r2([0.2, 0.7], [0, np.inf]), ValueError, "r2: target is inf at row 1; finite numbers were expected"),
+        (lambda: metrics.precision(np.eye(2), ["a", "b"]), TypeError,
+         "precision: target has dtype <U1 but real numbers of at most 64 bits were expected"),
+        (lambda: metrics.confusion_matrix([["a"]], [0]), TypeError,
+         "confusion_matrix: output has dtype <U1 but real numbers of at most 64 bits were expected"),
+        (lambda: metrics.average_precision(None, [0]), TypeError, "average_precision: output is a NoneType but an array of numbers was expected"),
+        (lambda: metrics.rmse(1.0, 2.0), ValueError, "rmse: output is a scalar but one row per sample was expected"),
+        (lambda: metrics.accuracy(np.ones((2, 0)), [0, 1]), ValueError,
+         "accuracy: output has shape (2, 0) but (rows,) or (rows, columns) was expected"),
+        (lambda: metrics.top_k_accuracy(np.eye(2), [0, 1], k=0), ValueError,
+         "top_k_accuracy: k is 0 but a positive integer was expected"),
+        (lambda: metrics.precision([0.2, 0.7], [0, 1], threshold=np.nan), ValueError,
+         "precision: threshold is nan but a number was expected"),
+        (lambda: metrics.recall(np.eye(2), np.eye(2), threshold="x", multilabel=True), TypeError,
+         "recall: threshold is 'x' but a number was expected"),
         (lambda: metrics.mse([1.0, 2.0], [0, 1], sample_weight=[1]), ValueError, "mse: sample_weight has 1 rows but target has 2"),
         (lambda: metrics.f1([1.0, 2.0], [0, 1], sample_weight=[1, -1]), ValueError,
          "f1: sample_weight[1] is -1.0 but a finite, non-negative weight was expected"),

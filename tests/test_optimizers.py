@@ -130,6 +130,22 @@ def test_lion_is_algorithm_2_of_its_paper():
     np.testing.assert_allclose(got, w, rtol=1e-12)
 
 
+def test_fifty_steps_of_lion_are_those_of_optax():
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    rng = np.random.default_rng(0)
+    param, grads = rng.standard_normal(19), rng.standard_normal((50, 19))
+    for options in CASES["lion"]:
+        b1, b2 = options.get("betas", (0.9, 0.99))
+        theirs = optax.lion(options["lr"], b1, b2, weight_decay=options.get("weight_decay", 0.0))
+        with jax.enable_x64(True):
+            want = jax.numpy.asarray(param)
+            state = theirs.init(want)
+            for grad in grads:
+                updates, state = theirs.update(jax.numpy.asarray(grad), state, want)
+                want = optax.apply_updates(want, updates)
+        np.testing.assert_allclose(run(F, "lion", options, param, grads), want, rtol=1e-9, atol=1e-12)
+
+
 def test_the_sign_of_lion_is_0_at_0_and_keeps_nan(dtype, isa):
     param, m = np.ones(3, dtype), np.zeros(3, dtype)
     F.lion_update(param, np.array([0, np.nan, -1], dtype), m, lr=0.5)
@@ -325,6 +341,13 @@ def test_betas_may_be_zero():
         (lambda: Rprop(etas=(0.5, 1)), ValueError, "Rprop: etas[1] is 1 but a number above 1 was expected"),
         (lambda: Rprop(step_sizes=(1, 0.5)), ValueError,
          "Rprop: step_sizes[1] is 0.5 but at least step_sizes[0] (1) was expected"),
+        (lambda: SGD(lr=np.inf), ValueError, "SGD: lr is inf but a finite number was expected"),
+        (lambda: Adam(amsgrad="no"), TypeError, "Adam: amsgrad is 'no' but True or False was expected"),
+        (lambda: SGD(momentum=0.9, nesterov=2), TypeError, "SGD: nesterov is 2 but True or False was expected"),
+        (lambda: F.adam_update(*np.zeros((4, 3)), step=1, lr=0.1, eps_hat=None), TypeError,
+         "adam_update: eps_hat is None but True or False was expected"),
+        (lambda: Adam(beta1=0.9), TypeError,
+         "Adam: unknown parameter 'beta1' (Adam takes lr, betas, eps, weight_decay, amsgrad, eps_hat)"),
         (lambda: Adam(betas=0.9), TypeError, "Adam: betas is 0.9 but a pair of numbers was expected"),
     ],
 )  # fmt: skip

@@ -103,8 +103,8 @@ def test_values_are_those_of_torch_over_200_steps(schedule, by_hand, name, optio
         want.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    # PyTorch multiplies from step to step, so that its roundings add up: at a rate of about 0, to 1e-13 of the first
-    np.testing.assert_allclose([at(schedule, t) for t in range(200)], want, rtol=1e-11, atol=1e-13)
+    # PyTorch multiplies from step to step, so that its roundings add up: at a rate of about 0, to 1e-15.
+    np.testing.assert_allclose([at(schedule, t) for t in range(200)], want, rtol=1e-14, atol=1e-15)
 
 
 def test_a_warm_up_before_another_is_torchs_sequence():
@@ -198,6 +198,8 @@ def test_powers_and_cosines_are_right_to_the_last_digits():
         (lambda: Cyclic(0.1, 1, step_size_down=0), ValueError, "Cyclic: step_size_down is 0 but a positive integer was expected"),
         (lambda: Cyclic(0.1, 1, mode="x"), ValueError,
          "Cyclic: mode is 'x' but one of 'triangular', 'triangular2', 'exp_range' was expected"),
+        (lambda: Step(0.1, 3, factor=2), TypeError, "Step: unknown parameter 'factor' (Step takes lr, step_size, gamma, by)"),
+        (lambda: Step(0.1), TypeError, "Step: missing a required argument: 'step_size'"),
         (lambda: Warmup(5, then="x"), TypeError, "Warmup: then is 'x' but a number was expected"),
         (lambda: Warmup(0, then=1), ValueError, "Warmup: n is 0 but a positive integer was expected"),
     ],

@@ -74,6 +74,8 @@ cdef object _refusal(const double *values, const fnn_param *params, int i):
         return "a number other than 0"
     if accepted == NONNEGATIVE and value < 0:
         return "a number of at least 0"
+    if accepted == NONNEGATIVE and value == INFINITY:
+        return "a finite number"
     if accepted == POSITIVE and value <= 0:
         return "a positive number"
     if (accepted == FROM_0_TO_1 or accepted == FROM_0_TO_1_OR_NONE) and not 0 <= value <= 1:

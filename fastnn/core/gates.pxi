@@ -303,6 +303,13 @@ cdef object _integer(object x, str func, str arg, object least, object most):
     return n
 
 
+def flag(object x, str func, str arg):
+    """`x` as a bool; the integers 0 and 1 count as such."""
+    if not isinstance(x, (int, np.bool_, np.integer)) or x not in (0, 1):
+        raise TypeError(f"{func}: {arg} is {x!r} but True or False was expected")
+    return bool(x)
+
+
 cdef double _number(object x, str func, str arg) except? -1:
     """A real number as a double: what float() takes, but for text and for complex numbers, whose half it would drop."""
     if type(x) is float:

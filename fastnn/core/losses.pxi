@@ -142,7 +142,7 @@ cdef class Loss:
                 i = self.names.index(name)
                 accepted = self.row.params[i].accepted
                 if accepted == SWITCH:
-                    numbers[i] = bool(value)
+                    numbers[i] = flag(value, func, name)
                 elif value is not None or accepted != FROM_0_TO_1_OR_NONE:
                     numbers[i] = _number(value, func, name)
             elif name != self.second:

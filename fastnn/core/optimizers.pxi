@@ -51,7 +51,7 @@ cdef class Optimizer:
             for i, one in zip(place, (first, second)):
                 numbers[i] = _number(one, func, self.names[i])
         else:
-            numbers[place] = bool(value) if self.is_switch(place) else _number(value, func, argument)
+            numbers[place] = flag(value, func, argument) if self.is_switch(place) else _number(value, func, argument)
         return 0
 
     cdef int check_set(self, const double *numbers, str func) except -1:

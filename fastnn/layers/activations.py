@@ -12,6 +12,7 @@ from fastnn.layers.base import (
     Op,
     as_count,
     as_dtype,
+    as_finite,
     as_float,
     as_gradient,
     as_integer,
@@ -137,9 +138,7 @@ class PReLU(Layer):
         super().__init__()
         self.num_parameters = as_count(num_parameters, "PReLU", "num_parameters")
         self.dtype = as_dtype(dtype, "PReLU")
-        slope = as_number(init, "PReLU", "init")
-        if not np.isfinite(slope):
-            raise ValueError(f"PReLU: init is {init} but a finite number was expected")
+        slope = as_finite(init, "PReLU", "init")
         self._parameters["weight"] = self._full((self.num_parameters,), slope, self.dtype)
 
     def lower(self, shape):

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fastnn._fastnn_core import flag
 from fastnn._fastnn_core import real_array as as_real
 from fastnn.functional import identity
 
@@ -81,11 +82,7 @@ def as_integer(value, func, name, least=-(2**63), most=2**63 - 1):
     return int(value)
 
 
-def as_flag(value, func, name):
-    """Return a bool; the integers 0 and 1 count as such."""
-    if not isinstance(value, (int, np.bool_, np.integer)) or value not in (0, 1):
-        raise TypeError(f"{func}: {name} is {value!r} but True or False was expected")
-    return bool(value)
+as_flag = flag  # by which the switches of losses and optimizers are checked too
 
 
 def as_number(value, func, name):
@@ -95,6 +92,14 @@ def as_number(value, func, name):
     if value != value:
         raise ValueError(f"{func}: {name} is nan but a number was expected")
     return float(value)
+
+
+def as_finite(value, func, name):
+    """Return a finite float."""
+    number = as_number(value, func, name)
+    if math.isinf(number):
+        raise ValueError(f"{func}: {name} is {value} but a finite number was expected")
+    return number
 
 
 def as_nonnegative(value, func, name):

@@ -19,6 +19,7 @@ from fastnn.layers.base import (
     Op,
     as_count,
     as_dtype,
+    as_finite,
     as_float,
     as_gradient,
     as_integer,
@@ -159,9 +160,7 @@ class Scale(Layer):
         super().__init__()
         self.num_features = as_count(num_features, "Scale", "num_features")
         self.dtype = as_dtype(dtype, "Scale")
-        factor = as_number(init, "Scale", "init")
-        if not np.isfinite(factor):
-            raise ValueError(f"Scale: init is {init} but a finite number was expected")
+        factor = as_finite(init, "Scale", "init")
         self._parameters["weight"] = self._full((self.num_features,), factor, self.dtype)
 
     def lower(self, shape):
