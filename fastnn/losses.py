@@ -377,8 +377,12 @@ def _belong(loss, last):
 
 
 def fused(loss, model):
-    """Whether a loss is computed from what comes before a model's last layer, the two as one, by ``loss.of_logits``."""
-    return isinstance(loss, LossOfProbabilities) and model._is_chain and _belong(loss, model._last)
+    """Whether a loss is computed from what comes before a model's last layer, the two as one, by ``loss.of_logits``.
+
+    A class of the user's own, even one of these losses changed, is called as it is.
+    """
+    known = isinstance(loss, LossOfProbabilities) and type(loss) is LOSSES[loss._name]
+    return known and model._is_chain and _belong(loss, model._last)
 
 
 def as_loss(loss, model, func="Trainer"):

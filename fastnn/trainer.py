@@ -415,6 +415,8 @@ class Trainer:
         weight = data.as_weights(sample_weight, len(x), "fit")
         if class_weight is not None and y.dtype.kind not in "iu":
             raise TypeError(f"fit: class_weight needs integer labels but y has dtype {y.dtype}")
+        if class_weight is not None and y.shape[1:] not in ((), (1,)):
+            raise ValueError(f"fit: class_weight needs one label per row but y has shape {y.shape}")
         loss = self._loss_for(y)
         require_weighable(loss, sample_weight=sample_weight, class_weight=class_weight)
         outputs = self._check_rows(loss, x, y)

@@ -157,6 +157,30 @@ def test_class_weights_and_metrics():
         assert values[name] == getattr(fnn.metrics, name)(binary.predict(X), y)
 
 
+@pytest.mark.parametrize("name", NAMES[:2])
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 2.0}])
+def test_class_weights_need_one_label_per_row(name, class_weight):
+    run = fnn.Trainer(model_of(kind_of(name)[0]), name, seed=0)
+    refused(lambda: run.fit(X, TARGETS[name], class_weight=class_weight), ValueError,
+            "fit: class_weight needs one label per row but y has shape (40, 3)")  # fmt: skip
+
+
+class Doubled(fnn.BCE):
+    """A loss of one's own, made of another."""
+
+    def __call__(self, output, target, sample_weight=None, divisor=None):
+        value, gradient = super().__call__(output, target, sample_weight, divisor)
+        return 2 * value, 2 * gradient
+
+
+def test_a_loss_of_ones_own_is_called_as_it_is():
+    y, model = TARGETS["binary_crossentropy"], model_of(fnn.Sigmoid())
+    want = fnn.input_gradient(model, "binary_cross_entropy", X, y)
+    np.testing.assert_allclose(fnn.input_gradient(model, Doubled(), X, y), 2 * want, rtol=1e-10)
+    want = fnn.Trainer(model, "binary_cross_entropy").evaluate(X, y)["loss"]
+    np.testing.assert_allclose(fnn.Trainer(model, Doubled()).evaluate(X, y)["loss"], 2 * want, rtol=1e-12)
+
+
 def test_mixup_needs_a_loss_that_takes_probabilities():
     run = fnn.Trainer(model_of(fnn.Softmax()), "categorical_crossentropy", seed=0)
     run.fit(X, TARGETS["categorical_crossentropy"], mixup=0.3, verbose=False)
