@@ -122,8 +122,16 @@ typedef void (*fnn_loss_fn)(double *sum, void *losses, void *dinput, const void 
  * per step. scalars[FNN_MAX_SCALARS] arrive as zeros. */
 typedef void (*fnn_scalars_fn)(double *scalars, const double *params, double step);
 
-/* One step over n parameters, in place, in each of param and the slots; a slot that the hyper-parameters do not need is NULL. */
-typedef void (*fnn_update_fn)(void *param, void *const *slots, const void *grad, int64_t n, const double *scalars);
+/* Rows of an array that an update walks, `row` elements apart. */
+typedef struct {
+    void *data;
+    int64_t row;
+} fnn_rows;
+
+/* One step over `rows` rows of n parameters, in place, in each of param and the slots; what lies between the rows stays as
+ * it is. A slot that the hyper-parameters do not need has NULL as data. */
+typedef void (*fnn_update_fn)(fnn_rows param, const fnn_rows *slots, fnn_rows grad, int64_t rows, int64_t n,
+                              const double *scalars);
 
 /* y from x, row by row of a (batch, features) array; and dx from dy and y. */
 typedef void (*fnn_rows_fn)(void *y, const void *x, int64_t batch, int64_t features);

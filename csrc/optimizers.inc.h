@@ -343,25 +343,29 @@ static FNN_INLINE void update_part(T *param, T *const *slot, const T *grad, int6
     v_store_upto(param + i, p, left);
 }
 
-static FNN_INLINE void update_loop(T *param, void *const *slots, const T *grad, int64_t n, const double *scalars_,
-                                   update_expression *step)
+static FNN_INLINE void update_loop(fnn_rows param, const fnn_rows *slots, fnn_rows grad, int64_t rows, int64_t n,
+                                   const double *scalars_, update_expression *step)
 {
-    T *slot[FNN_MAX_SLOTS];
+    T *p = param.data, *g = grad.data, *slot[FNN_MAX_SLOTS];
     scalars k;
-    for (int j = 0; j < FNN_MAX_SLOTS; j++) slot[j] = slots[j];
+    for (int j = 0; j < FNN_MAX_SLOTS; j++) slot[j] = slots[j].data;
     for (int j = 0; j < SCALAR_COUNT; j++) {
         k.d[j] = scalars_[j];
         k.v[j] = v_set1((T)scalars_[j]);
     }
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL) update_part(param, slot, grad, i, VL, &k, step);
-    if (i < n) update_part(param, slot, grad, i, n - i, &k, step);
+    for (int64_t r = 0; r < rows; r++, p += param.row, g += grad.row) {
+        int64_t i = 0;
+        for (; i + VL <= n; i += VL) update_part(p, slot, g, i, VL, &k, step);
+        if (i < n) update_part(p, slot, g, i, n - i, &k, step);
+        for (int j = 0; j < FNN_MAX_SLOTS; j++) slot[j] = slot[j] ? slot[j] + slots[j].row : NULL;
+    }
 }
 
 #define UPDATE(name, ...)                                                                                              \
-    static void FNN(name##_update)(void *param, void *const *slots, const void *grad, int64_t n, const double *k)      \
+    static void FNN(name##_update)(fnn_rows param, const fnn_rows *slots, fnn_rows grad, int64_t rows, int64_t n,      \
+                                   const double *k)                                                                    \
     {                                                                                                                  \
-        update_loop(param, slots, grad, n, k, name##_step);                                                            \
+        update_loop(param, slots, grad, rows, n, k, name##_step);                                                      \
     }
 FNN_OPTIMIZERS(UPDATE)
 

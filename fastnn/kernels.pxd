@@ -54,7 +54,11 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*fnn_loss_fn)(double *, void *, void *, const void *, const fnn_target *, double, const double *,
                                  int64_t, int64_t) noexcept nogil
     ctypedef void (*fnn_scalars_fn)(double *, const double *, double) noexcept nogil
-    ctypedef void (*fnn_update_fn)(void *, void *const *, const void *, int64_t, const double *) noexcept nogil
+    ctypedef struct fnn_rows:
+        void *data
+        int64_t row
+
+    ctypedef void (*fnn_update_fn)(fnn_rows, const fnn_rows *, fnn_rows, int64_t, int64_t, const double *) noexcept nogil
     ctypedef void (*fnn_rows_fn)(void *, const void *, int64_t, int64_t) noexcept nogil
     ctypedef void (*fnn_rows_backward_fn)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
 

@@ -19,6 +19,7 @@ from _signal import signal as set_handler
 import numpy as np
 
 from fastnn import _fastnn_core as core
+from fastnn.layers.base import parameter_like
 from fastnn.optim import in_groups
 from fastnn.schedules import Schedule, rate_of
 
@@ -134,8 +135,17 @@ class Layered:
         self.averaged = None if ema is None else copy.deepcopy(model)
         self._before_last = None  # the model without its last layer, once it is asked for
         self.state = {
-            name: {slot: np.zeros_like(value) for slot in optimizer.slots} for name, value in self.parameters.items()
+            name: {slot: parameter_like(value) for slot in optimizer.slots} for name, value in self.parameters.items()
         }
+
+    def __setstate__(self, state):
+        """Take what was copied or pickled, but the model's own arrays as parameters, and blocks of memory for the slots."""
+        self.__dict__.update(state)
+        self.parameters = dict(self.model.named_parameters())
+        for name, slots in self.state.items():
+            for slot, value in slots.items():
+                slots[slot] = parameter_like(self.parameters[name])
+                slots[slot][...] = value
 
     def evaluated(self):
         """Return the model that predictions are made with: where there are averages, the one that holds them."""
@@ -298,10 +308,10 @@ class Layered:
         """Return gradients in the shape and dtype of their parameters, apart from them."""
         result = {}
         for name, param in self.parameters.items():
-            g = np.ascontiguousarray(gradients[name], param.dtype)
+            g = np.asarray(gradients[name], param.dtype)
             if g.shape != param.shape:
                 raise ValueError(f"{name} has shape {param.shape} but its gradient has shape {g.shape}")
-            result[name] = g.copy() if np.may_share_memory(g, param) else g
+            result[name] = g.copy("K") if np.may_share_memory(g, param) else g
         return result
 
     def _regularised(self, gradients):
@@ -315,10 +325,17 @@ class Layered:
                 g = np.clip(g, -self.clip_value, self.clip_value)
             result[name] = g
         if self.clip_norm is not None:
-            norm = math.sqrt(sum(core.sums_of_squares(g.reshape(1, -1)).item() for g in result.values()))
+            norm = self._norm(result)
             if norm > self.clip_norm:
                 return {name: g * (self.clip_norm / norm) for name, g in result.items()}
         return result
+
+    def _norm(self, gradients):
+        """Return the norm of all gradients: squares are added in the order of the parameters and, within one, of its memory."""
+        total = 0.0
+        for name, param in self.parameters.items():
+            total += core.sum_of_squares(gradients[name], core.is_k_major(param))
+        return math.sqrt(total)
 
     def _apply(self, gradients, rates, buffers):
         """Update every parameter and these buffers, or none; with learning rates by name, unless None."""

@@ -419,14 +419,27 @@ static void loss_round(void)
     check();
 }
 
+/* Rows of numbers, up to 20 elements more than n apart. */
+static fnn_rows take_walked(int64_t rows, int64_t n)
+{
+    const int64_t row = n + (draw(2) ? draw(21) : 0);
+    return (fnn_rows){take_numbers(rows ? (rows - 1) * row + n : 0), row};
+}
+
+/* Element (i, j) of rows at `data`. */
+static fnn_rows element_of(const fnn_rows *rows, void *data, int64_t i, int64_t j)
+{
+    return (fnn_rows){data ? (char *)data + (i * rows->row + j) * itemsize : NULL, 0};
+}
+
 /* An optimizer against itself element by element; where a hyper-parameter is 0, without the slots that it needs. */
 static void optimizer_round(void)
 {
     const int way = (int)draw(FNN_OPTIMIZER_COUNT);
     const fnn_optimizer_row *row = &fnn_optimizer_rows[way];
-    const int64_t n = draw_length();
+    const int64_t rows = draw(2) ? 1 : draw_size(9), n = rows == 1 ? draw_length() : draw_size(40);
     double *hyper = take_doubles(FNN_MAX_HYPER), *scalars = take_doubles(FNN_MAX_SCALARS);
-    void *p = take_numbers(n), *g = take_numbers(n), *slots[FNN_MAX_SLOTS] = {NULL}, *one[FNN_MAX_SLOTS];
+    fnn_rows p = take_walked(rows, n), g = take_walked(rows, n), slots[FNN_MAX_SLOTS] = {{NULL, 0}}, one[FNN_MAX_SLOTS];
     for (int j = 0; j < FNN_MAX_HYPER; j++)
         hyper[j] = row->params[j].accepted == SWITCH               ? draw(2)
                    : row->params[j].accepted == SWITCH_OF_MOMENTUM ? hyper[j - 2] != 0 && hyper[j - 1] == 0 && draw(2)
@@ -436,18 +449,21 @@ static void optimizer_round(void)
         int needed = row->slots[j].needs == NULL;
         for (int k = 0; k < FNN_MAX_HYPER && !needed && row->params[k].name; k++)
             needed = strcmp(row->params[k].name, row->slots[j].needs) == 0 && hyper[k] != 0;
-        if (needed) slots[j] = take_numbers(n);
+        if (needed) slots[j] = take_walked(rows, n);
     }
-    snprintf(what, sizeof what, "%s n %" PRId64 ", second and last hyper-parameter %g, %g", row->name, n, hyper[1],
-             hyper[FNN_MAX_HYPER - 1]);
+    snprintf(what, sizeof what, "%s rows %" PRId64 " n %" PRId64 ", second and last hyper-parameter %g, %g", row->name,
+             rows, n, hyper[1], hyper[FNN_MAX_HYPER - 1]);
     memset(scalars, 0, FNN_MAX_SCALARS * sizeof *scalars);
     kernels->scalars[way](scalars, hyper, (double)(1 + draw(1000)));
     expect_nothing();
-    kernels->updates[way](p, slots, g, n, scalars);
-    for (int64_t at = 0; at < n * itemsize; at += itemsize) {
-        for (int j = 0; j < FNN_MAX_SLOTS; j++) one[j] = slots[j] ? (char *)want_of(slots[j]) + at : NULL;
-        kernels->updates[way]((char *)want_of(p) + at, one, (char *)g + at, 1, scalars);
-    }
+    kernels->updates[way](p, slots, g, rows, n, scalars);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < n; j++) {
+            for (int s = 0; s < FNN_MAX_SLOTS; s++)
+                one[s] = element_of(&slots[s], slots[s].data ? want_of(slots[s].data) : NULL, i, j);
+            kernels->updates[way](element_of(&p, want_of(p.data), i, j), one, element_of(&g, g.data, i, j), 1, 1,
+                                  scalars);
+        }
     check();
 }
 

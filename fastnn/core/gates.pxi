@@ -23,7 +23,7 @@ def _look_after(int64_t elements):
     _forced_per_look = elements
 
 
-cdef inline int64_t _per_look(int dtype) noexcept:
+cdef inline int64_t _per_look(int dtype) noexcept nogil:
     return _forced_per_look if _forced_per_look else fnn_kernels_for(dtype).per_look
 
 
@@ -133,6 +133,24 @@ cdef inline ndarray _ready(ndarray x, int dtype):
                                | cnp.NPY_ARRAY_NOTSWAPPED)
 
 
+cdef inline bint _k_major(ndarray x) noexcept:
+    """Whether a matrix (out, in) is the transpose of rows that are contiguous and do not overlap, as weights are stored."""
+    cdef npy_intp item = cnp.PyArray_ITEMSIZE(x)
+    return x.ndim == 2 and x.strides[0] == item and x.strides[1] > item and x.strides[1] >= x.shape[0] * item
+
+
+def is_k_major(ndarray x):
+    return _k_major(x)
+
+
+cdef ndarray _rows_ready(ndarray x, int dtype):
+    """Row gate: x itself where it is a matrix of contiguous rows, whatever lies between them, else a contiguous array."""
+    if (x.ndim == 2 and typenum(x) == _type_number(dtype) and cnp.PyArray_ISBEHAVED_RO(x) and x.strides[1] == x.itemsize
+            and x.strides[0] >= x.shape[1] * x.itemsize):
+        return x
+    return _ready(x, dtype)
+
+
 cdef inline ndarray _new(int ndim, npy_intp *shape, int dtype):
     return cnp.PyArray_EMPTY(ndim, shape, _type_number(dtype), 0)
 
@@ -143,7 +161,7 @@ cdef tuple _shape(ndarray x):
 
 cdef object _refuse_self_overlap(ndarray a, str func, str arg):
     """ValueError where two elements of an array that is written lie in the same memory, as in a broadcast view."""
-    if size(a) == 0:
+    if size(a) == 0 or _k_major(a):
         return
     axes = sorted([(abs(a.strides[i]), a.shape[i]) for i in range(a.ndim) if a.shape[i] > 1])
     cdef int64_t extent = a.itemsize  # bytes that the axes so far span

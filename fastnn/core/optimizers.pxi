@@ -152,19 +152,29 @@ def update(str func, Optimizer row, object param, object grad, tuple slots, dict
     _update(func, row, hyper, step, param, grad, arrays)
 
 
+cdef ndarray _walk(ndarray x, bint k_major, int dtype, fnn_rows *rows, list copies):
+    """The array, ready, whose rows an update walks: x, or its transpose where the parameter is k-major. One that it updates
+    without being x goes to `copies`, with what it is a copy of; None for a gradient."""
+    cdef ndarray given = x.T if k_major else x, ready = _rows_ready(given, dtype)
+    if copies is not None and ready is not given:
+        copies.append((given, ready))
+    rows.data = data(ready)
+    rows.row = _last(ready) if cnp.PyArray_ISCARRAY_RO(ready) else ready.strides[0] // _itemsize(dtype)
+    return ready
+
+
 cdef object _update(str func, Optimizer row, const double *hyper, object step, object param, object grad, list slots):
     """One step with checked hyper-parameters; slots holds None where an array is not given."""
-    cdef double scalars[FNN_MAX_SCALARS]
-    cdef void *kept[FNN_MAX_SLOTS]
-    cdef void *slots_from[FNN_MAX_SLOTS]
+    cdef fnn_rows rows[2 + FNN_MAX_SLOTS]  # of param, gradient and slots
     cdef int j
-    cdef ndarray p = _in_place(param, func, "param"), g = _array(grad, func, "grad"), slot, ready
+    cdef ndarray p = _in_place(param, func, "param"), g = _array(grad, func, "grad")
     cdef int dtype = FNN_F32 if typenum(p) == NPY_FLOAT32 else FNN_F64
-    cdef list names = ["param", "grad"], arrays = [p, g], copies = []
+    cdef bint k_major = _k_major(p)
+    cdef list names = ["param", "grad"], arrays = [p, g], copies = [], ready  # which keeps what is walked alive
     _require_same_shape(func, "grad", g, "param", p)
     _dtype(g, func, "grad")
-    memset(scalars, 0, sizeof(scalars))
-    memset(kept, 0, sizeof(kept))
+    memset(rows, 0, sizeof(rows))
+    ready = [_walk(p, k_major, dtype, &rows[0], copies)]
     for j in range(len(row.slots)):
         needs, name = row.needs[j], row.slots[j]
         if needs is not None and hyper[<int>needs] == 0:
@@ -173,31 +183,40 @@ cdef object _update(str func, Optimizer row, const double *hyper, object step, o
             value = True if row.is_switch(needs) else f"{hyper[<int>needs]:g}"
             raise ValueError(f"{func}: {row.names[needs]} is {value} but {name} is None; an array shaped like "
                              "param was expected")
-        slot = _updated(slots[j], func, name, p)
         names.append(name)
-        arrays.append(slot)
-        ready = _ready(slot, dtype)
-        if ready is not slot:
-            copies.append((slot, ready))
-        kept[j] = data(ready)
+        arrays.append(_updated(slots[j], func, name, p))
+        ready.append(_walk(arrays[-1], k_major, dtype, &rows[2 + j], copies))
     _require_apart(arrays, names, func)
-    ready = _ready(p, dtype)
-    if ready is not p:
-        copies.append((p, ready))
-    g = _ready(g, dtype)
-    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
-    cdef int64_t n = size(p)
-    cdef double number = step or 0
-    cdef cut piece = _cut(n, 1, dtype)
-    with nogil:
-        kernels.scalars[row.index](scalars, hyper, number)
-        while _next(&piece):
-            for j in range(FNN_MAX_SLOTS):
-                slots_from[j] = _at(kept[j], piece.first, dtype)
-            kernels.updates[row.index](_at(data(ready), piece.first, dtype), slots_from, _at(data(g), piece.first, dtype), piece.count,
-                                       scalars)
+    ready.append(_walk(g, k_major, dtype, &rows[1], None))
+    _run_update(row, hyper, step or 0, rows, _rows(ready[0]), _last(ready[0]), dtype)
     for array, done in copies:
         np.copyto(array, done)
+
+
+cdef object _run_update(Optimizer row, const double *hyper, double step, const fnn_rows *arrays, int64_t rows, int64_t n,
+                        int dtype):
+    """One step on rows of n elements of param, gradient and slots, in pieces."""
+    cdef double scalars[FNN_MAX_SCALARS]
+    cdef fnn_rows part[2 + FNN_MAX_SLOTS]
+    cdef bint one_row = True  # whether nothing lies between the rows
+    cdef int j
+    for j in range(2 + FNN_MAX_SLOTS):
+        one_row = one_row and (arrays[j].data == NULL or arrays[j].row == n)
+    if one_row:
+        rows, n = 1, rows * n
+    memset(scalars, 0, sizeof(scalars))
+    cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
+    cdef cut down = _cut(rows, n, dtype), whole = _cut(n, 1, dtype), across
+    with nogil:
+        kernels.scalars[row.index](scalars, hyper, step)
+        while _next(&down):
+            across = whole
+            while _next(&across):
+                for j in range(2 + FNN_MAX_SLOTS):
+                    part[j] = arrays[j]
+                    if part[j].data != NULL:
+                        part[j].data = _at(part[j].data, down.first * part[j].row + across.first, dtype)
+                kernels.updates[row.index](part[0], &part[2], part[1], down.count, across.count, scalars)
 
 
 cdef object _require_apart(list arrays, list names, str func):
@@ -220,3 +239,14 @@ def sums_of_squares(object x):
     with nogil:
         fnn_kernels_for(dtype).sums_of_squares(<double *>data(sums), data(a), batch, features)
     return sums
+
+
+def sum_of_squares(ndarray x, bint k_major):
+    """Sum of squares of an array in the order of its memory: sums_of_squares of its rows, of those of its transpose where it is
+    k-major, added in increasing order; a float."""
+    cdef ndarray sums = sums_of_squares(x.T if k_major else x.reshape(_rows(x), _last(x)))
+    cdef double total = 0
+    cdef npy_intp i
+    for i in range(size(sums)):
+        total += (<double *>data(sums))[i]
+    return total

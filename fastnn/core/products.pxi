@@ -3,7 +3,8 @@
 # Design
 # A. A matrix reaches the kernel with its own strides: transposed, reversed and strided views cost no copy, and the kernel writes
 #    contiguous rows. More than two dimensions are rows of one matrix.
-# B. linear_backward is one elementwise pass, dz = grad act'(z), and then products alone: dx = dz weight, dweight = dz.T x.
+# B. linear_backward is one elementwise pass, dz = grad act'(z), and then products alone: dx = dz weight, dweight = dz.T x, or
+#    dweight.T = x.T dz where the weight is k-major, so that its gradient lies as it does.
 # C. Whether the derivative of an activation can be had from y is asked of the row (activations.pxi), for these parameters.
 
 cdef ndarray _made(int code, ndarray out):
@@ -275,12 +276,16 @@ def linear_backward(object grad, object x, object weight, object activation, obj
         _differentiate(dz, dy, _ready(saved, dtype), row, from_y, values, dtype)
         dy = dz
     cdef ndarray dx = None, rows = _as_matrix(source, dtype), dz2 = dy.reshape(batch, outputs)
-    cdef ndarray dweight = _new(2, w.shape, dtype), dbias = _new(1, w.shape, dtype)
-    w = _strided_ready(w, dtype)
+    cdef ndarray dweight = (w.T if _k_major(w) else w), dbias = _new(1, w.shape, dtype)
+    dweight = _new(2, dweight.shape, dtype)
     if need_dx:
         dx = _new(source.ndim, source.shape, dtype)
-        _multiply(dx, _strided(dz2, dtype), _strided(w, dtype), batch, features, outputs, dtype, NULL)
-    _multiply(dweight, _matrix(dz2, 1, outputs), _strided(rows, dtype), outputs, features, batch, dtype, NULL)
+        _multiply(dx, _strided(dz2, dtype), _strided(_strided_ready(w, dtype), dtype), batch, features, outputs, dtype, NULL)
+    if _k_major(w):
+        _multiply(dweight, _strided(rows.T, dtype), _strided(dz2, dtype), features, outputs, batch, dtype, NULL)
+        dweight = dweight.T
+    else:
+        _multiply(dweight, _matrix(dz2, 1, outputs), _strided(rows, dtype), outputs, features, batch, dtype, NULL)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef cut p = _cut(outputs, batch, dtype)
     with nogil:

@@ -139,7 +139,7 @@ class PReLU(Layer):
         self.num_parameters = as_count(num_parameters, "PReLU", "num_parameters")
         self.dtype = as_dtype(dtype, "PReLU")
         slope = as_finite(init, "PReLU", "init")
-        self._parameters["weight"] = self._full((self.num_parameters,), slope, self.dtype)
+        self._keep("weight", self._full((self.num_parameters,), slope, self.dtype))
 
     def lower(self, shape):
         if self.num_parameters not in (1, *shape[-1:]):

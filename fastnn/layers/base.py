@@ -7,10 +7,12 @@ B. ``vjp`` returns a backward function that fills a dict of gradients of its own
    of the last backward call. Two threads that train one model never mix their gradients.
 C. Containers call ``_vjp``, whose output may be what the backward function reads. ``vjp`` hands such an output to the outside as
    a copy, so that ``y -= target`` cannot corrupt the gradient.
-D. A blank layer, made by ``_made_blank``, has arrays of the right shapes without memory of their own; ``load_state_dict`` then takes
-   the loaded arrays as they are. A file is compared with its architecture this way before anything is drawn or allocated.
+D. A blank layer, made by ``_made_blank``, has arrays of the right shapes without memory of their own, until ``load_state_dict``
+   makes them. A file is compared with its architecture this way before anything is drawn or allocated.
 E. A chain casts its input to the dtype of its parameters, except for a first layer that takes any dtype (``_any_dtype``): an index
    beyond 2^24 and a date in seconds would lose digits in float32 before that layer sees them.
+F. A parameter of fastnn's own layers lives in a block (``parameter_array``), which never moves: whatever changes the parameter
+   copies into it. NumPy's copies and pickles of a view leave its block behind; ``__setstate__`` makes a new one.
 """
 
 import functools
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fastnn._fastnn_core import flag
+from fastnn._fastnn_core import flag, is_k_major
 from fastnn._fastnn_core import real_array as as_real
 from fastnn.functional import identity
 
@@ -29,6 +31,41 @@ from fastnn.functional import identity
 def blank(shape, dtype):
     """Return zeros of this shape and dtype that are one element in memory."""
     return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def parameter_array(shape, dtype, k_major=False):
+    """Return zeros for a parameter, in a block of memory of its own: aligned to 64 bytes, its rows padded with zeros to 16 elements.
+
+    With ``k_major``, a matrix (out, in) is the transposed view of rows (in, out), of which no two lie a multiple of 4096 bytes
+    apart: they would share few sets of the caches. Any other array is one row.
+    """
+    dtype = np.dtype(dtype)
+    rows, n = shape[::-1] if k_major else (1, math.prod(shape))
+    padded = -(-n // 16) * 16
+    if k_major and padded * dtype.itemsize % 4096 == 0:
+        padded += 16
+    nbytes = rows * padded * dtype.itemsize
+    memory = np.zeros(nbytes + 64, np.uint8)
+    start = -memory.__array_interface__["data"][0] % 64
+    block = memory[start : start + nbytes].view(dtype).reshape(rows, padded)[:, :n]
+    return block.T if k_major else block.reshape(shape)
+
+
+def parameter_like(array):
+    """Return zeros of the shape, dtype and orientation of a parameter."""
+    return parameter_array(array.shape, array.dtype, is_k_major(array))
+
+
+def _in_block(value, k_major):
+    """Return a copy in a block."""
+    array = parameter_array(value.shape, value.dtype, k_major)
+    array[...] = value
+    return array
+
+
+def _is_in_block(array):
+    """Whether an array is what ``parameter_array`` returned: a view of bytes."""
+    return isinstance(array.base, np.ndarray) and array.base.dtype == np.uint8
 
 
 def as_float(x, func, dtype=np.float32):
@@ -207,6 +244,7 @@ class Layer:
     def __init__(self):
         self._parameters = {}  # None where the layer goes without, such as a bias
         self._buffers = {}
+        self._blocks = {}  # from the name of each parameter that lives in a block to whether it is k-major
         self._grads = {}
         self._owner = None  # weak reference to the trainer this layer belongs to
 
@@ -255,6 +293,10 @@ class Layer:
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+        for name in self._blocks:
+            value = self._parameters[name]
+            if value is not None and not _is_in_block(value):
+                self._parameters[name] = self._own(name, value)
 
     @property
     def config(self):
@@ -357,6 +399,15 @@ class Layer:
         """Return a new array filled with one value; blank in a blank layer."""
         return blank(shape, dtype) if self._blank else np.full(shape, value, dtype)
 
+    def _keep(self, name, value, k_major=False):
+        """Make a copy of an array a parameter, in a block of its own; None and a blank array stay as they are."""
+        self._blocks[name] = k_major
+        self._parameters[name] = value if value is None or self._blank else self._own(name, value)
+
+    def _own(self, name, value):
+        """Return what is kept of the parameter or buffer of this name: a copy in a block, where it lives in one, else the array."""
+        return _in_block(value, self._blocks[name]) if name in self._blocks else value
+
     def _backward(self, pull, buffers=None):
         """Return the backward function of one vjp call.
 
@@ -423,12 +474,12 @@ class Layer:
         self._take({name: _converted(arrays[name], value, name) for name, value in own.items()})
 
     def _take(self, state):
-        """Copy in arrays of the right shapes and dtypes; a blank layer takes the arrays themselves."""
+        """Copy in arrays of the right shapes and dtypes; a blank layer takes buffers themselves."""
         for name, value in list(self._named_state()):
             if value.flags.writeable:
                 np.copyto(value, state[name])
             else:
-                (self._parameters if name in self._parameters else self._buffers)[name] = state[name]
+                (self._parameters if name in self._parameters else self._buffers)[name] = self._own(name, state[name])
 
     def astype(self, dtype):
         """Return a copy of this layer with parameters of dtype float32 or float64."""
@@ -440,7 +491,7 @@ class Layer:
         for arrays in (self._parameters, self._buffers):
             for name, value in arrays.items():
                 if value is not None and value.dtype.kind == "f":
-                    arrays[name] = value.astype(dtype)
+                    arrays[name] = self._own(name, value.astype(dtype))
         if "dtype" in self.__dict__:
             self.dtype = dtype
 

@@ -161,7 +161,7 @@ class Scale(Layer):
         self.num_features = as_count(num_features, "Scale", "num_features")
         self.dtype = as_dtype(dtype, "Scale")
         factor = as_finite(init, "Scale", "init")
-        self._parameters["weight"] = self._full((self.num_features,), factor, self.dtype)
+        self._keep("weight", self._full((self.num_features,), factor, self.dtype))
 
     def lower(self, shape):
         _require_features(self, shape, (self.num_features,))
@@ -191,7 +191,7 @@ def _drawn(layer, shape, init, default, rng):
         return blank(shape, layer.dtype)
     func = type(layer).__name__
     initialiser = as_initialisers(default if init is None else init, func)[0]
-    return np.array(draw(bind(initialiser), shape, as_generator(rng, func), func, "weight"), layer.dtype, order="C")
+    return np.asarray(draw(bind(initialiser), shape, as_generator(rng, func), func, "weight"), layer.dtype)
 
 
 def _index_error(kind, value, index, text):
@@ -241,7 +241,7 @@ class Embedding(Layer):
         self.num_embeddings = as_count(num_embeddings, "Embedding", "num_embeddings")
         self.embedding_dim = as_count(embedding_dim, "Embedding", "embedding_dim")
         self.dtype = as_dtype(dtype, "Embedding")
-        self._parameters["weight"] = _drawn(self, (self.num_embeddings, self.embedding_dim), init, normal, rng)
+        self._keep("weight", _drawn(self, (self.num_embeddings, self.embedding_dim), init, normal, rng))
 
     def _indices(self, x):
         """Return x as int64; ValueError for what is no whole number, IndexError for one out of range."""
@@ -370,7 +370,7 @@ class Periodic(Layer):
             raise ValueError(f"Periodic: sigma is {sigma} but a positive, finite number was expected")
         self.dtype = as_dtype(dtype, "Periodic")
         default = functools.partial(normal, std=self.sigma)
-        self._parameters["weight"] = _drawn(self, (self.num_features, self.num_frequencies), init, default, rng)
+        self._keep("weight", _drawn(self, (self.num_features, self.num_frequencies), init, default, rng))
 
     def lower(self, shape):
         _require_features(self, shape, (self.num_features,))

@@ -477,7 +477,7 @@ class Ensemble(_Chain):
         for i in self._linear:
             sizes = {"r": layers[i].in_features, "s": layers[i].out_features, "b": layers[i].out_features}
             for name, size in sizes.items():
-                self._parameters[f"{i}.{name}"] = self._full((self.k, size), float(name != "b"), layers[i].dtype)
+                self._keep(f"{i}.{name}", self._full((self.k, size), float(name != "b"), layers[i].dtype))
         if signs is not None:
             self._parameters[f"{self._linear[0]}.r"][signs < 0] = -1
 
@@ -502,14 +502,14 @@ class Ensemble(_Chain):
 
     def _cast(self, dtype):
         super()._cast(dtype)
-        self._parameters = {name: value.astype(dtype) for name, value in self._parameters.items()}
+        Layer._cast(self, dtype)
 
     def _take(self, state):
         for name, value in self._parameters.items():
             if value.flags.writeable:
                 np.copyto(value, state[name])
             else:
-                self._parameters[name] = state[name]
+                self._parameters[name] = self._own(name, state[name])
         super()._take({name: value for name, value in state.items() if name not in self._parameters})
 
     def _rows(self, shape, leaf):

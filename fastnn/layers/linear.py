@@ -33,16 +33,18 @@ class Linear(Layer):
         bias = as_flag(bias, func, "bias")
         shapes = {"weight": (self._rows(), self.in_features), "bias": (self._rows(),) if bias else None}
         if self._blank:
-            self._parameters = {name: shape and blank(shape, self.dtype) for name, shape in shapes.items()}
+            arrays = {name: shape and blank(shape, self.dtype) for name, shape in shapes.items()}
         else:
-            self._parameters = self._drawn(shapes, as_initialisers(init, func), as_generator(rng, func))
+            arrays = self._drawn(shapes, as_initialisers(init, func), as_generator(rng, func))
+        for name, array in arrays.items():
+            self._keep(name, array, k_major=name == "weight")
 
     def _drawn(self, shapes, initialisers, rng):
         """Return the parameters of these shapes, drawn in their order."""
         func, fans, drawn = type(self).__name__, (self.in_features, self._rows()), {}
         for (name, shape), initialiser in zip(shapes.items(), initialisers, strict=True):
             array = shape and draw(bind(initialiser, fans=fans), shape, rng, func, name)
-            drawn[name] = None if array is None else np.array(array, self.dtype, order="C")
+            drawn[name] = None if array is None else np.asarray(array, self.dtype)
         return drawn
 
     def _rows(self):

@@ -40,7 +40,7 @@ class _RowNorm(Layer):
         self.eps = eps
         self.elementwise_affine = as_flag(elementwise_affine, func, "elementwise_affine")
         self.dtype = as_dtype(dtype, func)
-        self._parameters["weight"] = self._full(self.normalized_shape, 1.0, self.dtype) if elementwise_affine else None
+        self._keep("weight", self._full(self.normalized_shape, 1.0, self.dtype) if elementwise_affine else None)
 
     def _require_shape(self, shape):
         if tuple(shape[max(0, len(shape) - len(self.normalized_shape)) :]) != self.normalized_shape:
@@ -108,7 +108,7 @@ class LayerNorm(_RowNorm):
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, *, dtype=np.float32):
         super().__init__(normalized_shape, as_nonnegative(eps, "LayerNorm", "eps"), elementwise_affine, dtype)
         with_bias = as_flag(bias, "LayerNorm", "bias") and self.elementwise_affine
-        self._parameters["bias"] = self._full(self.normalized_shape, 0.0, self.dtype) if with_bias else None
+        self._keep("bias", self._full(self.normalized_shape, 0.0, self.dtype) if with_bias else None)
 
     @property
     def config(self):
@@ -176,7 +176,8 @@ class BatchNorm1d(Layer):
         def made(wanted, value, shape=(self.num_features,), dtype=self.dtype):
             return self._full(shape, value, dtype) if wanted else None
 
-        self._parameters = {"weight": made(self.affine, 1.0), "bias": made(self.affine, 0.0)}
+        self._keep("weight", made(self.affine, 1.0))
+        self._keep("bias", made(self.affine, 0.0))
         self._buffers = {
             "running_mean": made(self.track_running_stats, 0.0),
             "running_var": made(self.track_running_stats, 1.0),
