@@ -124,7 +124,8 @@ def test_a_second_training_starts_anew():
 
 def test_a_name_that_the_history_will_not_have_is_refused_before_the_first_step():
     message = "monitor is 'val_loss' but the history has loss; val_ names need validation data"
-    for callback in (EarlyStopping(), ModelCheckpoint("unused")):
+    reduced, divided = callbacks.ReduceLROnPlateau(), callbacks.AdaptiveLR("val_loss")
+    for callback in (EarlyStopping(), ModelCheckpoint("unused"), reduced, divided):
         run = trainer()
         refused(
             lambda callback=callback, run=run: run.fit(X, Y, callbacks=callback, verbose=False),

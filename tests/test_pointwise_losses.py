@@ -408,6 +408,8 @@ HALF = np.full((3, 2), 0.5, np.float32)
          "poisson_nll_loss: log_input is 'no' but True or False was expected"),
         (lambda: fnn.KLDiv(log_target=2), TypeError, "KLDiv: log_target is 2 but True or False was expected"),
         (lambda: fnn.FocalWithLogits(gamma=np.inf), ValueError, "FocalWithLogits: gamma is inf but a finite number was expected"),
+        (lambda: F.focal_loss_with_logits(HALF, HALF, alpha=np.nan), ValueError,
+         "focal_loss_with_logits: alpha is nan but a number was expected"),
         (lambda: fnn.MSE(beta=1), TypeError, "MSE: unknown parameter 'beta' (MSE takes none)"),
         (lambda: fnn.Quantile((0.5, 2)), ValueError, "Quantile: quantiles[1] is 2.0 but a value between 0 and 1 was expected"),
         (lambda: fnn.GaussianNLL()(HALF[:, :1], HALF[:, 0]), ValueError,

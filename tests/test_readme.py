@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn import _fastnn_core as core
-from fastnn import functional, losses, optim, reference
+from fastnn import functional, layers, losses, optim, reference
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -85,6 +85,14 @@ def test_readme_lists_every_activation_loss_and_optimizer():
     listed = re.search(r"^Activations: .*?\n\n", README.read_text(), re.S | re.M).group()
     names = [*functional.activations(), *losses.LOSSES, *(spec.__name__ for spec in optim.OPTIMIZERS.values())]
     assert [name for name in names if f"`{name}`" not in listed] == []
+
+
+def test_the_list_of_what_there_is_names_every_layer_in_less_than_40_lines():
+    listed = re.search(r"^## What there is\n(.*?)^## ", README.read_text(), re.S | re.M).group(1)
+    rows = {row.layer for row in functional.activations().values()}
+    names = [*(set(layers.__all__) - rows - {"Layer"}), "schedules", "init", "metrics", "callbacks", "datasets"]
+    assert [name for name in names if f"`{name}" not in listed] == []
+    assert len(listed.strip().splitlines()) < 40
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/design.md", "docs/contributing.md"])

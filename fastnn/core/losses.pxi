@@ -145,6 +145,8 @@ cdef class Loss:
                     numbers[i] = flag(value, func, name)
                 elif value is not None or accepted != FROM_0_TO_1_OR_NONE:
                     numbers[i] = _number(value, func, name)
+                    if numbers[i] != numbers[i]:  # which is how the table writes None
+                        raise ValueError(f"{func}: {name} is nan but a number was expected")
             elif name != self.second:
                 names = self.names + ([self.second] if self.second else [])
                 raise TypeError(f"{func}: unknown parameter {name!r} ({func} takes {', '.join(names) or 'none'})")
