@@ -106,6 +106,7 @@ typedef struct {
     fnn_param params[FNN_MAX_PARAMS];
 } fnn_loss_row;
 
+#define FNN_LOSS_AS_DATA(loss, of_kind, ...) {.name = #loss, .kind = of_kind, __VA_ARGS__},
 extern const fnn_loss_row fnn_loss_rows[FNN_LOSS_COUNT]; /* tables.c */
 
 #endif

@@ -8,6 +8,8 @@
  *    in common.
  * B. A row's values are summed in struct lanes, rows in increasing order in float64.
  * C. The factor 1 / N of a mean is multiplied once: by the caller into the sum, here into each gradient.
+ * D. A switch among the parameters is a branch in every expression, and costs short ones a third of their speed. Where all
+ *    parameters of such a row stand as by default they are constants of a loop of their own, which has no branches.
  */
 
 /* The first of n numbers that is not accepted (FROM_0_TO_1, NONNEGATIVE, SIGN), or -1. NaN is accepted: it gives NaN. */
@@ -82,7 +84,7 @@ LOSS(l1_dx)
 
 /* smooth_l1(x, t) = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, with d = x - t: that is s (d - s beta / 2) with s =
  * d / beta clamped to +-1, which is the derivative. For beta = 0 it is l1. */
-LOSS(smooth_l1_dx) { return w_clamp(-1, w_mul(w_set1(1 / fmax(p.v[0], 0x1p-1000)), w_sub(x, t)), 1); }
+LOSS(smooth_l1_dx) { return w_clamp(-1, w_mul(w_set1(1 / (p.v[0] > 0x1p-1000 ? p.v[0] : 0x1p-1000)), w_sub(x, t)), 1); }
 LOSS(smooth_l1)
 {
     W slope = VALUE_OF(smooth_l1_dx);
@@ -111,7 +113,7 @@ LOSS(log_cosh_dx)
 /* binary_cross_entropy(x, t) = -(t log(x) + (1 - t) log(1 - x)) of a probability x, logarithms at least -100 */
 LOSS(binary_cross_entropy)
 {
-    W yes = w_max(w_set1(-100), w_log_and(w_abs(x), w_set1(0))), no = w_max(w_set1(-100), w_log1m(x));
+    W yes = w_max(w_set1(-100), w_log_normal(w_abs(x))), no = w_max(w_set1(-100), w_log1m(x));
     W value = w_neg(w_madd(t, yes, w_mul(w_sub(w_set1(1), t), no)));
     return w_select(w_eq(x, x), value, x); /* a logarithm is taken from bits: NaN would look like a number */
 }
@@ -136,7 +138,7 @@ LOSS(binary_cross_entropy_with_logits_dx)
  * sigmoid(-x) + (1 - t) sigmoid(x) is how far the prediction is off; without alpha, its factor is 1 */
 static FNN_INLINE W focal_factor(W t, W miss, row_params p)
 {
-    const W power = p.v[0] == 2 ? w_mul(miss, miss) : w_exp_clamped(w_mul(w_set1(p.v[0]), w_log_and(miss, w_set1(0))));
+    const W power = p.v[0] == 2 ? w_mul(miss, miss) : w_exp_clamped(w_mul(w_set1(p.v[0]), w_log_normal(miss)));
     if (p.v[1] != p.v[1]) return power;
     return w_mul(power, w_madd(t, w_set1(p.v[1]), w_mul(w_sub(w_set1(1), t), w_set1(1 - p.v[1]))));
 }
@@ -185,8 +187,8 @@ LOSS(soft_margin_dx) { return w_neg(w_mul(t, w_logistic(w_neg(w_mul(t, x))).plus
  * log(t!), t log(t) - t + log(2 pi t) / 2, is added for t > 1 */
 LOSS(poisson_nll)
 {
-    const W rate = p.v[0] ? w_exp_any(x) : x, log_rate = p.v[0] ? x : w_log(w_add(x, w_set1(p.v[2])));
-    const W value = w_nmadd(t, log_rate, rate);
+    const W e = w_exp_any(x), log_rate = p.v[0] ? x : w_log(w_add(x, w_set1(p.v[2])));
+    const W value = w_nmadd(t, log_rate, p.v[0] ? e : x);
     if (!p.v[1]) return value;
     const W half_log = w_log(w_mul(w_set1(0x1.921fb54442d18p2), t)), log_t = w_log(t);
     const W rest = w_madd(t, w_sub(log_t, w_set1(1)), w_mul(w_set1(0.5), half_log));
@@ -194,7 +196,8 @@ LOSS(poisson_nll)
 }
 LOSS(poisson_nll_dx)
 {
-    if (p.v[0]) return w_sub(w_exp_any(x), t);
+    const W e = w_exp_any(x);
+    if (p.v[0]) return w_sub(e, t);
     return w_sub(w_set1(1), w_div(t, w_add(x, w_set1(p.v[2]))));
 }
 
@@ -202,7 +205,12 @@ LOSS(poisson_nll_dx)
 LOSS(kl_div)
 {
     if (p.v[0]) return w_mul(w_exp_any(t), w_sub(t, x));
-    return w_mul(t, w_sub(w_select(w_eq(t, w_set1(0)), w_set1(0), w_log(t)), x));
+#if FNN_DTYPE == 32 /* without subnormal numbers in wide lanes; infinity and NaN come back by the product with t */
+    const W log_t = w_select(w_lt(t, w_set1(0)), w_set1(NAN), w_log_normal(t));
+#else
+    const W log_t = w_log(t);
+#endif
+    return w_mul(t, w_sub(w_select(w_eq(t, w_set1(0)), w_set1(0), log_t), x));
 }
 LOSS(kl_div_dx) { return w_neg(p.v[0] ? w_exp_any(t) : t); }
 
@@ -225,10 +233,10 @@ static FNN_INLINE W gaussian_variance(W c, row_params p) { return p.v[2] ? w_exp
 static FNN_INLINE W gaussian_clamped(W c, row_params p) { return w_max(w_set1(p.v[1]), gaussian_variance(c, p)); }
 LOSS(gaussian_nll)
 {
-    const W v = gaussian_clamped(c, p), d = w_sub(x, t), twice = w_add(w_log(v), w_div(w_mul(d, d), v));
-    return w_madd(w_set1(0.5), twice, w_set1(p.v[0] ? 0x1.d67f1c864beb5p-1 : 0));
+    const W v = gaussian_clamped(c, p), d = w_sub(x, t), inverse = w_div(w_set1(1), v);
+    return w_madd(w_set1(0.5), w_madd(w_mul(d, d), inverse, w_log(v)), w_set1(p.v[0] ? 0x1.d67f1c864beb5p-1 : 0));
 }
-LOSS(gaussian_nll_dx) { return w_div(w_sub(x, t), gaussian_clamped(c, p)); }
+LOSS(gaussian_nll_dx) { return w_mul(w_sub(x, t), w_div(w_set1(1), gaussian_clamped(c, p))); }
 LOSS(gaussian_nll_dc)
 {
     const W v = gaussian_clamped(c, p), d = w_sub(x, t), inverse = w_div(w_set1(1), v);
@@ -254,18 +262,22 @@ typedef struct {
     double weight, slope; /* factors of values and derivatives */
 } loss_arrays;
 
-/* Adds the values of a group of FNN_ROW_LANES lanes, from i on, of which `left` exist at least in part. */
+static const fnn_loss_row loss_table[FNN_LOSS_COUNT] = {FNN_LOSSES(FNN_LOSS_AS_DATA)}; /* known when this is compiled */
+static const double lane_numbers[FNN_ROW_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+/* Adds the values of a group of FNN_ROW_LANES lanes, from i on, of which `left` exist at least in part. In float64, and one by
+ * one, a group is many vectors: unrolled code would be large and no faster. */
 static FNN_INLINE void loss_lanes(lanes *sum, const loss_arrays *a, int64_t i, int64_t left, const loss_expressions f,
                                   row_params p)
 {
-    double lane[FNN_ROW_LANES];
     W one[FNN_ROW_LANES / WL];
-    FNN_UNROLL(4)
+    FNN_UNROLL(FNN_DTYPE == 32 && VL > 1 ? 4 : 1)
     for (int v = 0; v < FNN_ROW_LANES; v += VL) {
         const int64_t j = i + v, count = left - v;
         V x = v_load_upto(a->x + j, count, 0), t = a->t_step ? v_load_upto(a->t + j, count, 0) : v_set1(*a->t);
         V c = a->c ? v_load_upto(a->c + j, count, 1) : v_set1(1);
         W value[V_PARTS], dx[V_PARTS], dc[V_PARTS];
+        FNN_UNROLL(2)
         for (int h = 0; h < V_PARTS; h++) {
             W xw = v_widen(x, h), tw = v_widen(t, h), cw = v_widen(c, h), one_value = f.value(xw, tw, cw, p);
             one[v / WL + h] = one_value;
@@ -278,9 +290,9 @@ static FNN_INLINE void loss_lanes(lanes *sum, const loss_arrays *a, int64_t i, i
         if (f.dc && a->dc) v_store_upto(a->dc + j, v_narrow(dc), count);
     }
     if (left < FNN_ROW_LANES) { /* lanes behind the row add nothing */
-        for (int l = 0; l < FNN_ROW_LANES / WL; l++) w_store(lane + l * WL, one[l]);
-        memset(lane + left, 0, (size_t)(FNN_ROW_LANES - left) * sizeof *lane);
-        for (int l = 0; l < FNN_ROW_LANES / WL; l++) one[l] = w_load(lane + l * WL);
+        const W end = w_set1((double)left);
+        for (int l = 0; l < FNN_ROW_LANES / WL; l++)
+            one[l] = w_select(w_lt(w_load(lane_numbers + l * WL), end), one[l], w_set1(0));
     }
     for (int l = 0; l < FNN_ROW_LANES / WL; l++) sum->w[l] = w_add(sum->w[l], one[l]);
 }
@@ -397,13 +409,28 @@ static void FNN(loss_multi_margin)(double *sum, void *losses, void *dinput, cons
     hinge_rows(sum, losses, dinput, input, target, scale, params[1], params[0] == 2, (double)classes, batch, classes);
 }
 
+/* loss_rows(), with constants in place of parameters where Design D says so */
+static FNN_INLINE void loss_rows_by_switches(double *sum, void *losses, void *dinput, const void *input,
+                                             const fnn_target *target, double scale, int64_t batch, int64_t features,
+                                             const fnn_loss_row *row, const loss_expressions f, row_params p)
+{
+    const fnn_param *d = row->params;
+    const row_params defaults = {{d[0].value, d[1].value, d[2].value}};
+    const int as_defaults = p.v[0] == d[0].value && p.v[1] == d[1].value && p.v[2] == d[2].value;
+    if (d[0].accepted == SWITCH && as_defaults)
+        loss_rows(sum, losses, dinput, input, target, scale, batch, features, row, f, defaults);
+    else
+        loss_rows(sum, losses, dinput, input, target, scale, batch, features, row, f, p);
+}
+
 /* The kernel of a pointwise loss. A loss of kind FNN_ROW has one that somebody wrote: FNN(loss_NAME). */
 #define LOSS_KERNEL_OF(name, ...)                                                                                      \
     static void FNN(loss_##name)(double *sum, void *losses, void *dinput, const void *input, const fnn_target *target, \
                                  double scale, const double *params, int64_t batch, int64_t features)                  \
     {                                                                                                                  \
-        loss_rows(sum, losses, dinput, input, target, scale, batch, features, &fnn_loss_rows[FNN_LOSS_##name],         \
-                  (loss_expressions){loss_##name##_w, loss_##name##_dx_w, __VA_ARGS__}, load_params(params));          \
+        loss_rows_by_switches(                                                                                         \
+            sum, losses, dinput, input, target, scale, batch, features, loss_table + FNN_LOSS_##name,                  \
+            (loss_expressions){loss_##name##_w, loss_##name##_dx_w, __VA_ARGS__}, load_params(params));                \
     }
 #define LOSS_KERNEL_FNN_POINT(name) LOSS_KERNEL_OF(name, NULL)
 #define LOSS_KERNEL_FNN_PAIR(name) LOSS_KERNEL_OF(name, loss_##name##_dc_w)

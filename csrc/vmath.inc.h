@@ -189,13 +189,27 @@ static FNN_INLINE W w_log_ratio(W s)
     return w_madd(w_mul(s, z), W_POLY(z, log_poly), w_add(s, s));
 }
 
-/* log(f) + rest for a normal number f > 0 and a small rest. f = 2^e m and s = (m - 1) / (m + 1). Of 0 it gives -709. */
+/* log(m) of a normal number f = 2^e m > 0, 1 / 2 <= m^2 <= 2, by s = (m - 1) / (m + 1). For 0, e log(2) is -709. */
+static FNN_INLINE W w_log_fraction(W f, W *e)
+{
+    W m;
+    *e = w_split_exponent(f, &m);
+    return w_log_ratio(w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))));
+}
+static FNN_INLINE W w_plus_log_of_power(W e, W a)
+{
+    return w_madd(e, w_set1(0x1.62e42feep-1), w_madd(e, w_set1(0x1.a39ef35793c76p-33), a));
+}
+/* log(f), and log(f) + rest for a small rest */
+static FNN_INLINE W w_log_normal(W f)
+{
+    W e, log_m = w_log_fraction(f, &e);
+    return w_plus_log_of_power(e, log_m);
+}
 static FNN_INLINE W w_log_and(W f, W rest)
 {
-    W m, e = w_split_exponent(f, &m);
-    W log_m = w_log_ratio(w_div(w_sub(m, w_set1(1)), w_add(m, w_set1(1))));
-    W low = w_madd(e, w_set1(0x1.a39ef35793c76p-33), w_add(log_m, rest));
-    return w_madd(e, w_set1(0x1.62e42feep-1), low);
+    W e, log_m = w_log_fraction(f, &e);
+    return w_plus_log_of_power(e, w_add(log_m, rest));
 }
 
 /* log(1 + u) = log(f) + c / f for u >= 0, where c is what f = 1 + u lost to rounding: a whole ulp of u where the sum
@@ -210,10 +224,10 @@ static FNN_INLINE W w_log1p(W u)
 static FNN_INLINE W w_log(W x)
 {
 #if FNN_DTYPE == 32
-    const W ordinary = w_log_and(x, w_set1(0));
+    const W ordinary = w_log_normal(x);
 #else
     const WM tiny = w_lt(x, w_set1(0x1p-1022));
-    const W scaled = w_log_and(w_select(tiny, w_mul(x, w_set1(0x1p54)), x), w_set1(0));
+    const W scaled = w_log_normal(w_select(tiny, w_mul(x, w_set1(0x1p54)), x));
     const W ordinary = w_add(scaled, w_select(tiny, w_set1(-54 * 0x1.62e42fefa39efp-1), w_set1(0)));
 #endif
     const W below = w_select(w_eq(x, w_set1(0)), w_set1(-INFINITY), w_set1(NAN));

@@ -154,6 +154,28 @@ def test_huber_where_the_formulas_meet_and_far_away(dtype, isa):
     assert Huber(2.0)(x[:5], x[:5] + 1)[0] == F.huber_loss(x[:5], x[:5] + 1, delta=2.0)
 
 
+def test_a_number_that_is_refused_is_named_wherever_it_stands_and_out_stays_as_it_is(dtype, isa):
+    x, t = uniform(0.1, 0.9, 200, 60).astype(dtype), uniform(0, 1, 200, 60, seed=1).astype(dtype)
+    var = uniform(0.5, 2, 200, 60, seed=2).astype(dtype)
+    t[150, 7], var[199, 59] = 2, -1
+    target = "target is 2.0 at row 150, column 7 but a value in [0, 1] was expected"
+    for out in (None, np.full_like(x, 7)):
+        refused(
+            lambda out=out: F.binary_cross_entropy_with_grad(x, t, out=out),
+            ValueError,
+            f"binary_cross_entropy_with_grad: {target}",
+        )
+        message = (
+            "gaussian_nll_loss_with_grad: var is -1.0 at row 199, column 59 but a number of at least 0 was expected"
+        )
+        refused(lambda out=out: F.gaussian_nll_loss_with_grad(x, t, var, out=out), ValueError, message)
+        assert out is None or (out == 7).all()
+    refused(lambda: F.binary_cross_entropy(x, t, reduction="none"), ValueError, f"binary_cross_entropy: {target}")
+    x[190, 0] = -1  # the input is looked at first
+    message = "binary_cross_entropy: input is -1.0 at row 190, column 0 but a value in [0, 1] was expected"
+    refused(lambda: F.binary_cross_entropy(x, t), ValueError, message)
+
+
 SHAPES = [(1, 1), (4, 3), (5,), (7, 16), (3, 33), (2, 3, 4)]
 
 

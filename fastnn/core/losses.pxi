@@ -228,13 +228,11 @@ cdef ndarray _second(object given, int accepted, int dtype, str func, str arg):
     return a
 
 
-cdef ndarray _of_pair(ndarray x, object given, int accepted, int dtype, str func, str arg):
+cdef ndarray _of_pair(ndarray x, object given, int dtype, str func, str arg):
     """The second input of a pair, which has the shape of the first."""
     cdef ndarray a = _array(given, func, arg)
     _dtype(a, func, arg)
-    a = _ready(_shaped_like(x, a, func, arg), dtype)
-    _require_accepted(a, accepted, dtype, func, arg)
-    return a
+    return _ready(_shaped_like(x, a, func, arg), dtype)
 
 
 cdef ndarray _columns(ndarray second, bint alike, ndarray x, int dtype, str func, str arg):
@@ -340,6 +338,37 @@ cdef inline fnn_target _target_from(const fnn_target *t, const fnn_loss_row *los
     return part
 
 
+# What a loss is given as second input, input and target, and which numbers it accepts there; NULL where all are accepted.
+cdef struct checks:
+    const void *numbers[3]
+    int accepted[3]
+
+
+cdef inline void _check(checks *wanted, int i, object a, int accepted) noexcept:
+    wanted.accepted[i] = accepted
+    wanted.numbers[i] = _data(a) if accepted != ANY else NULL
+
+
+cdef enum:
+    CHECKED_AT_ONCE = 4096  # elements, which stay in the first-level cache until they are read again
+
+
+cdef int _require_all_accepted(const checks *wanted, tuple arrays, tuple names, int dtype, str func) except -1:
+    for i in range(3):
+        if wanted.numbers[i] != NULL:
+            _require_accepted(arrays[i], wanted.accepted[i], dtype, func, names[i])
+    return 0
+
+
+cdef inline bint _are_accepted(const checks *wanted, int64_t first, int64_t count, int dtype) noexcept nogil:
+    cdef int i
+    for i in range(3):
+        if wanted.numbers[i] != NULL and fnn_kernels_for(dtype).first_refused(
+                _at(wanted.numbers[i], first, dtype), count, wanted.accepted[i]) >= 0:
+            return False
+    return True
+
+
 def loss(str func, Loss row, bint with_grad, object input, object target, object weight, object sample_weight,
          object ignore_index, dict given, object reduction, object divisor, object out, bint logarithms=False):
     """A loss of the table, or (loss, gradient), or (loss, gradient, second gradient). All is computed in the dtype of the input,
@@ -371,7 +400,7 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
         spec.sample_weight = data(sample_weights)
     if table.kind == FNN_PAIR:
         params[FNN_MAX_PARAMS - 1] = logarithms
-        second = _of_pair(x, second_given, ANY if logarithms else table.second.accepted, dtype, func, row.second)
+        second = _of_pair(x, second_given, dtype, func, row.second)
         dsecond = _new(x.ndim, x.shape, dtype) if with_grad else None
     elif second_given is not None:
         second = _second(second_given, table.second.accepted, dtype, func, row.second)
@@ -382,9 +411,10 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     if with_grad:
         dx = _output(out, x.ndim, x.shape, dtype, func)
     x = _ready(x, dtype)
-    _require_accepted(x, table.accepts.input, dtype, func, name)
-    if spec.values != NULL:
-        _require_accepted(t, table.accepts.target, dtype, func, "target")
+    cdef checks wanted
+    _check(&wanted, 0, second, table.second.accepted if table.kind == FNN_PAIR and not logarithms else ANY)
+    _check(&wanted, 1, x, table.accepts.input)
+    _check(&wanted, 2, t, table.accepts.target if spec.values != NULL else ANY)
     if with_grad:
         dx = _apart(_apart(dx, out, x, True), out, t, not by_row and not shared)
         for weights in (class_weights, sample_weights, second):
@@ -395,15 +425,31 @@ def loss(str func, Loss row, bint with_grad, object input, object target, object
     cdef fnn_loss_fn kernel = fnn_kernels_for(dtype).losses[row.index]
     cdef void *to = _data(dx)
     cdef void *each_to = _data(each)
-    cdef int64_t at
+    cdef int64_t at, first, count, rows = batch
+    cdef bint refused = False, checking = False
+    if wanted.numbers[0] != NULL or wanted.numbers[1] != NULL or wanted.numbers[2] != NULL:
+        checking = out is None and not shared  # some rows at a time: what a refused call has written by then, nobody sees
+        if checking:
+            rows = max(CHECKED_AT_ONCE // max(features, 1), 1)
+        else:
+            _require_all_accepted(&wanted, (second, x, t), (row.second, name, "target"), dtype, func)
     cdef cut p = _cut(batch, features, dtype)
     cdef fnn_target part
     with nogil:
-        while _next(&p):
-            at = p.first * features
-            part = _target_from(&spec, table, p.first, features, dtype)
-            kernel(&sum, _at(each_to, p.first if by_row else at, dtype), _at(to, at, dtype), _at(data(x), at, dtype), &part, scale,
-                   params, p.count, features)
+        while not refused and _next(&p):
+            first = p.first
+            while first < p.first + p.count:
+                at = first * features
+                count = min(rows, p.first + p.count - first)
+                refused = checking and not _are_accepted(&wanted, at, count * features, dtype)
+                if refused:
+                    break
+                part = _target_from(&spec, table, first, features, dtype)
+                kernel(&sum, _at(each_to, first if by_row else at, dtype), _at(to, at, dtype), _at(data(x), at, dtype), &part, scale,
+                       params, count, features)
+                first += count
+    if refused:
+        _require_all_accepted(&wanted, (second, x, t), (row.second, name, "target"), dtype, func)
     result = sum * scale if each is None else each
     if not with_grad:
         return result
