@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench bits features lint format fuzz guard alias sanitize emulate mutate exhaustive wheels clean
+.PHONY: build test bench bits features lint format fuzz guard alias kill sanitize emulate mutate exhaustive wheels clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -47,13 +47,18 @@ build/guard: tests/guard.c tests/guard_norms.h tests/guard_panels.h tests/guarde
 build/count: tests/count.c $(wildcard csrc/*.h $(KERNELS))
 	$(CC) -std=c11 -O2 -Wall -Wextra -Icsrc tests/count.c $(wildcard $(KERNELS)) -o $@ -lm
 
-# Ten thousand damaged model files: each is loaded or refused, within 1 s and 100 MB.
+# Ten thousand damaged files of models, and of trainers: each is loaded or refused, within 1 s and 100 MB.
 fuzz: build
-	FASTNN_FLIPS=10000 PYTHONPATH=$(CURDIR) $(PYTHON) -m pytest -q tests/test_files.py -k test_files_with_flipped_bytes
+	FASTNN_FLIPS=10000 PYTHONPATH=$(CURDIR) $(PYTHON) -m pytest -q tests/test_files.py tests/test_checkpoints.py -k flipped_bytes_are
 
 # Random calls on arrays that overlap, against the same calls on copies; 200,000 take four minutes.
 alias: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) tests/alias.py $(ROUNDS) $(SEED)
+
+# Trainings killed with SIGKILL at random moments of their saving; each leaves a whole checkpoint.
+KILLS ?= 200
+kill: build
+	PYTHONPATH=$(CURDIR) $(PYTHON) tests/kill.py $(KILLS) $(SEED)
 
 # Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
 # design), and the pool under ThreadSanitizer. The report of a fault goes past pytest, which would swallow it.

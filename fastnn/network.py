@@ -155,6 +155,52 @@ class Layered:
             kept[...] = value
         return self.averaged
 
+    def counters(self):
+        """Return a dict of the numbers that say where the training stands; ``resume`` takes them."""
+        rows, minibatches = self._gathered.rows, self._gathered.minibatches
+        return {
+            "steps_done": self.steps_done,
+            "lr_factor": self.lr_factor,
+            "gathered_rows": rows,
+            "gathered_minibatches": minibatches,
+        }
+
+    def kept(self):
+        """Return what the training keeps for each parameter, from a kind to a dict from the parameter's name to an array.
+
+        Kinds are "slots.exp_avg" and the like; "gathered", sums of gradients, where some wait for others; and "parameters" where the model
+        that predicts has others than those that are trained.
+        """
+        kept = {
+            f"slots.{slot}": {name: slots[slot] for name, slots in self.state.items()} for slot in self.optimizer.slots
+        }
+        if self._gathered.minibatches:
+            kept["gathered"] = self._gathered.sums
+        return kept if self.evaluated() is self.model else kept | {"parameters": self.parameters}
+
+    def resume(self, kept, averages, steps_done, lr_factor, gathered_rows, gathered_minibatches):
+        """Go on from a state that ``kept`` and ``counters`` told, of the same model and options.
+
+        Parameters
+        ----------
+        kept : dict
+            Read only; "parameters" are those of the model already.
+        averages : dict
+            From name to array, of the parameters of the model that predicts.
+        steps_done, lr_factor, gathered_rows, gathered_minibatches
+            What ``counters`` returned.
+        """
+        for slot in self.optimizer.slots:
+            for name, value in kept[f"slots.{slot}"].items():
+                self.state[name][slot][...] = value
+        if self.averaged is not None:
+            for name, average in self.averaged.named_parameters():
+                average[...] = averages[name]
+        if gathered_minibatches:
+            sums = {name: np.array(value) for name, value in kept["gathered"].items()}
+            self._gathered = _Gathered(sums, gathered_rows, gathered_minibatches)
+        self.steps_done, self.lr_factor = steps_done, lr_factor
+
     def predict(self, x, out=None, before_last=False):
         """Return the model's output, or that of the layer before the last."""
         model = self.evaluated()

@@ -1,4 +1,4 @@
-"""Models in safetensors files: tensors by PyTorch's names, the architecture as JSON in the metadata. No code is ever loaded.
+"""Models and trainers in safetensors files: tensors by PyTorch's names, the rest as JSON in the metadata. No code is ever loaded.
 
 The format (an 8-byte little-endian length, a JSON header with dtype, shape and offsets of each tensor, the raw data) is described
 at https://github.com/huggingface/safetensors.
@@ -10,6 +10,9 @@ A. ``describe`` and ``construct`` turn every specification (layer, loss, optimiz
 B. A file is read as if an enemy had written it: each length, name, type and offset is checked before it is used, and whatever is
    wrong is one ValueError.
 C. A file is written beside its destination under a name nobody else has and renamed when it is complete.
+D. The file of a trainer is that of its model, the one that predicts, and more: tensors whose names begin with "trainer.", and a table
+   "trainer" in the metadata. So ``load`` reads the model of either. What is not fastnn's own, such as a loss of the user's, stands there
+   by its name alone, so that whoever loads the trainer can be told what to pass again.
 """
 
 import dataclasses
@@ -20,15 +23,27 @@ import stat
 import numpy as np
 
 from fastnn import layers
-from fastnn.layers.base import Layer, argument_names
+from fastnn.history import History
+from fastnn.layers.base import Layer, argument_names, as_count, as_integer, as_nonnegative
 from fastnn.layers.containers import Container
-from fastnn.losses import LOSSES
-from fastnn.optim import OPTIMIZERS
+from fastnn.losses import LOSSES, Loss
+from fastnn.metrics import METRICS
+from fastnn.optim import OPTIMIZERS, Optimizer
 from fastnn.schedules import SCHEDULES
 
 _DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
 _MAX_HEADER = 100_000_000  # bytes, the limit of the format
+_TRAINER = "trainer."  # begins the names of a trainer's tensors, which no array of a Sequential has
+_VERSION = 1  # of a trainer's file
+
+
+class _NotOurs(TypeError):
+    """What cannot be described, as its class is not fastnn's; ``name`` is that of the function or class."""
+
+    def __init__(self, message, name):
+        super().__init__(message)
+        self.name = name
 
 
 @functools.cache
@@ -60,8 +75,8 @@ def describe(obj):
     name = cls.__name__
     if _classes().get(name) is not cls:
         if isinstance(obj, Layer) or hasattr(obj, "vjp"):
-            raise TypeError(f"save: {name} is no layer of fastnn; its state_dict() can be saved by other means")
-        raise TypeError(f"describe: {name} is not a class of fastnn")
+            raise _NotOurs(f"save: {name} is no layer of fastnn; its state_dict() can be saved by other means", name)
+        raise _NotOurs(f"describe: {name} is not a class of fastnn", getattr(obj, "__name__", name))
     if isinstance(obj, Container):
         beside = {key: _as_json(getattr(obj, key)) for key in cls._described}
         return {"class": name, **beside, "layers": [describe(layer) for layer in obj.layers]}
@@ -72,6 +87,8 @@ def describe(obj):
 def _as_json(value):
     if isinstance(value, (tuple, list)):
         return [_as_json(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
     return describe(value) if dataclasses.is_dataclass(value) else value
 
 
@@ -205,7 +222,7 @@ def _tensor(name, entry, body):
 
 
 def load(path):
-    """Read a model that ``save`` wrote.
+    """Read a model that ``save`` wrote, or that of a trainer, with averages of its parameters where the trainer keeps them.
 
     Parameters
     ----------
@@ -228,6 +245,8 @@ def load(path):
         raise ValueError(f"load: {path}: not a safetensors file of float32, float64 or int64: {_line(error)}") from None
     if "architecture" not in metadata:
         raise ValueError(f"load: {path}: the file has tensors but no fastnn architecture; use load_state_dict")
+    if "trainer" in metadata:
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(_TRAINER)}
     try:
         model = construct(_parse(metadata["architecture"]))
         if not isinstance(model, Layer):
@@ -279,6 +298,8 @@ def save(model, path):
 def _header(tensors, metadata):
     header, offset = {"__metadata__": metadata}, 0
     for name, value in tensors.items():
+        if value.dtype not in _CODES:
+            raise TypeError(f"save: {name} has dtype {value.dtype} but float32, float64 or int64 was expected")
         end = offset + value.nbytes
         header[name] = {"dtype": _CODES[value.dtype], "shape": list(value.shape), "data_offsets": [offset, end]}
         offset = end
@@ -305,6 +326,7 @@ def _write(path, tensors, metadata):
         if mode is not None:
             os.chmod(temporary, mode)
         os.replace(temporary, target)  # all or nothing: a crash leaves the old file
+        _sync_folder(os.path.dirname(target))
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
@@ -326,6 +348,23 @@ def require_folder(path, func):
         raise FileNotFoundError(f"{func}: {path}: the folder {folder} does not exist")
 
 
+def _sync_folder(folder):
+    """Let a new name in a folder outlast a power cut, on the systems that can; where one cannot, the file is no less whole."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        from errno import EINVAL, ENOTSUP  # on first use
+
+        if error.errno not in (EINVAL, ENOTSUP):  # some network file systems sync no folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def _mode_of_a_file(path, target):
     """Return the mode of the file to replace, None where there is none; whatever is not a file is refused."""
     require_folder(path, "save")
@@ -338,3 +377,187 @@ def _mode_of_a_file(path, target):
     if not stat.S_ISREG(status.st_mode):
         raise OSError(f"save: {path} is not a regular file")
     return stat.S_IMODE(status.st_mode)
+
+
+# --------------------------------------------------------------------------------------------------------------- trainers
+
+_OPTIONS = ("l1", "l2", "clip_norm", "clip_value", "groups", "accumulate", "ema", "max_norm")
+_COUNTERS = ("steps_done", "lr_factor", "gathered_rows", "gathered_minibatches")
+_TABLE = ("version", "model", "loss", "optimizer", "metrics", *_OPTIONS, "seed", "epochs_done", *_COUNTERS)
+_HISTORY = f"{_TRAINER}history."
+
+
+def _described(obj):
+    """Return the description of an object, or the name of what in it is not fastnn's; None of None."""
+    try:
+        return None if obj is None else describe(obj)
+    except _NotOurs as error:
+        return {"own": error.name}
+
+
+def _made(description, base, name):
+    """Return what ``_described`` described, which must be of the class ``base``."""
+    if isinstance(description, dict) and "own" in description:
+        raise ValueError(f"the {name} holds {description['own']!r}, which is not fastnn's; pass {name}= again")
+    made = construct(description)
+    if not isinstance(made, base):
+        raise TypeError(f"the {name} is described as {type(made).__name__}")
+    return made
+
+
+def _described_groups(groups):
+    try:
+        return {name: {key: _as_json(value) for key, value in options.items()} for name, options in groups.items()}
+    except _NotOurs as error:
+        raise TypeError(f"save: groups hold {error.name}, which is not fastnn's") from None
+
+
+def _made_groups(described):
+    if not isinstance(described, dict) or not all(isinstance(options, dict) for options in described.values()):
+        raise TypeError(f"groups are {described!r:.60} but a table of tables was expected")
+    return {name: {key: _from_json(value) for key, value in options.items()} for name, options in described.items()}
+
+
+def _described_metrics(metrics):
+    ours = {name for name, function in metrics.items() if name in METRICS and METRICS[name].function is function}
+    return [name if name in ours else {"own": name} for name in metrics]
+
+
+def _made_metrics(described):
+    if not isinstance(described, list):
+        raise TypeError(f"metrics are {described!r:.60} but a list was expected")
+    for metric in described:
+        if not isinstance(metric, str):
+            name = metric.get("own") if isinstance(metric, dict) else metric
+            raise ValueError(f"the metric {name!r:.60} is not fastnn's; pass metrics= again, all of them")
+    return described
+
+
+def _tensors_of(history):
+    """Return a dict from name to array, of the values of all epochs."""
+    tensors = {}
+    for name, values in history.items():
+        try:
+            array = np.asarray(values)
+        except ValueError:  # arrays of several shapes
+            array = np.asarray(None)
+        array = array.astype(np.int64) if array.dtype.kind in "biu" else array
+        if array.dtype not in _CODES:
+            raise TypeError(f"save: history[{name!r}] does not hold a number, or an array of one shape, for each epoch")
+        tensors[_HISTORY + name] = array
+    return tensors
+
+
+def _history_of(tensors, seed):
+    """Return the history whose values ``_tensors_of`` gave."""
+    history = History(seed)
+    for name, array in tensors.items():
+        if array.ndim == 0:
+            raise ValueError(f"{name} is one number but one for each epoch was expected")
+        array = array.astype(array.dtype.newbyteorder("="))
+        history[name.removeprefix(_HISTORY)] = array.tolist() if array.ndim == 1 else list(array)
+    return history
+
+
+def save_trainer(trainer, path):
+    """Write a trainer that is between two steps; see ``Trainer.save``."""
+    network = trainer._network("save")
+    architecture = _described(trainer.model)
+    table = {
+        "version": _VERSION,
+        "model": architecture.get("own"),
+        "loss": _described(trainer.loss),
+        "optimizer": _described(trainer.optimizer),
+        "metrics": _described_metrics(trainer.metrics),
+        **{name: getattr(trainer, name) for name in _OPTIONS},
+        "groups": _described_groups(trainer.groups),
+        "seed": trainer.seed,
+        "epochs_done": trainer.epochs_done,
+        **network.counters(),
+    }
+    tensors = dict(network.evaluated()._named_state())
+    for kind, arrays in network.kept().items():
+        tensors |= {f"{_TRAINER}{kind}.{name}": array for name, array in arrays.items()}
+    from json import dumps  # on first use
+
+    metadata = {"format": "fastnn", "trainer": dumps(table)}
+    if table["model"] is None:
+        metadata["architecture"] = dumps(architecture)
+    _write(path, tensors | _tensors_of(trainer.history), metadata)
+
+
+def load_trainer(cls, path, model, loss, optimizer, metrics):
+    """Return the trainer, of the class ``cls``, that a file holds; see ``Trainer.load``."""
+    path = as_path(path, "Trainer.load")
+    try:
+        tensors, metadata = _read(path)
+    except ValueError as error:
+        text = f"not a safetensors file of float32, float64 or int64: {_line(error)}"
+        raise ValueError(f"Trainer.load: {path}: {text}") from None
+    if "trainer" not in metadata:
+        raise ValueError(f"Trainer.load: {path}: the file holds no trainer; fastnn.load reads models")
+    try:
+        table = _parse(metadata["trainer"])
+        if not isinstance(table, dict):
+            raise TypeError(f"the trainer is {type(table).__name__} but a table was expected")
+        version = table.get("version")
+        if type(version) is not int or version != _VERSION:
+            later = " by a later fastnn" if type(version) is int and version > _VERSION else ""
+            raise ValueError(
+                f"the file is written{later} in version {version!r:.60}; this fastnn reads version {_VERSION}"
+            )
+        _require_keys(table, _TABLE, "the trainer")
+        return _resumed(cls, table, tensors, metadata.get("architecture", "null"), model, loss, optimizer, metrics)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"Trainer.load: {path}: {_line(error)}") from None
+
+
+def _resumed(cls, table, tensors, architecture, model, loss, optimizer, metrics):
+    """Return the trainer of a file. Before its tensors fit the rest nothing is allocated, and a model that was given does not change."""
+    fresh = model is None
+    if fresh:
+        own = table["model"]
+        model = _made(_parse(architecture) if own is None else {"own": own}, layers.Sequential, "model")
+    if loss is None and table["loss"] is not None:
+        loss = _made(table["loss"], Loss, "loss")
+    optimizer = _made(table["optimizer"], Optimizer, "optimizer") if optimizer is None else optimizer
+    metrics = _made_metrics(table["metrics"]) if metrics is None else metrics
+    options = {name: table[name] for name in _OPTIONS} | {"groups": _made_groups(table["groups"])}
+    seed = as_integer(table["seed"], "trainer", "seed", 0, 2**64 - 1)
+    epochs_done = as_integer(table["epochs_done"], "trainer", "epochs_done", 0)
+    most = as_count(options["accumulate"], "trainer", "accumulate") - 1
+    counters = {
+        "steps_done": as_integer(table["steps_done"], "trainer", "steps_done", 0),
+        "lr_factor": as_nonnegative(table["lr_factor"], "trainer", "lr_factor"),
+        "gathered_rows": as_nonnegative(table["gathered_rows"], "trainer", "gathered_rows"),
+        "gathered_minibatches": as_integer(table["gathered_minibatches"], "trainer", "gathered_minibatches", 0, most),
+    }
+    history = _history_of({name: value for name, value in tensors.items() if name.startswith(_HISTORY)}, seed)
+    kinds = [f"slots.{slot}" for slot in optimizer.slots]
+    kinds += ["gathered"] if counters["gathered_minibatches"] else []
+    kinds += ["parameters"] if options["ema"] is not None and counters["steps_done"] else []
+    state, parameters = dict(model._named_state()), dict(model.named_parameters())
+    named = {kind: {name: f"{_TRAINER}{kind}.{name}" for name in parameters} for kind in kinds}
+    expected = {key: parameters[name] for names in named.values() for name, key in names.items()}
+    _require_tensors({n: value for n, value in tensors.items() if not n.startswith(_HISTORY)}, state | expected)
+    kept = {kind: {name: tensors[key] for name, key in names.items()} for kind, names in named.items()}
+    trained = {name: tensors[name] for name in state} | kept.get("parameters", {})
+    if fresh:
+        model.load_state_dict(trained)
+    trainer = cls(model, loss, optimizer, metrics=metrics, seed=seed, **options)
+    if not fresh:
+        trainer.model.load_state_dict(trained)
+    trainer._network("load").resume(kept, {name: tensors[name] for name in parameters}, **counters)
+    trainer.epochs_done, trainer.history = epochs_done, history
+    return trainer
+
+
+def _require_tensors(tensors, expected):
+    """Raise ValueError unless the tensors have the names, shapes and dtypes of the expected arrays."""
+    missing, extra = [n for n in expected if n not in tensors], [n for n in tensors if n not in expected]
+    if missing or extra:
+        raise ValueError(f"missing {missing or 'nothing'}, unexpected {extra or 'nothing'} among the tensors")
+    for name, array in expected.items():
+        found = tensors[name]
+        if found.shape != array.shape or found.dtype.newbyteorder("=") != array.dtype:
+            raise ValueError(f"{name} is {found.dtype} {found.shape} but {array.dtype} {array.shape} was expected")

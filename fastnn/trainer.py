@@ -16,6 +16,8 @@ from fastnn.metrics import METRICS, as_metrics, measure
 from fastnn.network import Layered, Turn
 from fastnn.optim import as_optimizer
 from fastnn.random import MIXUP, Philox, draw_seed, permutation
+from fastnn.serialization import load_trainer, save_trainer
+from fastnn.specification import specified
 
 
 def as_model(model, loss=None, func="Trainer"):
@@ -174,6 +176,54 @@ class Trainer:
         if self.ema is None:
             raise ValueError("ema_state_dict: the Trainer keeps no averages; pass it ema, such as ema=0.999")
         return network.evaluated().state_dict()
+
+    def save(self, path):
+        """Write the trainer to a safetensors file, from which ``Trainer.load`` goes on bit for bit; ``fastnn.load`` reads its model.
+
+        The file holds the model, what the optimizer keeps, averages, options, counters and the history. An existing one is replaced
+        only once the new one is complete and on the disk, so that a crash leaves one of the two.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be written.
+        TypeError
+            For arrays, values of the history, or schedules in ``groups`` that the file cannot hold.
+        RuntimeError
+            While another thread trains; a callback may save.
+        """
+        with self._turn.take("save", callbacks=True):
+            save_trainer(self, path)
+
+    @classmethod
+    def load(cls, path, model=None, loss=None, optimizer=None, *, metrics=None):
+        """Return the trainer that ``save`` wrote. It goes on bit for bit as the saved one would have.
+
+        Parameters
+        ----------
+        path : str or path-like
+        model, loss, optimizer, metrics
+            As for the constructor, in place of those in the file; needed where these hold what is not fastnn's own: a layer, a
+            function. The arrays of ``model`` get the values of the file.
+
+        Returns
+        -------
+        Trainer
+
+        Raises
+        ------
+        ValueError
+            For a file that is damaged, of a later version, or not a trainer's; where something needs to be passed, by its name; where
+            what is passed does not fit the file. A model that was passed has not changed then.
+        """
+        model = None if model is None else as_model(model, func="Trainer.load")
+        optimizer = None if optimizer is None else as_optimizer(optimizer)
+        loss = specified(loss, LOSSES, "loss", "Trainer.load")
+        return load_trainer(cls, path, model, loss, optimizer, metrics)
 
     def _take_over(self):
         for layer in self.model._leaves():
