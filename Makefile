@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench bits features lint format fuzz guard alias kill sanitize emulate mutate exhaustive wheels clean
+.PHONY: build test bench bits features lint format fuzz guard alias kill mapped sanitize emulate mutate exhaustive wheels clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -59,6 +59,10 @@ alias: build
 KILLS ?= 200
 kill: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) tests/kill.py $(KILLS) $(SEED)
+
+# Training on a mapped file of 2 GB with at most 100 MB allocated for it.
+mapped: build
+	PYTHONPATH=$(CURDIR) $(PYTHON) tests/mapped.py 2048 784
 
 # Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
 # design), and the pool under ThreadSanitizer. The report of a fault goes past pytest, which would swallow it.

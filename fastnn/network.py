@@ -24,7 +24,7 @@ from fastnn.optim import in_groups
 from fastnn.schedules import Schedule, rate_of
 
 
-class _CtrlCWaits:
+class CtrlCWaits:
     """A context in which Ctrl-C is noted and answered at the end."""
 
     def __enter__(self):
@@ -303,7 +303,7 @@ class Layered:
             self._update(gathered.mean(), epoch, buffers)
             gathered = _Gathered()
         else:
-            with _CtrlCWaits():
+            with CtrlCWaits():
                 self._commit(buffers)
         self._gathered = gathered
         return value
@@ -388,7 +388,7 @@ class Layered:
         arrays = []
         if getattr(self.optimizer.update, "__module__", None) != "fastnn.optim":
             arrays = [*self.parameters.values(), *(slot for slots in self.state.values() for slot in slots.values())]
-        with _CtrlCWaits():
+        with CtrlCWaits():
             before = [array.copy() for array in arrays]
             try:
                 for name, param in self.parameters.items():

@@ -483,7 +483,7 @@ def save_trainer(trainer, path):
     metadata = {"format": "fastnn", "trainer": dumps(table)}
     if table["model"] is None:
         metadata["architecture"] = dumps(architecture)
-    _write(path, tensors | _tensors_of(trainer.history), metadata)
+    _write(as_path(path, "save"), tensors | _tensors_of(trainer.history), metadata)
 
 
 def load_trainer(cls, path, model, loss, optimizer, metrics):

@@ -13,7 +13,7 @@ from fastnn.layers import Layer, Sequential
 from fastnn.layers.base import as_count, as_integer, as_nonnegative, as_number
 from fastnn.losses import LOSSES, TASKS, as_loss, differentiate, fused, require_weighable
 from fastnn.metrics import METRICS, as_metrics, measure
-from fastnn.network import Layered, Turn
+from fastnn.network import CtrlCWaits, Layered, Turn
 from fastnn.optim import as_optimizer
 from fastnn.random import MIXUP, Philox, draw_seed, permutation
 from fastnn.serialization import load_trainer, save_trainer
@@ -451,7 +451,9 @@ class Trainer:
             if validation is not None:
                 shown = {f"val_{name}": value for name, value in self.evaluate(*validation).items()}
                 values |= shown
-            self.history.record(values)
+            with CtrlCWaits():  # an epoch counts with all its values or not at all
+                self.epochs_done += 1
+                self.history.record(values)
             progress.end_epoch(values | shown)
             if any([callback(self, self.history) for callback in callbacks]):
                 break
@@ -543,7 +545,6 @@ class Trainer:
                     if metric is not None:
                         right += counting * self._measure(metric, network.output, y, weight)
                 progress.minibatch(done, means)
-        self.epochs_done += 1
         return {"loss": total / counted}, means()
 
     def _minibatches(self, rows, batch_size, order):

@@ -317,6 +317,8 @@ def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path):
     model[1]._buffers["mask"] = np.ones(3, bool)
     message = "save: 1.mask has dtype bool but float32, float64 or int64 was expected"
     refused(lambda: trainer(model=model).save(tmp_path / "m"), TypeError, message)
+    refused(lambda: trainer().save(3), TypeError, "save: path is 3 but the name of a file was expected")
+    refused(lambda: fnn.Trainer.load(3), TypeError, "Trainer.load: path is 3 but the name of a file was expected")
     first = trainer()
     trainer(model=first.model)
     with pytest.raises(RuntimeError, match=r"^save: the model was taken over by a later Trainer"):

@@ -1,6 +1,9 @@
 """What fit is given: rows, targets, weights, splits; all that can be wrong with them is found before the first step."""
 
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -325,6 +328,14 @@ def test_memory_mapped_arrays_are_read_piece_by_piece(tmp_path, monkeypatch):
     assert got == want
     assert_same_state(*runs, rtol=0)
     assert peak < mapped.nbytes / 4, "neither a copy nor a float32 table of it was made"
+
+
+def test_a_file_of_300_mb_is_trained_on_with_100_mb_and_memory_does_not_grow_with_epochs(tmp_path):
+    """``make mapped`` does it with 2 GB."""
+    program = Path(__file__).with_name("mapped.py")
+    command = [sys.executable, program, "300", "2048"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,88 @@ def test_a_handler_that_returns_lets_the_call_go_on():
         core._look_after(0)
     assert last - first == 4
     assert not y.any()
+
+
+def test_an_epoch_whose_validation_is_interrupted_does_not_count():
+    x, y = np.ones((8, 3), np.float32), np.zeros(8, np.int64)
+    calls = []
+
+    def interrupted(output, target):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return 1.0
+
+    def trainer(**options):
+        return fnn.Trainer(fnn.MLP([3, 4, 2], seed=0), "cross_entropy", seed=0, **options)
+
+    run, twin = trainer(metrics=interrupted), trainer()
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(x, y, epochs=5, batch_size=4, validation_data=(x, y), verbose=False)
+    twin.fit(x, y, epochs=2, batch_size=4, verbose=False)
+    assert (run.epochs_done, run.steps_done) == (2, 6)
+    assert {name: len(values) for name, values in run.history.items()} == dict.fromkeys(run.history, 2)
+    assert run.history["loss"] == twin.history["loss"]
+
+
+TRAININGS = """
+import os, random, signal
+import numpy as np
+import fastnn as fnn
+from fastnn.random import permutation
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+rng = np.random.default_rng(0)
+x, y = rng.standard_normal((200, 20)).astype(np.float32), rng.integers(0, 3, 200)
+
+
+def trainer():
+    layers = fnn.Linear(20, 40, rng=0), fnn.BatchNorm1d(40), fnn.Dropout(0.2, seed=1), fnn.Linear(40, 3, rng=1)
+    return fnn.Trainer(fnn.Sequential(*layers), "cross_entropy", "adam", seed=5, ema=0.9, clip_norm=1.0)
+
+
+def go_on(run, steps):
+    order = permutation(200, run.seed, run.epochs_done)
+    for i in range(steps):
+        rows = order[16 * i : 16 * i + 16]
+        run.step(x[rows], y[rows])
+
+
+def file_of(run):
+    run.save("m")
+    with open("m", "rb") as file:
+        return file.read()
+
+
+def same(run, twin):
+    assert file_of(run) == file_of(twin), (run.epochs_done, run.steps_done)
+
+
+within, delays = 0, random.Random(0)
+while within < 8:
+    run, twin = trainer(), trainer()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, delays.uniform(0.001, 0.05))
+        run.fit(x, y, epochs=10_000, batch_size=16, verbose=False)
+    except KeyboardInterrupt:
+        pass
+    twin.fit(x, y, epochs=run.epochs_done, batch_size=16, verbose=False)
+    assert run.history == twin.history
+    left = run.steps_done - twin.steps_done
+    assert 0 <= left < 13
+    go_on(twin, left)
+    same(run, twin)
+    within += left > 0
+    run.fit(x, y, epochs=1, batch_size=16, verbose=False)
+    go_on(twin, 13)
+    twin.epochs_done, twin.history = run.epochs_done, run.history
+    same(run, twin)
+print("whole")
+"""
+
+
+def test_ctrl_c_leaves_a_training_of_whole_steps_and_the_next_fit_starts_its_epoch_anew(tmp_path):
+    command = [sys.executable, "-c", TRAININGS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr

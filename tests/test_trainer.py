@@ -316,7 +316,7 @@ def test_trainers_and_their_attributes_can_be_read():
         "momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0), seed=0, 2 epochs and 4 steps done>"
     )
     public = {name for name in dir(run) if not name.startswith("_")}
-    methods = {"fit", "step", "gradients", "evaluate", "predict", "predict_proba", "ema_state_dict"}
+    methods = {"fit", "step", "gradients", "evaluate", "predict", "predict_proba", "ema_state_dict", "save", "load"}
     options = {"model", "loss", "optimizer", "metrics", "l1", "l2", "clip_norm", "clip_value", "seed"}
     options |= {"groups", "accumulate", "ema", "max_norm"}
     assert public == methods | options | {"history", "epochs_done", "steps_done", "lr_factor"}
