@@ -80,6 +80,18 @@ def test_a_layer_comes_back_from_files_copies_and_pickles(make, tmp_path, dtype)
 
 
 @every_layer
+def test_a_layer_in_another_dtype_is_described_as_one_made_in_it(make, tmp_path):
+    layer, other = make(np.float32).astype(np.float64), make(np.float64)
+    for part, made in zip(parts(layer), parts(other), strict=True):
+        if not getattr(part, "layers", ()):
+            assert part.config == made.config
+    fnn.save(layer, tmp_path / "layer")
+    for name, value in fnn.load(tmp_path / "layer").state_dict().items():
+        np.testing.assert_array_equal(value, layer.state_dict()[name])
+        assert value.dtype == other.state_dict()[name].dtype
+
+
+@every_layer
 def test_a_layer_has_a_summary(make):
     layer = make(np.float32)
     x = make.draw(np.random.default_rng(0)).astype(np.float32)

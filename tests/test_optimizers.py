@@ -368,6 +368,7 @@ def test_every_row_of_the_table_has_its_function_and_its_class():
         assert optim.OPTIMIZERS[name] is getattr(fnn, row.info.layer)
         assert callable(getattr(F, f"{name}_update"))
         assert callable(getattr(R, f"{name}_update"))
+        assert f"``functional.{name}_update``" in optim.OPTIMIZERS[name].__doc__
         spec = optim.OPTIMIZERS[name]()
         assert {key: getattr(spec, key) for key in row.info.params} == row.info.params
     assert set(optim.OPTIMIZERS) == set(core.OPTIMIZERS)
