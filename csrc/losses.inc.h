@@ -265,20 +265,24 @@ typedef struct {
 static const fnn_loss_row loss_table[FNN_LOSS_COUNT] = {FNN_LOSSES(FNN_LOSS_AS_DATA)}; /* known when this is compiled */
 static const double lane_numbers[FNN_ROW_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-/* Adds the values of a group of FNN_ROW_LANES lanes, from i on, of which `left` exist at least in part. In float64, and one by
- * one, a group is many vectors: unrolled code would be large and no faster. */
-static FNN_INLINE void loss_lanes(lanes *sum, const loss_arrays *a, int64_t i, int64_t left, const loss_expressions f,
-                                  row_params p)
+/* In float64, and one by one, a group of lanes is many vectors: unrolled code would be large and no faster. */
+enum { LOSS_UNROLLED = FNN_DTYPE == 32 && VL > 1, HALF_LANES = FNN_ROW_LANES / 2 };
+
+/* Adds the values of the first n of a group of lanes, all or half of them, from i on, of which `left` exist at least in part. */
+static FNN_INLINE void loss_lanes(lanes *sum, const loss_arrays *a, int64_t i, int64_t left, const int n,
+                                  const loss_expressions f, row_params p)
 {
     W one[FNN_ROW_LANES / WL];
-    FNN_UNROLL(FNN_DTYPE == 32 && VL > 1 ? 4 : 1)
-    for (int v = 0; v < FNN_ROW_LANES; v += VL) {
+    FNN_UNROLL(LOSS_UNROLLED ? 4 : 1)
+    for (int v = 0; v < n; v += VL) {
         const int64_t j = i + v, count = left - v;
         V x = v_load_upto(a->x + j, count, 0), t = a->t_step ? v_load_upto(a->t + j, count, 0) : v_set1(*a->t);
         V c = a->c ? v_load_upto(a->c + j, count, 1) : v_set1(1);
         W value[V_PARTS], dx[V_PARTS], dc[V_PARTS];
         FNN_UNROLL(2)
         for (int h = 0; h < V_PARTS; h++) {
+            value[h] = dx[h] = dc[h] = w_set1(0);
+            if (v + h * WL >= n) continue;
             W xw = v_widen(x, h), tw = v_widen(t, h), cw = v_widen(c, h), one_value = f.value(xw, tw, cw, p);
             one[v / WL + h] = one_value;
             value[h] = w_mul(w_set1(a->weight), one_value);
@@ -289,19 +293,24 @@ static FNN_INLINE void loss_lanes(lanes *sum, const loss_arrays *a, int64_t i, i
         if (a->dx) v_store_upto(a->dx + j, v_narrow(dx), count);
         if (f.dc && a->dc) v_store_upto(a->dc + j, v_narrow(dc), count);
     }
-    if (left < FNN_ROW_LANES) { /* lanes behind the row add nothing */
+    if (left < n) { /* lanes behind the row add nothing */
         const W end = w_set1((double)left);
-        for (int l = 0; l < FNN_ROW_LANES / WL; l++)
-            one[l] = w_select(w_lt(w_load(lane_numbers + l * WL), end), one[l], w_set1(0));
+        for (int l = 0; l < n / WL; l++) one[l] = w_select(w_lt(w_load(lane_numbers + l * WL), end), one[l], w_set1(0));
     }
-    for (int l = 0; l < FNN_ROW_LANES / WL; l++) sum->w[l] = w_add(sum->w[l], one[l]);
+    for (int l = 0; l < n / WL; l++) sum->w[l] = w_add(sum->w[l], one[l]);
 }
 
 /* Sum of one row's values. */
 static FNN_INLINE double loss_row(const loss_arrays *a, int64_t n, const loss_expressions f, row_params p)
 {
     lanes sum = lanes_zero();
-    for (int64_t i = 0; i < n; i += FNN_ROW_LANES) loss_lanes(&sum, a, i, n - i, f, p);
+    for (int64_t i = 0; i < n; i += FNN_ROW_LANES) {
+        const int count = n - i > HALF_LANES ? FNN_ROW_LANES : HALF_LANES;
+        if (LOSS_UNROLLED && count == FNN_ROW_LANES)
+            loss_lanes(&sum, a, i, n - i, FNN_ROW_LANES, f, p);
+        else
+            loss_lanes(&sum, a, i, n - i, LOSS_UNROLLED ? HALF_LANES : count, f, p);
+    }
     return lanes_total(&sum);
 }
 

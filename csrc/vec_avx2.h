@@ -65,12 +65,12 @@ static inline W w_split_exponent(W x, W *m)
 {
     const __m256i sqrt_half = _mm256_castpd_si256(w_set1(0x1.6a09e667f3bcdp-1));
     const __m256i one = _mm256_castpd_si256(w_set1(1.0));
-    const __m256i two52 = _mm256_castpd_si256(w_set1(0x1p52));
-    __m256i bits = _mm256_castpd_si256(x);
-    __m256i shifted = _mm256_add_epi64(_mm256_sub_epi64(bits, sqrt_half), one);
+    const __m256i two52 = _mm256_castpd_si256(w_set1(0x1p52)),
+                  fraction = _mm256_castpd_si256(w_set1(0x0.fffffffffffffp-1022));
+    __m256i shifted = _mm256_add_epi64(_mm256_sub_epi64(_mm256_castpd_si256(x), sqrt_half), one);
     __m256i biased = _mm256_srli_epi64(shifted, 52);
     W e = w_sub(_mm256_castsi256_pd(_mm256_or_si256(biased, two52)), w_set1(0x1p52 + 1023));
-    *m = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_sub_epi64(bits, _mm256_slli_epi64(biased, 52)), one));
+    *m = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_and_si256(shifted, fraction), sqrt_half));
     return e;
 }
 

@@ -51,12 +51,12 @@ static inline W w_split_exponent(W x, W *m)
 {
     const __m512i sqrt_half = _mm512_castpd_si512(w_set1(0x1.6a09e667f3bcdp-1));
     const __m512i one = _mm512_castpd_si512(w_set1(1.0));
-    const __m512i two52 = _mm512_castpd_si512(w_set1(0x1p52));
-    __m512i bits = _mm512_castpd_si512(x);
-    __m512i shifted = _mm512_add_epi64(_mm512_sub_epi64(bits, sqrt_half), one);
+    const __m512i two52 = _mm512_castpd_si512(w_set1(0x1p52)),
+                  fraction = _mm512_castpd_si512(w_set1(0x0.fffffffffffffp-1022));
+    __m512i shifted = _mm512_add_epi64(_mm512_sub_epi64(_mm512_castpd_si512(x), sqrt_half), one);
     __m512i biased = _mm512_srli_epi64(shifted, 52);
     W e = w_sub(_mm512_castsi512_pd(_mm512_or_si512(biased, two52)), w_set1(0x1p52 + 1023));
-    *m = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_sub_epi64(bits, _mm512_slli_epi64(biased, 52)), one));
+    *m = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_and_si512(shifted, fraction), sqrt_half));
     return e;
 }
 
