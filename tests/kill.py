@@ -59,7 +59,7 @@ def main(rounds, seed):
         twin = new_trainer()
         twin.save(path)
         for number in range(rounds):
-            killed(path, rng.uniform(0, 0.03))
+            killed(path, rng.uniform(0, 0.05))
             found = fnn.Trainer.load(path)
             assert found.steps_done >= twin.steps_done, f"round {number}: steps that had been saved are lost"
             while twin.steps_done < found.steps_done:

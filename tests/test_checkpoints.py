@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layer_cases import every_layer
 from support import refused
 
 import fastnn as fnn
@@ -133,6 +134,22 @@ def test_a_loaded_trainer_is_the_saved_one(tmp_path, name):
     np.testing.assert_equal(again.evaluate(X, Y), run.evaluate(X, Y))
     again.save(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@every_layer
+def test_a_trainer_of_every_layer_comes_back_in_every_dtype(make, dtype, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # many files
+    x = make.draw(np.random.default_rng(0))
+    for layer in (make(dtype), make(dtype).astype(np.float32)):
+        run = fnn.Trainer(layer, "mse", seed=0)
+        run.save(tmp_path / "a")
+        again = fnn.Trainer.load(tmp_path / "a")
+        if run.model.state_dict():  # others have nothing to train
+            target = np.zeros_like(run.predict(x))
+            assert run.step(x, target) == again.step(x, target)
+        run.save(tmp_path / "a")
+        again.save(tmp_path / "b")
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_steps_that_wait_for_others_are_saved(tmp_path):
