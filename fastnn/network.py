@@ -232,7 +232,7 @@ class Layered:
         before_last : bool
             Whether the loss is one of the output before the last layer.
         """
-        value, backward = self._differentiate(x, loss, before_last)
+        value, backward, _ = self._differentiate(x, loss, before_last)
         return value, backward.grads
 
     def non_finite_place(self, x, before_last=False):
@@ -260,7 +260,7 @@ class Layered:
         return self._before_last if before_last else self.model
 
     def _differentiate(self, x, loss, before_last):
-        """Return the loss and the model's backward function, which has run: it holds gradients and what buffers become."""
+        """Return the loss, the model's backward function, which has run and holds gradients and what buffers become, and the output."""
         model = self._trained(before_last)
         try:
             output, backward = model.vjp(x, step=self._minibatches_done)
@@ -268,16 +268,16 @@ class Layered:
             raise self._explained(error, x) from None
         finish = self.model._last if before_last else lambda y: y
         if model._members is None:
-            self.output = finish(output)
+            shown = finish(output)
             value, gradient = loss(output)
         else:  # each member learns from its own loss, whose mean is that of the model
             members = [np.ascontiguousarray(member) for member in np.moveaxis(output, -2, 0)]
-            self.output = np.mean([finish(member) for member in members], 0)
+            shown = np.mean([finish(member) for member in members], 0)
             pairs = [loss(member) for member in members]
             value = sum(pair[0] for pair in pairs) / len(pairs)
             gradient = np.stack([pair[1] for pair in pairs], axis=-2) / len(pairs)
         backward(gradient, need_dx=False)
-        return value, backward
+        return value, backward, shown
 
     def step(self, x, loss, epoch=0, rows=1, before_last=False):
         """Make one step, or gather the gradients for one, and return the loss before it. What ``loss`` raises changes nothing.
@@ -291,7 +291,7 @@ class Layered:
         rows : float
             What the loss was divided by: the minibatch's share in a step of several.
         """
-        value, backward = self._differentiate(x, loss, before_last)
+        value, backward, self.output = self._differentiate(x, loss, before_last)
         gradients, buffers = backward.grads, self._become(getattr(backward, "buffers", {}))
         if self._checked:
             gradients = self._as_arrays(gradients)

@@ -103,6 +103,23 @@ def test_others_may_look_on_while_a_trainer_trains():
     assert state_of(run) == state_of(twin)
 
 
+def test_gradients_asked_for_meanwhile_do_not_touch_what_fit_shows(capsys):
+    def run(look):
+        run = trainer()
+
+        def loss(output, target):
+            if look and threading.current_thread() is threading.main_thread():
+                in_a_thread(lambda: run.gradients(X[:1], Y[:1]))
+            return fnn.CrossEntropy()(output, target)
+
+        loss.metrics = ("accuracy",)
+        run.loss = loss
+        run.fit(X, Y, epochs=2, verbose=2)
+        return [line.split("  ")[:3] for line in capsys.readouterr().err.splitlines()]
+
+    assert run(look=True) == run(look=False)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_a_training_that_ends_by_an_error_lets_the_next_one_begin(error):
     def stop(*arguments):
