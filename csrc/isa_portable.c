@@ -24,10 +24,11 @@ enum {
     CHAINS = 4,                      /* blocks of columns that one row meets side by side */
     L1_WAYS = 8,                     /* rows of b, or of packed micro-panels, read together: the ways of L1 */
     AHEAD = 8,                       /* rows of b by which it is prefetched */
+    A_AHEAD = 0,                     /* steps by which strided rows of a are prefetched; 0: not */
     COPY_AHEAD = 24,                 /* the same, where it is copied */
     FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
     ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
-    STRIP = (1 << 16) / sizeof(T),   /* numbers of a strip of a weight's gradient: 64 KiB of L2 */
+    STRIP = (1 << 15) / sizeof(T),   /* numbers of a strip of a weight's gradient: 32 KiB */
     TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
     EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
     EXP_VECTORS = 1,                 /* vectors of a row whose exponentials are computed side by side */

@@ -55,7 +55,7 @@ static void finish_rows(const store_to *to, int64_t i, int64_t j, int64_t rows, 
         return;
     }
     const fnn_forward_fn activate = forward_loops[to->loop];
-    if (to->panel)
+    if (to->panel != PANEL)
         for (; columns > 0; columns -= PANEL, c += to->panel) activate(c, c, rows * PANEL, to->params);
     else
         for (int64_t r = 0; r < rows; r++, c += to->row) activate(c, c, columns, to->params);
@@ -93,18 +93,20 @@ static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop 
         s.copy = panel;
         if (copying)
             copying_tile_of(rows, columns, to, i, j, &s);
-        else if (columns == NR)
-            tile_of(rows, to, i, j, &s);
-        else
+        else if (columns == NR) {
+            const int64_t count = in_place ? 1 : whole_tiles(last - j);
+            tiles_of(rows, to, i, j, count, &s);
+            columns *= count;
+        } else
             last_tile_of(rows, columns, to, i, j, &s);
     }
-    finish_rows(to, i, first, rows, last - first);
 }
 
 /* c = a times b, over one chunk: `rows` rows of a against `columns` columns. A block of MC rows stays in L2 beside a
  * block of columns, one micro-panel of it in L1. micro_panels: MICRO_PANELS(depth) elements of
  * scratch, or NULL without packing. */
 #define MICRO_PANELS(depth) ((MC + MR) * ((depth) + VL))
+enum { FINISHED_ROWS = 24 }; /* that wait in L1, to be finished by few long loops */
 
 static void multiply_block(const store_to *to, const operand_a *a, const operand_b *b, int64_t rows, int64_t columns,
                            int64_t depth, int packing, T *micro_panels)
@@ -115,18 +117,24 @@ static void multiply_block(const store_to *to, const operand_a *a, const operand
         block_rows = rows - first_row < most + MR ? rows - first_row : most; /* no short block at the end */
         if (packing) pack_micro_panels(micro_panels, &from, block_rows, depth);
         for (int64_t j = 0; j < columns; j += NC)
-            for (int64_t i = 0, height; i < block_rows; i += height) {
+            for (int64_t i = 0, height, finished = 0; i < block_rows; i += height) {
                 const int64_t last = columns - j < NC ? columns : j + NC;
                 height = tile_rows(block_rows - i);
                 const operand_a part = operand_rows(&from, i);
-                k_loop s = {part.data, NULL, part.row, part.col, part.panel, 0, 0, depth, NULL, VL};
+                k_loop s = {
+                    .a = part.data, .a_row = part.row, .a_col = part.col, .run = depth, .depth = depth, .lanes = VL};
                 if (packing) {
                     s.a = micro_panels + micro_panel_place(i, depth);
                     s.a_row = 1;
                     s.a_col = height;
-                    s.a_panel = 0;
+                } else if (part.panel) {
+                    s.run = PANEL;
+                    s.past = part.panel - PANEL;
                 }
                 multiply_micro_panel(to, b, s, first_row + i, height, height < rows, j, last);
+                if (i + height - finished < FINISHED_ROWS && i + height < block_rows) continue;
+                finish_rows(to, first_row + finished, j, i + height - finished, last - j);
+                finished = i + height;
             }
     }
 }
@@ -148,6 +156,7 @@ static store_to make_store_to(T *c, T *z, int64_t row, int64_t panel, const T *b
     to.z = last ? z : NULL;
     to.bias = last ? bias : NULL;
     to.bias_of_rows = bias_of_rows;
+    to.plain = !to.add && !to.bias && !to.z && to.activation == FNN_identity;
     return to;
 }
 
@@ -171,7 +180,7 @@ static int64_t wide_columns(int64_t m) { return (m > MR ? NV : wide_vectors[m - 
 static store_to thin_store_to(const product *g, int bias_of_rows, T *waiting, int64_t first, int64_t last)
 {
     const int64_t chunk = first / FNN_K_CHUNK * FNN_K_CHUNK;
-    store_to to = make_store_to(g->c, g->z, g->row, 0, g->bias, bias_of_rows, g->e, chunk == 0, last == g->k);
+    store_to to = make_store_to(g->c, g->z, g->row, PANEL, g->bias, bias_of_rows, g->e, chunk == 0, last == g->k);
     if (first > chunk) {
         to.start = chunk > 0 ? waiting : g->c;
         to.start_row = chunk > 0 ? g->n : g->row;
@@ -180,6 +189,7 @@ static store_to thin_store_to(const product *g, int bias_of_rows, T *waiting, in
         to.c = waiting;
         to.row = g->n;
         to.add = 0;
+        to.plain = 1;
     }
     return to;
 }
@@ -199,7 +209,14 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
         for (int64_t j = 0, columns; j < n; j += columns) {
             const int64_t columns_left = n - j;
             const T *b = (const T *)g->b.data + p * g->b.row + j * g->b.col;
-            k_loop s = {NULL, b, g->a.row, g->a.col, 0, g->b.row, PANEL, depth, NULL, VL};
+            k_loop s = {.b = b,
+                        .a_row = g->a.row,
+                        .a_col = g->a.col,
+                        .run = depth,
+                        .b_row = g->b.row,
+                        .panel = PANEL,
+                        .depth = depth,
+                        .lanes = VL};
             columns = m <= MR && columns_left >= wide ? wide : tile_columns(columns_left);
             if (g->b.col != 1) {
                 s.b_row = round_up(columns, VL);
@@ -212,7 +229,7 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
                 if (m <= MR && columns_left >= wide)
                     wide_tile_of(m, &to, i, j, &s);
                 else if (columns == NR)
-                    tile_of(height, &to, i, j, &s);
+                    tiles_of(height, &to, i, j, 1, &s);
                 else
                     last_tile_of(height, columns, &to, i, j, &s);
             }
@@ -398,7 +415,8 @@ static int along_n(const product *g)
             const operand_a a = {(const T *)g->a.data + p * g->a.col, g->a.row, g->a.col, 0};
             const int64_t in_place = by_first_tiles ? columns_in_place(part.n) : 0;
             const operand_b packed = {panels, depth * PANEL, b, g->b.row, in_place};
-            const store_to to = make_store_to(part.c, part.z, g->row, 0, part.bias, 0, g->e, p == 0, p + depth == g->k);
+            const store_to to =
+                make_store_to(part.c, part.z, g->row, PANEL, part.bias, 0, g->e, p == 0, p + depth == g->k);
             if (g->b.col == 1 && !by_first_tiles) pack_rows(panels, packed.stride, b, g->b.row, part.n, depth);
             for (int64_t q = 0; q < part.n; q += PANEL)
                 if (g->b.col != 1 || part.n - q < PANEL || (by_first_tiles && q >= in_place))

@@ -60,8 +60,11 @@ static void FNN(gather_panels)(fnn_panels to, const void *x, int from, int64_t r
                 for (int64_t at = 0; at < columns * bytes; at += 64)
                     FNN_PREFETCH((const char *)x + (next[r] * row + j) * bytes + at);
             for (int64_t r = 0; r < PANEL && i + r < batch; r++) {
-                const int64_t at = (order ? order[i + r] : i + r) * row + j;
-                convert(rows + r * AT_ONCE, (const char *)x + at * bytes, from, bytes, columns);
+                const char *const at = (const char *)x + ((order ? order[i + r] : i + r) * row + j) * bytes;
+                if (from == (sizeof(T) == sizeof(float) ? FNN_FROM_F32 : FNN_FROM_F64))
+                    memcpy(rows + r * AT_ONCE, at, (size_t)columns * sizeof(T));
+                else
+                    convert(rows + r * AT_ONCE, at, from, bytes, columns);
             }
             pack(PANEL, (T *)to.data + i / PANEL * to.panel + j * PANEL, rows, 1, AT_ONCE, batch - i, columns);
         }
@@ -89,10 +92,9 @@ static void FNN(transpose_panels)(fnn_panels transposed, fnn_panels from, int64_
                  batch - i < PANEL ? batch - i : PANEL);
 }
 
-/* c, `rows` rows of it, = a times panels, chunk by chunk, into the places of `to`. micro_panels: scratch, or NULL without
- * packing. */
+/* `rows` rows of c = a times panels, chunk by chunk; `last` says what becomes of the last one. a is read where it lies. */
 static void multiply_panels(const store_to *last, const operand_a *a, fnn_panels b, int64_t rows, int64_t columns,
-                            int64_t k, T *micro_panels)
+                            int64_t k)
 {
     int64_t p = 0;
     do { /* once even for k = 0: an empty sum is +0 */
@@ -101,9 +103,13 @@ static void multiply_panels(const store_to *last, const operand_a *a, fnn_panels
         const operand_b panels = {(T *)b.data + p * PANEL, b.panel, NULL, 0,
                                   0}; /* not written: nothing lies elsewhere */
         store_to to = *last;
-        if (p + depth < k) to = (store_to){.c = to.c, .row = to.row, .panel = to.panel};
+        if (p + depth < k) {
+            to = (store_to){.c = last->c, .row = last->row, .panel = last->panel, .plain = 1};
+            to.activation = to.loop = FNN_identity;
+        }
         to.add = p > 0;
-        multiply_block(&to, &from, &panels, rows, round_up(columns, PANEL), depth, micro_panels != NULL, micro_panels);
+        to.plain &= !to.add;
+        multiply_block(&to, &from, &panels, rows, round_up(columns, PANEL), depth, 0, NULL);
         p += depth;
     } while (p < k);
 }
@@ -112,11 +118,9 @@ static int FNN(forward_panels)(fnn_panels y, fnn_panels x, const void *weight, i
                                int64_t out, const fnn_epilogue *e)
 {
     const operand_a w = {weight, 1, ldw, 0};
-    const store_to to =
-        make_store_to(y.data, e->activation == FNN_identity ? NULL : e->z, PANEL, y.panel, e->bias, 1, e, 1, 1);
-    T *micro_panels = fnn_scratch(MICRO_PANELS(in < FNN_K_CHUNK ? in : FNN_K_CHUNK) * (int64_t)sizeof(T));
-    if (!micro_panels) return FNN_NO_MEMORY;
-    multiply_panels(&to, &w, x, out, batch, in, micro_panels);
+    T *z = e->activation == FNN_identity ? NULL : e->z;
+    const store_to to = make_store_to(y.data, z, PANEL, y.panel, e->bias, 1, e, 1, 1);
+    multiply_panels(&to, &w, x, out, batch, in);
     return FNN_OK;
 }
 
@@ -124,8 +128,9 @@ static int FNN(dx_panels)(fnn_panels dx, fnn_panels dz, const void *weight, int6
                           int64_t out, const fnn_derivative *derivative)
 {
     const operand_a w = {weight, ldw, 1, 0};
-    const store_to to = {.c = dx.data, .row = PANEL, .panel = dx.panel, .derivative = derivative};
-    multiply_panels(&to, &w, dz, in, batch, out, NULL);
+    store_to to = make_store_to(dx.data, NULL, PANEL, dx.panel, NULL, 0, &no_epilogue, 1, 1);
+    to.derivative = derivative;
+    multiply_panels(&to, &w, dz, in, batch, out);
     return FNN_OK;
 }
 
@@ -143,8 +148,9 @@ static int FNN(dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_pan
         rows = last_row - i < most + MR ? last_row - i : most; /* no short strip at the end */
         T *const strip = dweight ? (T *)dweight + i * ldw : scratch;
         const operand_a from = {(const T *)x.data + i * PANEL, PANEL, 1, x.panel};
-        const store_to to = {.c = strip, .row = ldw, .fetched = weight ? (const T *)weight + i * ldw : NULL};
-        multiply_panels(&to, &from, dz_transposed, rows, out, batch, NULL);
+        store_to to = make_store_to(strip, NULL, ldw, PANEL, NULL, 0, &no_epilogue, 1, 1);
+        if (weight) to.fetched = (const T *)weight + i * ldw;
+        multiply_panels(&to, &from, dz_transposed, rows, out, batch);
         for (int64_t r = 0; r < rows && out < ldw; r++)
             memset(strip + r * ldw + out, 0, (size_t)(ldw - out) * sizeof(T)); /* x may be infinite, 0 times it NaN */
         if (done) done(context, strip, i, rows);

@@ -48,17 +48,21 @@ _Static_assert(NC % NR == 0 && NC % PANEL == 0 && NC_MOST % NC == 0,
                "a block of columns consists of whole tiles and panels");
 _Static_assert(FNN_K_CHUNK % THIN_K == 0, "the parts of a thin product end where a chunk ends");
 
-/* Where vector v of a row stands whose panels are `panel` apart. In a matrix they are PANEL apart. */
-static FNN_INLINE int64_t across(int v, int64_t panel) { return v * VL / PANEL * panel + v * VL % PANEL; }
+/* Where column j >= 0 of a row stands whose panels are `panel` apart, and vector v of it. In a matrix they are PANEL apart. */
+static FNN_INLINE int64_t along_row(int64_t j, int64_t panel)
+{
+    return (int64_t)((uint64_t)j / PANEL) * panel + (int64_t)((uint64_t)j % PANEL);
+}
+static FNN_INLINE int64_t across(int v, int64_t panel) { return along_row((int64_t)v * VL, panel); }
 
-/* What becomes of the sums of a block: element (i, j) of c stands at place(to, i, j). A matrix has rows `row` apart; in
- * panels, `panel` elements apart, the rows of a panel are PANEL apart. */
+/* What becomes of the sums of a block: element (i, j) of c stands at place(to, i, j). A matrix has rows `row` apart and
+ * `panel` = PANEL; in panels, `panel` elements apart, the rows of a panel are PANEL apart. */
 typedef struct {
     T *c, *z; /* z like c, or NULL */
-    int64_t row;
-    int64_t panel;  /* 0: c is a matrix, whatever its row stride */
+    int64_t row, panel;
     const T *start; /* sums of the same chunk to go on from, (i, j) at start + i * start_row + j; NULL: +0 */
     int64_t start_row;
+    int plain;        /* the sums are stored as they are: nothing of the next five */
     int add;          /* c holds the sum of the chunks before */
     const T *bias;    /* per column, or per row of the block; NULL: none */
     int bias_of_rows; /* which */
@@ -71,15 +75,15 @@ typedef struct {
 
 static FNN_INLINE int64_t place(const store_to *to, int64_t i, int64_t j)
 {
-    return to->panel ? i * PANEL + j / PANEL * to->panel + j % PANEL : i * to->row + j;
+    return i * to->row + along_row(j, to->panel);
 }
 
-/* The steps of a tile: element (i, p) of a is broadcast from a + i * a_row + p * a_col, or, in panels, from a + i * a_row +
- * p / PANEL * a_panel + p % PANEL * a_col; the vectors of b at step p stand from b + p * b_row on, in panels `panel` apart. */
+/* The steps of a tile: element (i, p) of a is broadcast from a + i * a_row + p * a_col, where a leaps `past` elements further
+ * after every `run` steps, from one of its panels to the next; the vectors of b at step p stand from b + p * b_row on, in
+ * panels `panel` apart. */
 typedef struct {
     const T *a, *b;
-    int64_t a_row, a_col;
-    int64_t a_panel; /* 0: a is no panels */
+    int64_t a_row, a_col, run, past;
     int64_t b_row, panel, depth;
     T *copy;       /* receives the vectors of b, then rows of a matrix, in panels `panel` apart */
     int64_t lanes; /* of the last vector of b that exist, at an edge */
@@ -102,33 +106,18 @@ static FNN_INLINE void store_lanes(T *p, V a, int part, int64_t lanes)
         v_store(p, a);
 }
 
-/* rows x vectors sums, from element (i, j) of the block on. */
-static FNN_INLINE void tile(const int rows, const int vectors, const enum source source, const store_to *to, int64_t i,
-                            int64_t j, const k_loop *s)
-{
-    V sum[MR][MOST_VECTORS];
-    const int64_t lanes = s->lanes;
 #define PART (source == TO_EDGE && v == vectors - 1)
-#define EACH(...)                                                                                                      \
-    FNN_UNROLL(8)                                                                                                      \
-    for (int r = 0; r < rows; r++) {                                                                                   \
-        FNN_UNROLL(16)                                                                                                 \
-        for (int v = 0; v < vectors; v++) __VA_ARGS__;                                                                 \
-    }
-    EACH(sum[r][v] = v_set1(0))
-    if (to->start) EACH(sum[r][v] = load_lanes(to->start + (i + r) * to->start_row + j + v * VL, PART, lanes))
-    const int64_t row = to->row, at = place(to, i, j), c_panel = to->panel ? to->panel : PANEL;
-    T *const c = to->c + at;
-    EACH(if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(c + r * row + across(v, c_panel)))
-    if (to->fetched) EACH(if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(to->fetched + at + r * row + v * VL))
 
-    const int64_t a_row = s->a_row, a_col = s->a_col, b_row = s->b_row,
-                  b_panel = source == IN_PANELS || source == TO_EDGE ? s->panel : PANEL;
-    const T *a = s->a, *b = s->b;
-    T *copy = s->copy;
-    for (int64_t steps_left = s->depth, run; steps_left > 0; steps_left -= run, a += s->a_panel - PANEL * a_col) {
-        run = s->a_panel && steps_left > PANEL ? PANEL : steps_left;
-        for (int64_t step = run; step > 0; step--, a += a_col, b += b_row) {
+/* Adds the products of all steps to the sums. */
+static FNN_INLINE void add_up(V sum[MR][MOST_VECTORS], const int rows, const int vectors, const enum source source,
+                              const k_loop s, const T *b)
+{
+    const int64_t a_row = s.a_row, a_col = s.a_col, b_row = s.b_row, most = s.run, lanes = s.lanes,
+                  b_panel = source == IN_PANELS || source == TO_EDGE ? s.panel : PANEL;
+    const T *a = s.a;
+    T *copy = s.copy;
+    for (int64_t steps_left = s.depth; steps_left > 0; steps_left -= most, a += s.past)
+        for (int64_t step = steps_left < most ? steps_left : most; step > 0; step--, a += a_col, b += b_row) {
             V bv[MOST_VECTORS];
             FNN_UNROLL(16)
             for (int v = 0; v < vectors; v++) bv[v] = load_lanes(b + across(v, b_panel), PART, lanes);
@@ -136,9 +125,10 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
             for (int v = 0; v < vectors; v++) {
                 const int64_t ahead = source == COPYING ? COPY_AHEAD : AHEAD;
                 if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(b + ahead * b_row + across(v, b_panel));
-                if (source == COPYING) v_store(copy + across(v, s->panel), bv[v]);
+                if (source == COPYING) v_store(copy + across(v, s.panel), bv[v]);
             }
             if (source == COPYING) copy += PANEL;
+            if (A_AHEAD > 0 && a_row == 1) FNN_PREFETCH(a + A_AHEAD * a_col);
             FNN_UNROLL(8)
             for (int r = 0; r < rows; r++) {
                 V av = v_set1(a[r * a_row]);
@@ -146,41 +136,79 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
                 for (int v = 0; v < vectors; v++) sum[r][v] = v_madd(av, bv[v], sum[r][v]);
             }
         }
-    }
-
-    if (to->add) EACH(sum[r][v] = v_add(load_lanes(c + r * row + across(v, c_panel), PART, lanes), sum[r][v]))
-    if (to->bias && to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_set1(to->bias[i + r])))
-    if (to->bias && !to->bias_of_rows)
-        EACH(sum[r][v] = v_add(sum[r][v], load_lanes(to->bias + j + v * VL, PART, lanes)))
-    if (to->z) EACH(store_lanes(to->z + at + r * row + across(v, c_panel), sum[r][v], PART, lanes))
-    if (to->activation != FNN_identity) {
-        const row_params p = load_params(to->params);
-        if (to->activation == FNN_relu)
-            EACH(sum[r][v] = relu_v(sum[r][v], p))
-        else
-            EACH(sum[r][v] = leaky_relu_v(sum[r][v], p))
-    }
-    EACH(store_lanes(c + r * row + across(v, c_panel), sum[r][v], PART, lanes))
-#undef EACH
-#undef PART
 }
+
+/* rows x vectors sums, from element (i, j) of the block on, with the vectors of b from b on. */
+static FNN_INLINE void tile(const int rows, const int vectors, const enum source source, const store_to *to, int64_t i,
+                            int64_t j, const k_loop *s, const T *b)
+{
+    V sum[MR][MOST_VECTORS];
+    const int64_t lanes = s->lanes, row = to->row, panel = to->panel, first = place(to, i, j);
+    /* For each vector v of each row r of sums; `at`, where there is one, goes along in rows as far apart as those of c. */
+#define EACH_THEN(next, ...)                                                                                           \
+    FNN_UNROLL(8)                                                                                                      \
+    for (int r = 0; r < rows; r++, next) {                                                                             \
+        FNN_UNROLL(16)                                                                                                 \
+        for (int v = 0; v < vectors; v++) __VA_ARGS__;                                                                 \
+    }
+#define EACH(...) EACH_THEN((void)0, __VA_ARGS__)
+#define EACH_AT(from, ...)                                                                                             \
+    {                                                                                                                  \
+        T *at = (from) + first;                                                                                        \
+        EACH_THEN(at += row, __VA_ARGS__)                                                                              \
+    }
+    if (to->fetched) EACH_AT((T *)to->fetched, if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(at + v * VL))
+    EACH(sum[r][v] = v_set1(0))
+    if (to->start) EACH(sum[r][v] = load_lanes(to->start + (i + r) * to->start_row + j + v * VL, PART, lanes))
+    k_loop steps = *s;
+    if (rows > 1 && s->a_row == 1) {
+        steps.a_row = 1; /* as a constant, which needs no registers for the rows of a */
+        add_up(sum, rows, vectors, source, steps, b);
+    } else
+        add_up(sum, rows, vectors, source, steps, b);
+    if (!to->plain) {
+        if (to->add) EACH_AT(to->c, sum[r][v] = v_add(load_lanes(at + across(v, panel), PART, lanes), sum[r][v]))
+        if (to->bias && to->bias_of_rows) EACH(sum[r][v] = v_add(sum[r][v], v_set1(to->bias[i + r])))
+        if (to->bias && !to->bias_of_rows)
+            EACH(sum[r][v] = v_add(sum[r][v], load_lanes(to->bias + j + v * VL, PART, lanes)))
+        if (to->z) EACH_AT(to->z, store_lanes(at + across(v, panel), sum[r][v], PART, lanes))
+        if (to->activation != FNN_identity) {
+            const row_params p = load_params(to->params);
+            if (to->activation == FNN_relu)
+                EACH(sum[r][v] = relu_v(sum[r][v], p))
+            else
+                EACH(sum[r][v] = leaky_relu_v(sum[r][v], p))
+        }
+    }
+    EACH_AT(to->c, store_lanes(at + across(v, panel), sum[r][v], PART, lanes))
+#undef EACH_AT
+#undef EACH
+#undef EACH_THEN
+}
+#undef PART
 
 /* clang-format off */
 /* One compiled tile for each number of rows, as a switch over `rows`: those of `least` to MR rows. */
-#define HEIGHT(r, least, vectors, source)                                                                              \
+#define HEIGHT(r, least, tiles, ...)                                                                                   \
     case r:                                                                                                            \
-        if (least <= r && r <= MR) tile(r, vectors, source, to, i, j, s);                                              \
+        if (least <= r && r <= MR) tiles(r, __VA_ARGS__);                                                              \
         break;
 #define HEIGHTS(...)                                                                                                   \
     switch (rows) {                                                                                                    \
         HEIGHT(1, __VA_ARGS__) HEIGHT(2, __VA_ARGS__) HEIGHT(3, __VA_ARGS__) HEIGHT(4, __VA_ARGS__)                    \
         HEIGHT(5, __VA_ARGS__) HEIGHT(6, __VA_ARGS__) HEIGHT(7, __VA_ARGS__) HEIGHT(8, __VA_ARGS__)                    \
     }
+#define ONE(rows, vectors, source) tile(rows, vectors, source, to, i, j, s, s->b)
+#define SIDE_BY_SIDE(rows, vectors, source)                                                                            \
+    for (; t < count * NR; t += NR) tile(rows, vectors, source, to, i, j + t, s, s->b + along_row(t, s->panel))
 /* clang-format on */
 
-static void tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j, const k_loop *s)
+/* `count` tiles of NR columns. That what they read does not overlap what they write spares a tile most of its loads. */
+static void tiles_of(int64_t rows, const store_to *restrict to, int64_t i, int64_t j, int64_t count,
+                     const k_loop *restrict s)
 {
-    HEIGHTS(1, NV, IN_PANELS)
+    int64_t t = 0;
+    HEIGHTS(1, SIDE_BY_SIDE, NV, IN_PANELS)
 }
 
 /* A tile of fewer than NR columns, which end with s->lanes lanes of a vector. */
@@ -188,9 +216,9 @@ static FNN_INLINE void last_tile(const int vectors, int64_t rows, const store_to
                                  const k_loop *s)
 {
     if (vectors < NV && s->lanes == VL)
-        HEIGHTS(1, vectors, IN_PANELS)
+        HEIGHTS(1, ONE, vectors, IN_PANELS)
     else
-        HEIGHTS(1, vectors, TO_EDGE)
+        HEIGHTS(1, ONE, vectors, TO_EDGE)
 }
 
 /* A tile that copies b, whole panels of it: the first of several micro-panels, to which tile_rows() gives more than half of
@@ -199,7 +227,7 @@ static FNN_INLINE void last_tile(const int vectors, int64_t rows, const store_to
 static FNN_INLINE void copying_tile(const int vectors, int64_t rows, const store_to *to, int64_t i, int64_t j,
                                     const k_loop *s)
 {
-    HEIGHTS(MR / 2 + 1, vectors, COPYING)
+    HEIGHTS(MR / 2 + 1, ONE, vectors, COPYING)
 }
 
 /* Calls f for as many vectors as hold `columns` columns. */
@@ -227,7 +255,7 @@ static void copying_tile_of(int64_t rows, int64_t columns, const store_to *to, i
 /* The tile of a product of so few rows, whose columns are rows of a matrix. */
 static void wide_tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j, const k_loop *s)
 {
-#define WIDE(r) HEIGHT(r, 1, wide_vectors[r - 1], IN_ROWS)
+#define WIDE(r) HEIGHT(r, 1, ONE, wide_vectors[r - 1], IN_ROWS)
     switch (rows) {
         WIDE(1) WIDE(2) WIDE(3) WIDE(4) WIDE(5) WIDE(6) WIDE(7) WIDE(8)
     }
@@ -247,6 +275,13 @@ static int64_t tile_columns(int64_t columns_left)
 {
     if (NR == 3 * PANEL && columns_left > NR && columns_left <= NR + PANEL) return NR - PANEL;
     return columns_left < NR ? columns_left : NR;
+}
+
+/* How many tiles of NR columns come before one of another width. */
+static int64_t whole_tiles(int64_t columns)
+{
+    const int64_t tiles = columns / NR, rest = columns % NR;
+    return tiles - (NR == 3 * PANEL && tiles > 0 && rest > 0 && rest <= PANEL);
 }
 
 static int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
