@@ -512,6 +512,17 @@ def load_trainer(cls, path, model, loss, optimizer, metrics):
         raise ValueError(f"Trainer.load: {path}: {_line(error)}") from None
 
 
+def _counters_of(table):
+    """Return what the network's ``counters`` told, each a number that it may be."""
+    most = as_count(table["accumulate"], "trainer", "accumulate") - 1
+    return {
+        "steps_done": as_integer(table["steps_done"], "trainer", "steps_done", 0),
+        "lr_factor": as_nonnegative(table["lr_factor"], "trainer", "lr_factor"),
+        "gathered_rows": as_nonnegative(table["gathered_rows"], "trainer", "gathered_rows"),
+        "gathered_minibatches": as_integer(table["gathered_minibatches"], "trainer", "gathered_minibatches", 0, most),
+    }
+
+
 def _resumed(cls, table, tensors, architecture, model, loss, optimizer, metrics):
     """Return the trainer of a file. Before its tensors fit the rest nothing is allocated, and a model that was given does not change."""
     fresh = model is None
@@ -525,13 +536,7 @@ def _resumed(cls, table, tensors, architecture, model, loss, optimizer, metrics)
     options = {name: table[name] for name in _OPTIONS} | {"groups": _made_groups(table["groups"])}
     seed = as_integer(table["seed"], "trainer", "seed", 0, 2**64 - 1)
     epochs_done = as_integer(table["epochs_done"], "trainer", "epochs_done", 0)
-    most = as_count(options["accumulate"], "trainer", "accumulate") - 1
-    counters = {
-        "steps_done": as_integer(table["steps_done"], "trainer", "steps_done", 0),
-        "lr_factor": as_nonnegative(table["lr_factor"], "trainer", "lr_factor"),
-        "gathered_rows": as_nonnegative(table["gathered_rows"], "trainer", "gathered_rows"),
-        "gathered_minibatches": as_integer(table["gathered_minibatches"], "trainer", "gathered_minibatches", 0, most),
-    }
+    counters = _counters_of(table)
     history = _history_of({name: value for name, value in tensors.items() if name.startswith(_HISTORY)}, seed)
     kinds = [f"slots.{slot}" for slot in optimizer.slots]
     kinds += ["gathered"] if counters["gathered_minibatches"] else []

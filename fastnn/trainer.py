@@ -201,7 +201,7 @@ class Trainer:
 
     @classmethod
     def load(cls, path, model=None, loss=None, optimizer=None, *, metrics=None):
-        """Return the trainer that ``save`` wrote. It goes on bit for bit as the saved one would have.
+        """Return the trainer that ``save`` wrote. It goes on bit for bit as the saved one would have; callbacks begin anew with ``fit``.
 
         Parameters
         ----------
