@@ -103,6 +103,32 @@ def test_others_may_look_on_while_a_trainer_trains():
     assert state_of(run) == state_of(twin)
 
 
+def test_predictions_in_other_threads_at_any_moment_of_a_training_do_not_touch_it():
+    run, twin = (
+        fnn.Trainer(fnn.MLP([4, 64, 3], dropout=0.2, seed=0), "cross_entropy", seed=0, ema=0.9) for _ in range(2)
+    )
+    ended, shapes, losses = threading.Event(), set(), []
+
+    def look():
+        while not ended.is_set():
+            shapes.add((run.predict(X).shape, run.model(X).shape, run.predict_proba(X[:7]).shape))
+            losses.append(run.evaluate(X, Y)["loss"])
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        history = run.fit(X, Y, epochs=60, batch_size=4, verbose=False)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert history == twin.fit(X, Y, epochs=60, batch_size=4, verbose=False)
+    assert state_of(run) == state_of(twin)
+    assert shapes == {((60, 3), (60, 3), (7, 3))}
+    assert np.isfinite(losses).all()
+
+
 def test_gradients_asked_for_meanwhile_do_not_touch_what_fit_shows(capsys):
     def run(look):
         run = trainer()
