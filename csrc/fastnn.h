@@ -163,9 +163,12 @@ typedef struct fnn_kernels {
 
     /* The forms of a compiled network: activations in panels, weights k-major. Sums over k as in matmul, same bits.
      *
-     * Rows of x to panels: row i of the batch is row order[i] of x, or row i where order is NULL; rows of x are `row`
-     * elements of the kind `from` (enum fnn_element) apart, contiguous each. What pads the last panel is 0. `next` is the
-     * order of the minibatch that follows, or NULL: meanwhile next_batch rows of it are fetched towards the caches. */
+     * Rows of x to contiguous rows, and to panels: row i of the batch is row order[i] of x, or row i where order is NULL;
+     * rows of x are `row` elements of the kind `from` (enum fnn_element) apart, contiguous each. What pads the last panel is
+     * 0. `next` is the order of the minibatch that follows, or NULL: meanwhile next_batch rows of it are fetched towards the
+     * caches. */
+    void (*gather_rows)(void *to, const void *x, int from, int64_t row, const int64_t *order, int64_t batch,
+                        int64_t features);
     void (*gather_panels)(fnn_panels to, const void *x, int from, int64_t row, const int64_t *order, int64_t batch,
                           int64_t features, const int64_t *next, int64_t next_batch);
 
@@ -274,6 +277,16 @@ typedef struct fnn_kernels {
 
     /* sums[i] = sum_j x[i, j]^2 of each row of x (batch, features), in float64, in the order of a row reduction. */
     void (*sums_of_squares)(double *sums, const void *x, int64_t batch, int64_t features);
+
+    /* to[i] = a[i] + b[i]; factor a[i]; to[i] + factor a[i]; average[i] + share (x[i] - average[i]). to may be a or b. */
+    void (*add)(void *to, const void *a, const void *b, int64_t n);
+    void (*scale)(void *to, const void *a, double factor, int64_t n);
+    void (*add_scaled)(void *to, const void *a, double factor, int64_t n);
+    void (*average)(void *average, const void *x, double share, int64_t n);
+
+    /* grad += the gradient of l1 sum |param| + l2 sum param^2; then each element is clipped to +-clip, which may be
+     * infinite. */
+    void (*regularise)(void *grad, const void *param, int64_t n, double l1, double l2, double clip);
 } fnn_kernels;
 
 /* dispatch.c. The active ISA is process-wide; the first call chooses the best one the CPU supports. */

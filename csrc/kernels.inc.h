@@ -49,6 +49,7 @@ const fnn_kernels FNN_KERNELS = {
     .per_look = PER_LOOK,
     .matmul = FNN(matmul),
     .sum_rows = FNN(sum_rows),
+    .gather_rows = FNN(gather_rows),
     .gather_panels = FNN(gather_panels),
     .to_panels = FNN(to_panels),
     .from_panels = FNN(from_panels),
@@ -85,4 +86,9 @@ const fnn_kernels FNN_KERNELS = {
     .scalars = {FNN_OPTIMIZERS(SCALARS)},
     .updates = {FNN_OPTIMIZERS(UPDATES)},
     .sums_of_squares = FNN(sums_of_squares),
+    .add = FNN(add),
+    .scale = FNN(scale),
+    .add_scaled = FNN(add_scaled),
+    .average = FNN(average),
+    .regularise = FNN(regularise),
 };

@@ -387,3 +387,55 @@ static void FNN(sums_of_squares)(double *sums, const void *x_, int64_t batch, in
         sums[i] = lanes_total(&sum);
     }
 }
+
+/* What happens to gradients between the backward pass and the update. Each operation rounds once, as NumPy's does. */
+#define EACH_VECTOR(...)                                                                                               \
+    for (int64_t i = 0; i < n; i += VL) {                                                                              \
+        const int64_t left = n - i;                                                                                    \
+        __VA_ARGS__;                                                                                                   \
+    }
+
+static void FNN(add)(void *to_, const void *a_, const void *b_, int64_t n)
+{
+    T *to = to_;
+    const T *a = a_, *b = b_;
+    EACH_VECTOR(v_store_upto(to + i, v_add(v_load_upto(a + i, left, 0), v_load_upto(b + i, left, 0)), left))
+}
+
+static void FNN(scale)(void *to_, const void *a_, double factor, int64_t n)
+{
+    T *to = to_;
+    const T *a = a_;
+    const V f = v_set1((T)factor);
+    EACH_VECTOR(v_store_upto(to + i, v_mul(f, v_load_upto(a + i, left, 0)), left))
+}
+
+static void FNN(add_scaled)(void *to_, const void *a_, double factor, int64_t n)
+{
+    T *to = to_;
+    const T *a = a_;
+    const V f = v_set1((T)factor);
+    EACH_VECTOR(V more = v_mul(f, v_load_upto(a + i, left, 0));
+                v_store_upto(to + i, v_add(v_load_upto(to + i, left, 0), more), left))
+}
+
+static void FNN(average)(void *average_, const void *x_, double share, int64_t n)
+{
+    T *average = average_;
+    const T *x = x_;
+    const V f = v_set1((T)share);
+    EACH_VECTOR(V a = v_load_upto(average + i, left, 0); V more = v_mul(f, v_sub(v_load_upto(x + i, left, 0), a));
+                v_store_upto(average + i, v_add(a, more), left))
+}
+
+static void FNN(regularise)(void *grad_, const void *param_, int64_t n, double l1, double l2, double clip)
+{
+    T *grad = grad_;
+    const T *param = param_;
+    const V sign = v_set1((T)l1), slope = v_set1((T)(2 * l2)), limit = v_set1((T)clip);
+    const int penalised = l1 != 0 || l2 != 0, clipped = clip < INFINITY;
+    EACH_VECTOR(V g = v_load_upto(grad + i, left, 0), p = v_load_upto(param + i, left, 0);
+                if (penalised) g = v_add(g, v_add(v_mul(sign, v_sign(p)), v_mul(slope, p)));
+                if (clipped) g = v_min(limit, v_max(v_neg(limit), g)); v_store_upto(grad + i, g, left))
+}
+#undef EACH_VECTOR

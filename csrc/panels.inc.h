@@ -46,12 +46,21 @@ static void convert(T *to, const char *from, int kind, int64_t bytes, int64_t n)
     }
 }
 
+static const int8_t element_sizes[FNN_ELEMENTS] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 1};
+
+static void FNN(gather_rows)(void *to, const void *x, int from, int64_t row, const int64_t *order, int64_t batch,
+                             int64_t features)
+{
+    const int64_t bytes = element_sizes[from];
+    for (int64_t i = 0; i < batch; i++)
+        convert((T *)to + i * features, (const char *)x + (order ? order[i] : i) * row * bytes, from, bytes, features);
+}
+
 static void FNN(gather_panels)(fnn_panels to, const void *x, int from, int64_t row, const int64_t *order, int64_t batch,
                                int64_t features, const int64_t *next, int64_t next_batch)
 {
     enum { AT_ONCE = 64 }; /* columns of a panel's rows that wait in L1, contiguous and of one type, for their turn */
-    static const int8_t sizes[FNN_ELEMENTS] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 1};
-    const int64_t bytes = sizes[from];
+    const int64_t bytes = element_sizes[from];
     T rows[PANEL * AT_ONCE];
     for (int64_t i = 0; i < batch; i += PANEL)
         for (int64_t j = 0; j < features; j += AT_ONCE) {

@@ -20,6 +20,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.float cimport DBL_EPSILON, FLT_EPSILON
 from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastnn.kernels cimport *
@@ -30,4 +31,5 @@ include "core/products.pxi"
 include "core/losses.pxi"
 include "core/norms.pxi"
 include "core/optimizers.pxi"
+include "core/network.pxi"
 include "core/runtime.pxi"

@@ -316,19 +316,34 @@ class TrainingRows:
         given = given / largest * (number / (total / largest).sum())
         return cls(x, y, None if (given == 1).all() else given, None if number == len(x) else counts, mixup)
 
-    def minibatches(self, batch_size, order=None, least=1):
-        """Yield (x, y, weight or None, rows that count) of each minibatch, in the given order of rows.
+    def starts(self, batch_size, least=1):
+        """Return the rows at which minibatches start, and at last the number of rows, int64.
 
         A last minibatch of fewer than ``least`` rows joins the one before.
         """
-        stop = 0
-        while stop < len(self.x):
-            start, stop = stop, stop + batch_size
-            if len(self.x) - stop < least:
-                stop = len(self.x)
-            rows = slice(start, stop)
-            if order is not None:
-                rows = order[rows]
-            x = self.x[rows]
-            counting = len(x) if self.counts is None else int(np.count_nonzero(self.counts[rows]))
-            yield x, self.y[rows], None if self.weight is None else self.weight[rows], counting
+        rows = len(self.x)
+        starts = np.arange(0, rows, batch_size, np.int64)
+        if len(starts) > 1 and rows - starts[-1] < least:
+            starts = starts[:-1]
+        return np.append(starts, rows)
+
+    def counting(self, starts, order=None):
+        """Return how many rows count in each of the minibatches between ``starts``, as float64."""
+        if self.counts is None:
+            return np.diff(starts).astype(np.float64)
+        counts = self.counts if order is None else self.counts[order]
+        return np.add.reduceat(counts, starts[:-1], dtype=np.float64)
+
+    def minibatch(self, rows, order=None):
+        """Return (x, y, weight or None, rows that count) of a slice of rows, in the given order of rows."""
+        if order is not None:
+            rows = order[rows]
+        x = self.x[rows]
+        counting = len(x) if self.counts is None else int(np.count_nonzero(self.counts[rows]))
+        return x, self.y[rows], None if self.weight is None else self.weight[rows], counting
+
+    def minibatches(self, batch_size, order=None, least=1):
+        """Yield each minibatch; see ``starts`` and ``minibatch``."""
+        starts = self.starts(batch_size, least).tolist()
+        for start, stop in zip(starts, starts[1:], strict=False):
+            yield self.minibatch(slice(start, stop), order)

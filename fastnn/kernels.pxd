@@ -188,3 +188,77 @@ cdef extern from "fastnn.h" nogil:
                                  const double *) noexcept nogil
     int fnn_matmul(int, void *, int64_t, fnn_matrix, fnn_matrix, fnn_rectangle, int64_t,
                    const fnn_epilogue *) noexcept nogil
+
+cdef extern from "network.h" nogil:
+    enum:
+        FNN_OP_COUNT, FNN_NOT_FINITE, FNN_REFUSED
+
+    ctypedef struct fnn_value:
+        int64_t features, y
+        int in_panels
+
+    ctypedef struct fnn_op:
+        int kind, activation, from_y, differentiates, differentiated, need_dx
+        int inputs[2]
+        int outputs[2]
+        int parameters[2]
+        double params[3]
+        int64_t number
+        uint64_t seed
+
+    ctypedef struct fnn_parameter:
+        void *data
+        void *slots[3]
+        void *sum
+        void *average
+        int64_t rows, columns, row, gradient
+        int k_major, group, is_weight, in_strips
+
+    ctypedef struct fnn_group:
+        int optimizer
+        double hyper[7]
+
+    ctypedef struct fnn_regularisation:
+        double l1, l2, clip_value, clip_norm, max_norm, ema
+
+    ctypedef struct fnn_waiting:
+        int64_t minibatches
+        double rows
+
+    ctypedef struct fnn_network:
+        int dtype, ops_count, values_count, parameters_count, groups_count, input, output, loss, keeps_gradients
+        fnn_op *ops
+        fnn_value *values
+        fnn_parameter *parameters
+        fnn_group *groups
+        fnn_regularisation regularisation
+        double loss_params[3]
+        const void *class_weight
+        const void *second
+        int64_t ignore_index, capacity, accumulate
+        fnn_waiting *waiting
+        int64_t *steps
+        char *arena
+
+    ctypedef struct fnn_array:
+        const void *data
+        int from_ "from"
+        int64_t row, itemsize
+
+    ctypedef struct fnn_data:
+        fnn_array x, target
+        const int64_t *labels
+        const double *sample_weight
+        const int64_t *order
+
+    int fnn_network_reserve(fnn_network *, int64_t)
+    void fnn_network_free(fnn_network *)
+    int fnn_network_train(fnn_network *, const fnn_data *, const int64_t *, int64_t, const double *, int, const double *, double *,
+                          int64_t *)
+    void fnn_network_flush(fnn_network *, const double *)
+
+cdef extern from "network_ops.h" nogil:
+    ctypedef struct fnn_op_row:
+        const char *name
+
+    const fnn_op_row *fnn_op_rows

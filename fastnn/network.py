@@ -6,7 +6,9 @@ A. A step is all or nothing. Whatever can be refused happens before the first pa
 B. The updates that follow are short and cannot fail, so Ctrl-C waits until they are done; that costs a microsecond, where updating a
    copy would cost up to a third of the step.
 C. An optimizer of the user's own can fail; only for one of those, parameters and state are copied before and put back.
-D. Gradients of minibatches that wait for others are sums of new arrays, so that a minibatch which fails leaves the others.
+D. Gradients of minibatches that wait for others are summed in arrays that change, with the counters beside them, only once nothing
+   can fail any more; so a minibatch which fails leaves the others.
+E. What both ways of making a step read and change (parameters, slots, sums, counters) lies in arrays that stay where they are.
 """
 
 import contextlib
@@ -75,24 +77,6 @@ class Turn:
         return self._lock
 
 
-class _Gathered:
-    """Gradients of minibatches, each times its rows, that wait for those of others. Never changes."""
-
-    def __init__(self, sums=None, rows=0, minibatches=0):
-        self.sums, self.rows, self.minibatches = sums, rows, minibatches
-
-    def plus(self, gradients, rows):
-        """Return these and those of one more minibatch."""
-        sums = {name: rows * g for name, g in gradients.items()}
-        if self.sums is not None:
-            sums = {name: self.sums[name] + g for name, g in sums.items()}
-        return _Gathered(sums, self.rows + rows, self.minibatches + 1)
-
-    def mean(self):
-        """Return the gradients of all rows as of one minibatch."""
-        return {name: (1 / self.rows) * g for name, g in self.sums.items()}
-
-
 class Layered:
     """A model trained layer by layer, through the functions of its layers.
 
@@ -127,25 +111,43 @@ class Layered:
         self._weights = frozenset(model._weights())
         options = (l1, l2, clip_norm is not None, clip_value is not None, accumulate > 1)
         self._checked = not model.is_native or any(options)
-        self.output, self.steps_done, self.lr_factor, self._gathered = None, 0, 1.0, _Gathered()
+        self.output, self.lr_factor = None, 1.0
+        self.steps = np.zeros(1, np.int64)
+        self.waiting = np.zeros(1, [("minibatches", np.int64), ("rows", np.float64)])
         self.parameters = dict(model.named_parameters())  # load_state_dict copies into these arrays: they stay
         self.buffers = dict(model.named_buffers())  # and these
         self.optimizers = in_groups(optimizer, groups, self.parameters)
         self._scheduled = any(isinstance(getattr(spec, "lr", None), Schedule) for spec in self.optimizers.values())
         self.averaged = None if ema is None else copy.deepcopy(model)
+        self.sums = {name: parameter_like(value) for name, value in self.parameters.items() if accumulate > 1}
         self._before_last = None  # the model without its last layer, once it is asked for
         self.state = {
             name: {slot: parameter_like(value) for slot in optimizer.slots} for name, value in self.parameters.items()
         }
 
+    @property
+    def steps_done(self):
+        """Updates made."""
+        return self.steps.item()
+
+    @steps_done.setter
+    def steps_done(self, value):
+        self.steps[0] = value
+
     def __setstate__(self, state):
         """Take what was copied or pickled, but the model's own arrays as parameters, and blocks of memory for the slots."""
         self.__dict__.update(state)
         self.parameters = dict(self.model.named_parameters())
+        self.sums = {name: self._moved(value, name) for name, value in self.sums.items()}
         for name, slots in self.state.items():
             for slot, value in slots.items():
-                slots[slot] = parameter_like(self.parameters[name])
-                slots[slot][...] = value
+                slots[slot] = self._moved(value, name)
+
+    def _moved(self, value, name):
+        """Return a copy of an array that is kept for a parameter, in a block like the parameter's."""
+        block = parameter_like(self.parameters[name])
+        block[...] = value
+        return block
 
     def evaluated(self):
         """Return the model that predictions are made with: where there are averages, the one that holds them."""
@@ -157,7 +159,7 @@ class Layered:
 
     def counters(self):
         """Return a dict of the numbers that say where the training stands; ``resume`` takes them."""
-        rows, minibatches = self._gathered.rows, self._gathered.minibatches
+        minibatches, rows = self.waiting[0].tolist()
         return {
             "steps_done": self.steps_done,
             "lr_factor": self.lr_factor,
@@ -174,8 +176,8 @@ class Layered:
         kept = {
             f"slots.{slot}": {name: slots[slot] for name, slots in self.state.items()} for slot in self.optimizer.slots
         }
-        if self._gathered.minibatches:
-            kept["gathered"] = self._gathered.sums
+        if self.waiting["minibatches"][0]:
+            kept["gathered"] = self.sums
         return kept if self.evaluated() is self.model else kept | {"parameters": self.parameters}
 
     def resume(self, kept, averages, steps_done, lr_factor, gathered_rows, gathered_minibatches):
@@ -197,8 +199,9 @@ class Layered:
             for name, average in self.averaged.named_parameters():
                 average[...] = averages[name]
         if gathered_minibatches:
-            sums = {name: np.array(value) for name, value in kept["gathered"].items()}
-            self._gathered = _Gathered(sums, gathered_rows, gathered_minibatches)
+            for name, value in kept["gathered"].items():
+                self.sums[name][...] = value
+        self.waiting[0] = gathered_minibatches, gathered_rows
         self.steps_done, self.lr_factor = steps_done, lr_factor
 
     def predict(self, x, out=None, before_last=False):
@@ -251,7 +254,7 @@ class Layered:
     @property
     def _minibatches_done(self):
         """The number of the next minibatch, which tells the masks of dropout apart."""
-        return self.steps_done * self.accumulate + self._gathered.minibatches
+        return self.steps_done * self.accumulate + int(self.waiting["minibatches"][0])
 
     def _trained(self, before_last):
         """Return the model, or it without its last layer."""
@@ -279,6 +282,14 @@ class Layered:
         backward(gradient, need_dx=False)
         return value, backward, shown
 
+    prevented = None  # what keeps the network from being compiled; nobody has asked
+
+    def try_step(self, *arguments):
+        """Return None: no step is compiled. See ``Compiled``."""
+
+    def try_epoch(self, *arguments):
+        """Return None, as ``try_step``."""
+
     def step(self, x, loss, epoch=0, rows=1, before_last=False):
         """Make one step, or gather the gradients for one, and return the loss before it. What ``loss`` raises changes nothing.
 
@@ -298,29 +309,34 @@ class Layered:
         if self.accumulate == 1:
             self._update(gradients, epoch, buffers)
             return value
-        gathered = self._gathered.plus(gradients, rows)
-        if gathered.minibatches == self.accumulate:
-            self._update(gathered.mean(), epoch, buffers)
-            gathered = _Gathered()
+        minibatches, before = self.waiting[0].tolist()
+        sums = {name: rows * g for name, g in gradients.items()}
+        if minibatches:
+            sums = {name: self.sums[name] + g for name, g in sums.items()}
+        minibatches, rows = minibatches + 1, before + rows
+        if minibatches == self.accumulate:
+            self._update({name: (1 / rows) * g for name, g in sums.items()}, epoch, buffers, ends_waiting=True)
         else:
             with CtrlCWaits():
-                self._commit(buffers)
-        self._gathered = gathered
+                self._commit([*buffers, *((self.sums[name], g) for name, g in sums.items())])
+                self.waiting[0] = minibatches, rows
         return value
 
     @contextlib.contextmanager
     def whole_steps(self, epoch):
         """Begin and end a context with no gradients that wait: those left at its end make a step, unless it fails."""
-        self._gathered = _Gathered()
+        self.waiting[0] = 0, 0
         try:
             yield
-            if self._gathered.minibatches:
-                self._update(self._gathered.mean(), epoch)
+            minibatches, rows = self.waiting[0].tolist()
+            if minibatches:
+                self._update({name: (1 / rows) * g for name, g in self.sums.items()}, epoch)
         finally:
-            self._gathered = _Gathered()
+            self.waiting[0] = 0, 0
 
-    def _update(self, gradients, epoch, buffers=()):
-        self._apply(self._regularised(gradients) if self._checked else gradients, self._rates(epoch), buffers)
+    def _update(self, gradients, epoch, buffers=(), ends_waiting=False):
+        gradients = self._regularised(gradients) if self._checked else gradients
+        self._apply(gradients, self._rates(epoch), buffers, ends_waiting)
 
     def _become(self, new):
         """Return a list of (buffer, what it becomes)."""
@@ -344,10 +360,11 @@ class Layered:
         rates = {id(spec): self._rate(spec.lr, epoch) for spec in {id(s): s for s in self.optimizers.values()}.values()}
         return {name: rates[id(spec)] for name, spec in self.optimizers.items()}
 
-    def _rate(self, lr, epoch):
-        rate = rate_of(lr, self.steps_done, epoch)
+    def _rate(self, lr, epoch, steps=None):
+        steps = self.steps_done if steps is None else steps
+        rate = rate_of(lr, steps, epoch)
         if not 0 <= rate < math.inf:
-            raise ValueError(f"Trainer: lr is {rate} after {self.steps_done} steps and {epoch} epochs ({lr!r})")
+            raise ValueError(f"Trainer: lr is {rate} after {steps} steps and {epoch} epochs ({lr!r})")
         return rate * self.lr_factor
 
     def _as_arrays(self, gradients):
@@ -383,7 +400,7 @@ class Layered:
             total += core.sum_of_squares(gradients[name], core.is_k_major(param))
         return math.sqrt(total)
 
-    def _apply(self, gradients, rates, buffers):
+    def _apply(self, gradients, rates, buffers, ends_waiting):
         """Update every parameter and these buffers, or none; with learning rates by name, unless None."""
         arrays = []
         if getattr(self.optimizer.update, "__module__", None) != "fastnn.optim":
@@ -404,6 +421,8 @@ class Layered:
             if self.averaged is not None:
                 self._average()
             self.steps_done += 1
+            if ends_waiting:
+                self.waiting[0] = 0, 0
 
     def _hold_norms(self):
         """Scale each row of a weight, the unit's, whose norm is larger than max_norm."""

@@ -8,12 +8,13 @@ import numpy as np
 
 from fastnn import data
 from fastnn.callbacks import Callback, as_callbacks
+from fastnn.compiled import Compiled
 from fastnn.history import History, Progress
 from fastnn.layers import Layer, Sequential
-from fastnn.layers.base import as_count, as_integer, as_nonnegative, as_number
+from fastnn.layers.base import as_count, as_decay, as_integer, as_limit, as_nonnegative
 from fastnn.losses import LOSSES, TASKS, as_loss, differentiate, fused, require_weighable
 from fastnn.metrics import METRICS, as_metrics, measure
-from fastnn.network import CtrlCWaits, Layered, Turn
+from fastnn.network import CtrlCWaits, Turn
 from fastnn.optim import as_optimizer
 from fastnn.random import MIXUP, Philox, draw_seed, permutation
 from fastnn.serialization import load_trainer, save_trainer
@@ -31,26 +32,6 @@ def as_model(model, loss=None, func="Trainer"):
     elif isinstance(model, type):
         hint = "; pass an object, made by calling the class"
     raise TypeError(f"{func}: model is {given} but a fastnn layer, such as Sequential, was expected{hint}")
-
-
-def _as_limit(value, name):
-    """Return a positive number, or None."""
-    if value is None:
-        return None
-    number = as_number(value, "Trainer", name)
-    if not number > 0:
-        raise ValueError(f"Trainer: {name} is {value} but a positive number was expected")
-    return number
-
-
-def _as_decay(ema):
-    """Return the share that an average keeps of itself, or None."""
-    if ema is None:
-        return None
-    number = as_number(ema, "Trainer", "ema")
-    if not 0 <= number < 1:
-        raise ValueError(f"Trainer: ema is {ema} but a number in [0, 1) was expected")
-    return number
 
 
 class Trainer:
@@ -132,17 +113,17 @@ class Trainer:
         self.metrics = as_metrics(metrics)
         self.l1, self.l2 = as_nonnegative(l1, "Trainer", "l1"), as_nonnegative(l2, "Trainer", "l2")
         self.clip_norm, self.clip_value, self.max_norm = (
-            _as_limit(value, name)
+            as_limit(value, "Trainer", name)
             for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value), ("max_norm", max_norm))
         )
         self.groups = {} if groups is None else groups
-        self.accumulate, self.ema = as_count(accumulate, "Trainer", "accumulate"), _as_decay(ema)
+        self.accumulate, self.ema = as_count(accumulate, "Trainer", "accumulate"), as_decay(ema, "Trainer", "ema")
         self.seed = draw_seed() if seed is None else as_integer(seed, "Trainer", "seed", 0, 2**64 - 1)
         self.history = History(self.seed)
         self.epochs_done = 0
         options = ("l1", "l2", "clip_norm", "clip_value", "groups", "accumulate", "ema", "max_norm")
         self._turn = Turn()
-        self._owned = Layered(self.model, self.optimizer, **{name: getattr(self, name) for name in options})
+        self._owned = Compiled(self.model, self.optimizer, **{name: getattr(self, name) for name in options})
         self._take_over()
 
     def __repr__(self):
@@ -150,8 +131,14 @@ class Trainer:
             return f"<Trainer of {type(self.model).__name__}, which a later Trainer has taken over>"
         return (
             f"<Trainer of {type(self.model).__name__}, loss={self.loss!r}, optimizer={self.optimizer!r}, seed={self.seed}, "
-            f"{self.epochs_done} epochs and {self.steps_done} steps done>"
+            f"{self.epochs_done} epochs and {self.steps_done} steps done{self._prevention}>"
         )
+
+    @property
+    def _prevention(self):
+        """What the repr and the progress line add where something keeps the network from being compiled."""
+        prevented = self._owned.prevented
+        return "" if prevented is None else f", layer by layer because of {prevented}"
 
     @property
     def steps_done(self):
@@ -255,6 +242,15 @@ class Trainer:
 
     def _update(self, network, loss, x, y, weight=None, divisor=None, place="step"):
         """Make one step and return the loss before it."""
+        rows = 1 if self.accumulate == 1 else self._divisor(loss, y, weight)
+        rows = rows if divisor is None else divisor
+        value = network.try_step(
+            x, y, weight, rows, divisor is not None, loss, fused(loss, self.model), self.epochs_done
+        )
+        return self._update_layered(network, loss, x, y, weight, divisor, place) if value is None else value
+
+    def _update_layered(self, network, loss, x, y, weight, divisor, place):
+        """Make one step layer by layer, and return the loss before it."""
         before_last = fused(loss, self.model)
 
         def finite(output):
@@ -535,6 +531,10 @@ class Trainer:
             return values if metric is None else values | {"accuracy": right / max(counted, 1)}
 
         progress.begin_epoch()
+        if metric is None:
+            whole = self._compiled_epoch(network, rows, batch_size, order, progress, place)
+            if whole is not None:
+                return whole
         with network.whole_steps(self.epochs_done):
             for x, y, weight, counting in self._minibatches(rows, batch_size, order):
                 done += len(x)
@@ -546,6 +546,25 @@ class Trainer:
                         right += counting * self._measure(metric, network.output, y, weight)
                 progress.minibatch(done, means)
         return {"loss": total / counted}, means()
+
+    def _compiled_epoch(self, network, rows, batch_size, order, progress, place):
+        """Train on every row once by the compiled network, and return what ``_epoch`` does; None where there is none."""
+
+        def layered_step(x, y, weight, counting):
+            divisor = None if rows.weight is None and rows.counts is None else counting
+            return self._update_layered(network, self.loss, x, y, weight, divisor, place)
+
+        def report(done, total, counted):
+            progress.minibatch(done, lambda: {"loss": total / max(counted, 1)})
+
+        before_last = fused(self.loss, self.model)
+        sums = network.try_epoch(
+            rows, batch_size, order, self.loss, before_last, self.epochs_done, layered_step, report
+        )
+        if sums is None:
+            return None
+        values = {"loss": sums[0] / sums[1]}
+        return values, values
 
     def _minibatches(self, rows, batch_size, order):
         """Return the minibatches of an epoch, mixed where they are to be."""

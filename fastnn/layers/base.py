@@ -155,6 +155,26 @@ def as_probability(value, func, name):
     return number
 
 
+def as_limit(value, func, name):
+    """Return a positive float, or None for None."""
+    if value is None:
+        return None
+    number = as_number(value, func, name)
+    if not number > 0:
+        raise ValueError(f"{func}: {name} is {value} but a positive number was expected")
+    return number
+
+
+def as_decay(value, func, name):
+    """Return a float in [0, 1), the share that an average keeps of itself, or None for None."""
+    if value is None:
+        return None
+    number = as_number(value, func, name)
+    if not 0 <= number < 1:
+        raise ValueError(f"{func}: {name} is {value} but a number in [0, 1) was expected")
+    return number
+
+
 def _fitting(value, own, name):
     """Return value as an array; its shape must be own's."""
     array = as_real(value, "load_state_dict", name)

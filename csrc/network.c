@@ -1,0 +1,407 @@
+/*
+ * network.c: the passes over the rows of a compiled network, its arena, and the steps of training.
+ */
+#include "network.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network_ops.h"
+
+enum { LINE = 64, PAGE = 4096 };
+
+int64_t fnn_take(fnn_network *network, int64_t bytes)
+{
+    const int64_t offset = network->used;
+    network->used += (bytes + LINE - 1) / LINE * LINE;
+    return offset;
+}
+
+void fnn_need_scratch(fnn_network *network, int64_t bytes)
+{
+    if (network->scratch_size < bytes) network->scratch_size = bytes;
+}
+
+static int64_t itemsize_of(const fnn_network *n) { return n->dtype == FNN_F32 ? 4 : 8; }
+
+/* Bytes of a value, or of its gradient. */
+static int64_t bytes_of(const fnn_network *n, const fnn_value *v)
+{
+    const int64_t panels = (n->capacity + FNN_PANEL - 1) / FNN_PANEL;
+    return (v->in_panels ? panels * v->panel : n->capacity * v->features) * itemsize_of(n);
+}
+
+void fnn_place_value(fnn_network *n, int value)
+{
+    fnn_value *const v = &n->values[value];
+    v->panel = v->features * FNN_PANEL;
+    if (v->panel * itemsize_of(n) % PAGE == 0) v->panel += FNN_PANEL; /* panels a page apart share sets of L1 */
+    v->y = fnn_take(n, bytes_of(n, v));
+}
+
+/* Gradients, from the output to the input: each is read by one row, which writes those by its inputs. */
+static void place_gradients(fnn_network *n)
+{
+    n->values[n->output].dy = fnn_take(n, bytes_of(n, &n->values[n->output]));
+    for (int i = n->ops_count - 1; i >= 0; i--) {
+        const fnn_op *op = &n->ops[i];
+        for (int j = 0; j < 2; j++)
+            if (op->inputs[j] >= 0) {
+                fnn_value *const x = &n->values[op->inputs[j]];
+                x->dy = j == 0 && fnn_op_rows[op->kind].in_place ? n->values[op->outputs[0]].dy
+                                                                 : fnn_take(n, bytes_of(n, x));
+            }
+    }
+}
+
+/* Place everything; how much memory that takes is then in n->used. */
+static void place(fnn_network *n)
+{
+    const int64_t batch = n->capacity, features = n->values[n->output].features;
+    n->used = n->scratch_size = 0;
+    fnn_place_value(n, n->input);
+    for (int i = 0; i < n->ops_count; i++) fnn_op_rows[n->ops[i].kind].place(n, &n->ops[i]);
+    place_gradients(n);
+    for (int i = 0; i < n->parameters_count; i++) {
+        fnn_parameter *const p = &n->parameters[i];
+        if (n->keeps_gradients || !p->in_strips) p->gradient = fnn_take(n, p->rows * p->row * itemsize_of(n));
+    }
+    n->target = fnn_take(n, batch * features * itemsize_of(n));
+    n->labels = fnn_take(n, batch * (int64_t)sizeof(int64_t));
+    n->sample_weight = fnn_take(n, batch * itemsize_of(n));
+    for (int i = 0; i < n->parameters_count; i++) /* for the weights of a unit */
+        fnn_need_scratch(n, (n->parameters[i].k_major ? n->parameters[i].rows : n->parameters[i].columns) *
+                                itemsize_of(n));
+    n->scratch = fnn_take(n, n->scratch_size);
+}
+
+int fnn_network_reserve(fnn_network *n, int64_t capacity)
+{
+    const int64_t before = n->capacity;
+    if (capacity <= before) return FNN_OK;
+    n->capacity = capacity;
+    place(n);
+    char *const arena = aligned_alloc(PAGE, (size_t)(n->used + PAGE - 1) / PAGE * PAGE);
+    if (!arena) {
+        n->capacity = before;
+        if (before) place(n);
+        return FNN_NO_MEMORY;
+    }
+    memset(arena, 0, (size_t)n->used); /* what pads batches and gradients of weights starts as 0 */
+    free(n->arena);
+    n->arena = arena;
+    return FNN_OK;
+}
+
+void fnn_network_free(fnn_network *n)
+{
+    free(n->arena);
+    n->arena = NULL;
+    n->capacity = 0;
+}
+
+/* The data from its i-th row on. */
+static fnn_data data_from(const fnn_data *data, int64_t i)
+{
+    fnn_data d = *data;
+    if (d.order) {
+        d.order += i;
+        return d;
+    }
+    d.x.data = (const char *)d.x.data + i * d.x.row * d.x.itemsize;
+    if (d.labels)
+        d.labels += i;
+    else
+        d.target.data = (const char *)d.target.data + i * d.target.row * d.target.itemsize;
+    if (d.sample_weight) d.sample_weight += i;
+    return d;
+}
+
+/* The first rows of an array, to contiguous rows of `to`. */
+static void gather(const fnn_pass *pass, void *to, const fnn_array *x, const int64_t *order, int64_t features)
+{
+    pass->kernels->gather_rows(to, x->data, x->from, x->row, order, pass->batch, features);
+}
+
+/* The targets of the first rows of the data. FNN_REFUSED where the loss does not accept one. */
+static int gather_target(const fnn_pass *pass, const fnn_data *data, fnn_target *t)
+{
+    const fnn_network *n = pass->network;
+    const fnn_loss_row *row = &fnn_loss_rows[n->loss];
+    const int64_t outputs = n->values[n->output].features;
+    *t = (fnn_target){.class_weight = n->class_weight, .second = n->second, .ignore_index = n->ignore_index};
+    if (data->sample_weight) {
+        const fnn_array weights = {data->sample_weight, FNN_FROM_F64, 1, sizeof(double)};
+        gather(pass, n->arena + n->sample_weight, &weights, data->order, 1);
+        t->sample_weight = n->arena + n->sample_weight;
+    }
+    if (data->labels) {
+        int64_t *const labels = (int64_t *)(n->arena + n->labels);
+        t->labels = labels;
+        for (int64_t i = 0; i < pass->batch; i++) {
+            labels[i] = data->labels[data->order ? data->order[i] : i];
+            if ((labels[i] < 0 || labels[i] >= outputs) && labels[i] != n->ignore_index) return FNN_REFUSED;
+        }
+        return FNN_OK;
+    }
+    const int64_t each = row->target == FNN_NUMBER_A_ROW ? 1 : outputs;
+    t->values = n->arena + n->target;
+    gather(pass, n->arena + n->target, &data->target, data->order, each);
+    const int refused = row->accepts.target != ANY &&
+                        pass->kernels->first_refused(t->values, pass->batch * each, row->accepts.target) >= 0;
+    return refused ? FNN_REFUSED : FNN_OK;
+}
+
+/* The first rows of the data, to where the first row of the network reads them; those of the `soon` rows that follow are
+ * fetched. */
+static void gather_input(const fnn_pass *pass, const fnn_data *data, int64_t soon)
+{
+    const fnn_network *n = pass->network;
+    const fnn_value *x = &n->values[n->input];
+    if (x->in_panels)
+        pass->kernels->gather_panels((fnn_panels){n->arena + x->y, x->panel}, data->x.data, data->x.from, data->x.row,
+                                     data->order, pass->batch, x->features,
+                                     data->order ? data->order + pass->batch : NULL, soon);
+    else
+        gather(pass, n->arena + x->y, &data->x, data->order, x->features);
+}
+
+/* g, the gradient of rows of a parameter, with penalties and clipping by value. */
+static void regularise(const fnn_pass *pass, const fnn_parameter *p, void *g, int64_t first, int64_t n)
+{
+    const fnn_regularisation *r = &pass->network->regularisation;
+    const int penalised = p->is_weight && (r->l1 != 0 || r->l2 != 0);
+    if (penalised || r->clip_value < INFINITY)
+        pass->kernels->regularise(g, (char *)p->data + first * pass->itemsize, n, penalised ? r->l1 : 0,
+                                  penalised ? r->l2 : 0, r->clip_value);
+}
+
+/* One step of the optimizer on n elements of a parameter from element `at` on. */
+static void update(const fnn_pass *pass, const fnn_parameter *p, void *gradient, int64_t at, int64_t n)
+{
+    const fnn_group *const group = &pass->network->groups[p->group];
+    const int64_t bytes = at * pass->itemsize;
+    fnn_rows slots[FNN_MAX_SLOTS]; /* one run: what pads the rows is 0 and stays 0 */
+    for (int i = 0; i < FNN_MAX_SLOTS; i++) slots[i] = (fnn_rows){p->slots[i] ? (char *)p->slots[i] + bytes : NULL, n};
+    pass->kernels->updates[group->optimizer]((fnn_rows){(char *)p->data + bytes, n}, slots, (fnn_rows){gradient, n}, 1,
+                                             n, group->scalars);
+}
+
+void fnn_update_rows(fnn_pass *pass, int parameter, void *gradient, int64_t first, int64_t rows)
+{
+    const fnn_parameter *const p = &pass->network->parameters[parameter];
+    regularise(pass, p, gradient, first * p->row, rows * p->row);
+    update(pass, p, gradient, first * p->row, rows * p->row);
+}
+
+/* The square of the norm of a gradient, in the order of its memory. */
+static double square_of_norm(const fnn_pass *pass, const fnn_parameter *p, const char *gradient)
+{
+    double total = 0, row;
+    for (int64_t i = 0; i < p->rows; i++, gradient += p->row * pass->itemsize) {
+        pass->kernels->sums_of_squares(&row, gradient, 1, p->columns);
+        total += row;
+    }
+    return total;
+}
+
+/* A step by gradients that are all there. */
+static void update_all(fnn_pass *pass)
+{
+    const fnn_network *n = pass->network;
+    const double limit = n->regularisation.clip_norm;
+    double total = 0;
+    for (int i = 0; i < n->parameters_count; i++) {
+        const fnn_parameter *p = &n->parameters[i];
+        regularise(pass, p, n->arena + p->gradient, 0, p->rows * p->row);
+        if (limit < INFINITY) total += square_of_norm(pass, p, n->arena + p->gradient);
+    }
+    const double norm = sqrt(total);
+    for (int i = 0; i < n->parameters_count; i++) {
+        const fnn_parameter *p = &n->parameters[i];
+        void *const g = n->arena + p->gradient;
+        if (norm > limit) pass->kernels->scale(g, g, limit / norm, p->rows * p->row);
+        update(pass, p, g, 0, p->rows * p->row);
+    }
+}
+
+/* Add the gradients of a minibatch to those that wait. */
+static void gather_gradients(fnn_pass *pass, double rows)
+{
+    const fnn_network *n = pass->network;
+    for (int i = 0; i < n->parameters_count; i++) {
+        const fnn_parameter *p = &n->parameters[i];
+        (n->waiting->minibatches ? pass->kernels->add_scaled : pass->kernels->scale)(p->sum, n->arena + p->gradient,
+                                                                                     rows, p->rows * p->row);
+    }
+    n->waiting->minibatches++;
+    n->waiting->rows += rows;
+}
+
+/* The gradients of all rows that wait, as of one minibatch. */
+static void mean_of_gathered(fnn_pass *pass)
+{
+    fnn_network *n = pass->network;
+    for (int i = 0; i < n->parameters_count; i++) {
+        const fnn_parameter *p = &n->parameters[i];
+        pass->kernels->scale(n->arena + p->gradient, p->sum, 1 / n->waiting->rows, p->rows * p->row);
+    }
+    *n->waiting = (fnn_waiting){0, 0};
+}
+
+/* Element k of the weights of unit u. */
+static int64_t place_of(const fnn_parameter *p, int64_t u, int64_t k)
+{
+    return p->k_major ? k * p->row + u : u * p->row + k;
+}
+
+/* Scale the weights of each unit whose norm is larger than max_norm; they are brought together for that. */
+#define SCALE_UNIT(T)                                                                                                  \
+    {                                                                                                                  \
+        T *const w = p->data, *const unit = (T *)(n->arena + n->scratch);                                              \
+        for (int64_t k = 0; k < length; k++) unit[k] = w[place_of(p, u, k)];                                           \
+        pass->kernels->sums_of_squares(&norm, unit, 1, length);                                                        \
+        norm = sqrt(norm);                                                                                             \
+        for (int64_t k = 0; norm > most && k < length; k++) w[place_of(p, u, k)] = (T)(unit[k] * (most / norm));       \
+    }
+
+static void hold_norms(const fnn_pass *pass)
+{
+    const fnn_network *n = pass->network;
+    const double most = n->regularisation.max_norm;
+    for (int i = 0; most < INFINITY && i < n->parameters_count; i++) {
+        const fnn_parameter *p = &n->parameters[i];
+        const int64_t units = p->k_major ? p->columns : p->rows, length = p->k_major ? p->rows : p->columns;
+        for (int64_t u = 0; p->is_weight && u < units; u++) {
+            double norm;
+            if (n->dtype == FNN_F32)
+                SCALE_UNIT(float)
+            else
+                SCALE_UNIT(double)
+        }
+    }
+}
+
+/* Let the averages take their share of the parameters; those of the first step are the first averages. */
+static void average(const fnn_pass *pass)
+{
+    const fnn_network *n = pass->network;
+    for (int i = 0; i < n->parameters_count; i++) {
+        const fnn_parameter *p = &n->parameters[i];
+        const int64_t length = p->rows * p->row;
+        if (!p->average) continue;
+        if (*n->steps == 0)
+            memcpy(p->average, p->data, (size_t)(length * pass->itemsize));
+        else
+            pass->kernels->average(p->average, p->data, 1 - n->regularisation.ema, length);
+    }
+}
+
+/* What follows the updates of a step. */
+static void end_step(const fnn_pass *pass)
+{
+    hold_norms(pass);
+    average(pass);
+    ++*pass->network->steps;
+}
+
+static void forward(fnn_pass *pass)
+{
+    const fnn_network *n = pass->network;
+    for (int i = 0; i < n->ops_count; i++) fnn_op_rows[n->ops[i].kind].forward(pass, &n->ops[i]);
+}
+
+static void backward(fnn_pass *pass)
+{
+    const fnn_network *n = pass->network;
+    for (int i = n->ops_count - 1; i >= 0 && pass->code == FNN_OK; i--)
+        if (n->ops[i].need_dx || n->ops[i].parameters[0] >= 0) fnn_op_rows[n->ops[i].kind].backward(pass, &n->ops[i]);
+}
+
+/* The loss of the output, and its gradient by it. */
+static int differentiate(const fnn_pass *pass, const fnn_target *target, double divisor, double *loss)
+{
+    const fnn_network *n = pass->network;
+    const fnn_loss_row *row = &fnn_loss_rows[n->loss];
+    const fnn_value *output = &n->values[n->output];
+    const int64_t elements = pass->batch * output->features;
+    fnn_target weighing = *target;
+    if (row->weighs_values) weighing.class_weight = NULL;
+    if (isnan(divisor)) divisor = pass->kernels->sum_of_weights(&weighing, pass->batch);
+    divisor *= row->kind == FNN_ROW ? 1 : (double)output->features;
+    const double scale = divisor != 0 ? 1 / divisor : INFINITY;
+    double sum = 0;
+    if (row->accepts.input != ANY &&
+        pass->kernels->first_refused(n->arena + output->y, elements, row->accepts.input) >= 0)
+        return FNN_REFUSED;
+    pass->kernels->losses[n->loss](&sum, NULL, n->arena + output->dy, n->arena + output->y, target, scale,
+                                   n->loss_params, pass->batch, output->features);
+    *loss = sum * scale;
+    return isfinite(*loss) ? FNN_OK : FNN_NOT_FINITE;
+}
+
+/* Forward pass, loss, and the backward pass with or without the updates, of the first rows of the data; `soon` rows follow. */
+static int run(fnn_pass *pass, const fnn_data *data, int64_t soon, double divisor, double *loss)
+{
+    fnn_target target;
+    pass->code = gather_target(pass, data, &target);
+    if (pass->code) return pass->code;
+    gather_input(pass, data, soon);
+    forward(pass);
+    if (pass->code == FNN_OK) pass->code = differentiate(pass, &target, divisor, loss);
+    if (pass->code == FNN_OK) backward(pass);
+    return pass->code;
+}
+
+static fnn_pass new_pass(fnn_network *n, int64_t batch)
+{
+    const int64_t minibatches = *n->steps * n->accumulate + n->waiting->minibatches;
+    return (fnn_pass){n, fnn_kernels_for(n->dtype), batch, itemsize_of(n), 1, !n->keeps_gradients, minibatches, FNN_OK};
+}
+
+/* What each group's optimizer makes of the number of the step, which counts from 1. */
+static void form_scalars(const fnn_pass *pass, const double *rates)
+{
+    for (int i = 0; i < pass->network->groups_count; i++) {
+        fnn_group *const g = &pass->network->groups[i];
+        double hyper[FNN_MAX_HYPER];
+        memcpy(hyper, g->hyper, sizeof hyper);
+        if (rates) hyper[0] = rates[i];
+        memset(g->scalars, 0, sizeof g->scalars);
+        pass->kernels->scalars[g->optimizer](g->scalars, hyper, (double)(*pass->network->steps + 1));
+    }
+}
+
+int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *starts, int64_t count, const double *rows,
+                      int divide, const double *rates, double *losses, int64_t *done)
+{
+    for (*done = 0; *done < count; (*done)++) {
+        const int64_t i = *done, soon = i + 1 < count ? starts[i + 2] - starts[i + 1] : 0;
+        const fnn_data minibatch = data_from(data, starts[i]);
+        fnn_pass pass = new_pass(n, starts[i + 1] - starts[i]);
+        losses[i] = 0;
+        if (rows[i] == 0) continue;
+        form_scalars(&pass, rates ? rates + i * n->groups_count : NULL);
+        const int code = run(&pass, &minibatch, soon, divide ? rows[i] : NAN, &losses[i]);
+        if (code) return code;
+        if (n->accumulate > 1) {
+            gather_gradients(&pass, rows[i]);
+            if (n->waiting->minibatches < n->accumulate) continue;
+            mean_of_gathered(&pass);
+        }
+        if (n->keeps_gradients) update_all(&pass);
+        end_step(&pass);
+    }
+    return FNN_OK;
+}
+
+void fnn_network_flush(fnn_network *n, const double *rates)
+{
+    fnn_pass pass = new_pass(n, 0);
+    if (n->waiting->minibatches == 0) return;
+    form_scalars(&pass, rates);
+    mean_of_gathered(&pass);
+    update_all(&pass);
+    end_step(&pass);
+}

@@ -1,0 +1,145 @@
+/*
+ * network.h: the contract of a compiled network: a table of rows, one for each operation, and the arena they work on.
+ *
+ * Design
+ * A. A row names its kind, the values it reads and makes, and its parameters, all by their number in the tables of the
+ *    network. A chain is the common case; a residual block is a fork and an addition, rows like any other.
+ * B. A value is an activation (batch, features), in rows or in panels (fastnn.h). It has one reader, for which a fork makes
+ *    two of one; so its gradient has one writer, and nothing adds up in an order of its own.
+ * C. Values, their gradients and what a row keeps for its backward pass are offsets into one arena. The same pass over the
+ *    rows sizes and places them, for batches of up to `capacity` rows.
+ * D. A step is all or nothing. The loss is computed and judged before the backward pass begins; updates and what training
+ *    makes of buffers follow. C knows no signals and no clock: who calls for many minibatches says how many.
+ * E. Where all gradients are needed before the first update, each goes to a buffer; else a weight is updated strip by strip,
+ *    as its gradient is finished. Either way by the same functions, with the same bits.
+ */
+#ifndef FNN_NETWORK_H
+#define FNN_NETWORK_H
+
+#include "fastnn.h"
+
+/* The kinds of rows: network_ops.c has a size, a forward and a backward function for each. */
+/* clang-format off */
+#define FNN_OPS(OP)                                                                                                    \
+    OP(to_panels) OP(to_rows) OP(fork) OP(add)                                                                         \
+    OP(linear) OP(activation) OP(prelu) OP(maxout) OP(softmax) OP(log_softmax) OP(dropout) OP(layer_norm) OP(rms_norm)
+/* clang-format on */
+
+#define FNN_OP_ENUM(name) FNN_OP_##name,
+enum fnn_op_kind { FNN_OPS(FNN_OP_ENUM) FNN_OP_COUNT };
+
+enum fnn_network_error {
+    FNN_NOT_FINITE = FNN_NO_MEMORY + 1, /* the loss of a minibatch; nothing of its step was applied */
+    FNN_REFUSED,                        /* an output that the loss does not accept; likewise */
+};
+
+typedef struct {
+    int64_t features;
+    int in_panels;
+    int64_t panel; /* elements between panels */
+    int64_t y, dy; /* offsets into the arena, in bytes */
+} fnn_value;
+
+typedef struct {
+    int kind;           /* enum fnn_op_kind */
+    int inputs[2];      /* values, or -1 */
+    int outputs[2];     /* values, or -1 */
+    int parameters[2];  /* weight and bias, or -1 */
+    int activation;     /* enum fnn_activation, of `linear` and `activation` */
+    int from_y;         /* whether its derivative is computed from y */
+    int differentiates; /* the row whose activation's derivative this row's dx is multiplied by, or -1 */
+    int differentiated; /* whether another row does that for this one */
+    int need_dx;
+    double params[FNN_MAX_PARAMS]; /* of the activation; p of dropout, eps of a norm */
+    int64_t number;                /* pieces of maxout, number of the layer of dropout */
+    uint64_t seed;
+    int64_t kept; /* offset of what the forward pass keeps for the backward pass */
+} fnn_op;
+
+/* A parameter, as rows of `columns` elements, `row` apart. Slots of the optimizer, sums of gradients and averages, NULL where
+ * there are none, are laid out like it. */
+typedef struct {
+    void *data, *slots[FNN_MAX_SLOTS], *sum, *average;
+    int64_t rows, columns, row;
+    int k_major; /* whether a unit's weights are a column */
+    int group;
+    int is_weight;    /* whether penalties count it */
+    int in_strips;    /* whether its gradient is finished strip by strip */
+    int64_t gradient; /* offset into the arena */
+} fnn_parameter;
+
+/* Parameters with the same optimizer and hyper-parameters. */
+typedef struct {
+    int optimizer;
+    double hyper[FNN_MAX_HYPER], scalars[FNN_MAX_SCALARS];
+} fnn_group;
+
+/* What a step does besides the optimizer's update. */
+typedef struct {
+    double l1, l2;     /* penalties on weights, which come first */
+    double clip_value; /* limit of each element of a gradient, then; or infinity */
+    double clip_norm;  /* limit of the norm of all gradients, at last; or infinity */
+    double max_norm;   /* limit of the norm of a unit's weights, after the update; or infinity */
+    double ema;        /* share that averages keep of themselves */
+} fnn_regularisation;
+
+/* Minibatches whose gradients wait for those of others, until there are `accumulate` of them. */
+typedef struct {
+    int64_t minibatches;
+    double rows;
+} fnn_waiting;
+
+typedef struct {
+    int dtype, ops_count, values_count, parameters_count, groups_count;
+    fnn_op *ops;
+    fnn_value *values;
+    fnn_parameter *parameters;
+    fnn_group *groups;
+    fnn_regularisation regularisation;
+    int input, output; /* values; the output lies in rows */
+    int loss;          /* enum fnn_loss */
+    double loss_params[FNN_MAX_PARAMS];
+    const void *class_weight, *second; /* T[features], or NULL */
+    int64_t ignore_index;
+    int keeps_gradients; /* whether each gradient has a buffer, because all are needed before the first update */
+    int64_t accumulate;  /* minibatches a step */
+    fnn_waiting *waiting;
+    int64_t *steps; /* made so far */
+    int64_t capacity;
+    char *arena;
+    int64_t used;                                   /* bytes of it */
+    int64_t target, labels, sample_weight, scratch; /* offsets of those of a minibatch, and of scratch */
+    int64_t scratch_size;
+} fnn_network;
+
+/* An array whose rows are gathered, contiguous each. */
+typedef struct {
+    const void *data;
+    int from;              /* enum fnn_element */
+    int64_t row, itemsize; /* elements from row to row; bytes of one */
+} fnn_array;
+
+/* The rows that are trained on: row order[i] is the i-th, or row i where order is NULL. */
+typedef struct {
+    fnn_array x, target;         /* target.data NULL where there are labels */
+    const int64_t *labels;       /* or NULL */
+    const double *sample_weight; /* or NULL */
+    const int64_t *order;
+} fnn_data;
+
+/* Size and place all values for batches of up to `capacity` rows. FNN_NO_MEMORY, which leaves the network as it was. */
+int fnn_network_reserve(fnn_network *network, int64_t capacity);
+void fnn_network_free(fnn_network *network);
+
+/* Train on minibatches of rows [starts[i], starts[i + 1]) of the data, i in [0, count). rows[i] is how many of minibatch i
+ * count, its share in a step of several; one with 0 is left out. Its loss is divided by rows[i] with `divide`, else by the
+ * sum of its rows' weights. rates, unless NULL, has one learning rate for each minibatch and group. losses[i] receives the
+ * loss before its update. *done counts the minibatches that are done; where it is less than count, the code tells why:
+ * fnn_error or fnn_network_error. */
+int fnn_network_train(fnn_network *network, const fnn_data *data, const int64_t *starts, int64_t count,
+                      const double *rows, int divide, const double *rates, double *losses, int64_t *done);
+
+/* A step by the gradients that wait, if there are any. */
+void fnn_network_flush(fnn_network *network, const double *rates);
+
+#endif

@@ -1,0 +1,422 @@
+/*
+ * network_ops.c: the kinds of rows of a compiled network: how each is placed, its forward and its backward pass.
+ *
+ * Design
+ * A. A backward function reads the gradient by the row's output and writes that by its input, and hands each finished
+ *    gradient of a parameter to finished() or, in strips, to fnn_update_rows().
+ * B. Where a row's activation is followed by a product, the derivative is applied by that product's backward form, on what is
+ *    finished and still in L1 (`differentiates`).
+ * C. What has no form in panels stands between a row `to_rows` and a row `to_panels`.
+ */
+#include "network_ops.h"
+
+#include <string.h>
+
+static char *at(const fnn_pass *pass, int64_t offset) { return pass->network->arena + offset; }
+
+static const fnn_value *value(const fnn_pass *pass, int number) { return &pass->network->values[number]; }
+
+static char *y_of(const fnn_pass *pass, int number) { return at(pass, value(pass, number)->y); }
+static char *dy_of(const fnn_pass *pass, int number) { return at(pass, value(pass, number)->dy); }
+
+static fnn_panels y_panels(const fnn_pass *pass, int number)
+{
+    return (fnn_panels){y_of(pass, number), value(pass, number)->panel};
+}
+
+static fnn_panels dy_panels(const fnn_pass *pass, int number)
+{
+    return (fnn_panels){dy_of(pass, number), value(pass, number)->panel};
+}
+
+/* The values of a kind are contiguous runs: one of all rows, or one of each panel. */
+typedef struct {
+    int64_t count, elements, apart;
+} runs;
+
+static runs runs_of(const fnn_pass *pass, int number)
+{
+    const fnn_value *v = value(pass, number);
+    if (!v->in_panels) return (runs){1, pass->batch * v->features, 0};
+    return (runs){(pass->batch + FNN_PANEL - 1) / FNN_PANEL, FNN_PANEL * v->features, v->panel * pass->itemsize};
+}
+
+static void *parameter(const fnn_pass *pass, const fnn_op *op, int i)
+{
+    return op->parameters[i] < 0 ? NULL : pass->network->parameters[op->parameters[i]].data;
+}
+
+/* Where the gradient of a row's parameter is made. */
+static void *gradient(const fnn_pass *pass, const fnn_op *op, int i)
+{
+    return at(pass, pass->network->parameters[op->parameters[i]].gradient);
+}
+
+static void finished(fnn_pass *pass, const fnn_op *op, int i)
+{
+    if (pass->updating && op->parameters[i] >= 0)
+        fnn_update_rows(pass, op->parameters[i], gradient(pass, op, i), 0,
+                        pass->network->parameters[op->parameters[i]].rows);
+}
+
+static void place_output(fnn_network *n, fnn_op *op) { fnn_place_value(n, op->outputs[0]); }
+
+static void to_panels_forward(fnn_pass *pass, const fnn_op *op)
+{
+    const int64_t features = value(pass, op->inputs[0])->features;
+    pass->kernels->to_panels(y_panels(pass, op->outputs[0]), y_of(pass, op->inputs[0]), features, pass->batch,
+                             features);
+}
+
+static void to_panels_backward(fnn_pass *pass, const fnn_op *op)
+{
+    const int64_t features = value(pass, op->inputs[0])->features;
+    pass->kernels->from_panels(dy_of(pass, op->inputs[0]), features, dy_panels(pass, op->outputs[0]), pass->batch,
+                               features);
+}
+
+static void to_rows_forward(fnn_pass *pass, const fnn_op *op)
+{
+    const int64_t features = value(pass, op->inputs[0])->features;
+    pass->kernels->from_panels(y_of(pass, op->outputs[0]), features, y_panels(pass, op->inputs[0]), pass->batch,
+                               features);
+}
+
+static void to_rows_backward(fnn_pass *pass, const fnn_op *op)
+{
+    const int64_t features = value(pass, op->inputs[0])->features;
+    pass->kernels->to_panels(dy_panels(pass, op->inputs[0]), dy_of(pass, op->outputs[0]), features, pass->batch,
+                             features);
+}
+
+/* Both outputs are the input. */
+static void fork_place(fnn_network *n, fnn_op *op)
+{
+    const fnn_value *x = &n->values[op->inputs[0]];
+    for (int i = 0; i < 2; i++) {
+        n->values[op->outputs[i]].y = x->y;
+        n->values[op->outputs[i]].panel = x->panel;
+    }
+}
+
+static void fork_forward(fnn_pass *pass, const fnn_op *op)
+{
+    (void)pass;
+    (void)op;
+}
+
+/* to = a + b over the runs of a value; to may be a. */
+static void add_runs(const fnn_pass *pass, int like, char *to, const char *a, const char *b)
+{
+    const runs r = runs_of(pass, like);
+    for (int64_t i = 0; i < r.count; i++)
+        pass->kernels->add(to + i * r.apart, a + i * r.apart, b + i * r.apart, r.elements);
+}
+
+static void fork_backward(fnn_pass *pass, const fnn_op *op)
+{
+    add_runs(pass, op->inputs[0], dy_of(pass, op->inputs[0]), dy_of(pass, op->outputs[0]), dy_of(pass, op->outputs[1]));
+}
+
+static void add_forward(fnn_pass *pass, const fnn_op *op)
+{
+    add_runs(pass, op->inputs[0], y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), y_of(pass, op->inputs[1]));
+}
+
+/* The first input's gradient is the output's; the second, whose row may write over it, has a copy. */
+static void add_backward(fnn_pass *pass, const fnn_op *op)
+{
+    const runs r = runs_of(pass, op->inputs[0]);
+    char *const to = dy_of(pass, op->inputs[1]);
+    const char *const from = dy_of(pass, op->outputs[0]);
+    for (int64_t i = 0; i < r.count; i++)
+        memcpy(to + i * r.apart, from + i * r.apart, (size_t)(r.elements * pass->itemsize));
+}
+
+/* Elements between the transposed panels of a gradient. */
+static int64_t transposed_panel(const fnn_network *n) { return FNN_PANEL * (n->capacity + 1); }
+
+static void linear_place(fnn_network *n, fnn_op *op)
+{
+    const fnn_value *y = &n->values[op->outputs[0]];
+    const int64_t itemsize = n->dtype == FNN_F32 ? 4 : 8, panels = (n->capacity + FNN_PANEL - 1) / FNN_PANEL;
+    fnn_place_value(n, op->outputs[0]);
+    if (op->activation != FNN_identity && !op->from_y)
+        op->kept = fnn_take(n, (y->in_panels ? panels * y->panel : n->capacity * y->features) * itemsize);
+    fnn_need_scratch(n, (y->features + FNN_PANEL - 1) / FNN_PANEL * transposed_panel(n) * itemsize);
+}
+
+static void linear_forward(fnn_pass *pass, const fnn_op *op)
+{
+    const fnn_parameter *w = &pass->network->parameters[op->parameters[0]];
+    const int keeps_z = pass->training && op->activation != FNN_identity && !op->from_y;
+    const fnn_epilogue e = {parameter(pass, op, 1), keeps_z ? at(pass, op->kept) : NULL, op->activation, op->params};
+    int code;
+    if (value(pass, op->outputs[0])->in_panels) {
+        code = pass->kernels->forward_panels(y_panels(pass, op->outputs[0]), y_panels(pass, op->inputs[0]), w->data,
+                                             w->row, pass->batch, w->rows, w->columns, &e);
+    } else {
+        const fnn_matrix x = {y_of(pass, op->inputs[0]), w->rows, 1}, weight = {w->data, w->row, 1};
+        code = pass->kernels->matmul(y_of(pass, op->outputs[0]), w->columns, x, weight, pass->batch, w->columns,
+                                     w->rows, &e);
+    }
+    if (code) pass->code = code;
+}
+
+/* What act' of a row is computed from. */
+static const char *saved(const fnn_pass *pass, const fnn_op *op)
+{
+    if (op->from_y) return y_of(pass, op->outputs[0]);
+    return op->kind == FNN_OP_linear ? at(pass, op->kept) : y_of(pass, op->inputs[0]);
+}
+
+static fnn_backward_fn derivative(const fnn_pass *pass, const fnn_op *op)
+{
+    return op->from_y ? pass->kernels->backward_y[op->activation] : pass->kernels->backward_x[op->activation];
+}
+
+/* dx = dy act'(saved) over the gradient by the output. */
+static void differentiate(const fnn_pass *pass, const fnn_op *op)
+{
+    if (op->differentiated || op->activation == FNN_identity) return;
+    const runs r = runs_of(pass, op->outputs[0]);
+    char *const dy = dy_of(pass, op->outputs[0]);
+    const char *const from = saved(pass, op);
+    for (int64_t i = 0; i < r.count; i++)
+        derivative(pass, op)(dy + i * r.apart, dy + i * r.apart, from + i * r.apart, r.elements, op->params);
+}
+
+/* A finished strip of a weight's gradient. */
+typedef struct {
+    fnn_pass *pass;
+    int parameter;
+} strip_of;
+
+static void update_strip(void *context, void *strip, int64_t first, int64_t rows)
+{
+    const strip_of *s = context;
+    if (s->pass->updating) fnn_update_rows(s->pass, s->parameter, strip, first, rows);
+}
+
+/* z = x weight + bias: dx = dz weight^T, before weight changes; dweight = x^T dz; dbias = sum of dz */
+static void linear_backward(fnn_pass *pass, const fnn_op *op)
+{
+    const fnn_network *n = pass->network;
+    const fnn_parameter *w = &n->parameters[op->parameters[0]];
+    const int64_t batch = pass->batch, in = w->rows, out = w->columns;
+    const fnn_panels dz = dy_panels(pass, op->outputs[0]), transposed = {at(pass, n->scratch), transposed_panel(n)};
+    int code = FNN_OK;
+    differentiate(pass, op);
+    if (op->need_dx) {
+        const fnn_op *before = op->differentiates < 0 ? NULL : &n->ops[op->differentiates];
+        const fnn_derivative d = before
+                                     ? (fnn_derivative){derivative(pass, before), saved(pass, before), before->params}
+                                     : (fnn_derivative){NULL, NULL, NULL};
+        code = pass->kernels->dx_panels(dy_panels(pass, op->inputs[0]), dz, w->data, w->row, batch, in, out,
+                                        before ? &d : NULL);
+    }
+    if (code == FNN_OK) {
+        strip_of context = {pass, op->parameters[0]};
+        pass->kernels->transpose_panels(transposed, dz, batch, out);
+        if (op->parameters[1] >= 0) {
+            pass->kernels->sum_panels(gradient(pass, op, 1), transposed, batch, out);
+            finished(pass, op, 1);
+        }
+        code = pass->kernels->dweight_panels(n->keeps_gradients ? gradient(pass, op, 0) : NULL, w->row,
+                                             y_panels(pass, op->inputs[0]), transposed, batch, in, out, 0, in,
+                                             pass->updating ? w->data : NULL, update_strip, &context);
+    }
+    if (code) pass->code = code;
+}
+
+static void activation_forward(fnn_pass *pass, const fnn_op *op)
+{
+    const runs r = runs_of(pass, op->inputs[0]);
+    char *const y = y_of(pass, op->outputs[0]);
+    const char *const x = y_of(pass, op->inputs[0]);
+    for (int64_t i = 0; i < r.count; i++)
+        pass->kernels->forward[op->activation](y + i * r.apart, x + i * r.apart, r.elements, op->params);
+}
+
+static void activation_backward(fnn_pass *pass, const fnn_op *op) { differentiate(pass, op); }
+
+static int64_t shared_prelu(const fnn_pass *pass, const fnn_op *op)
+{
+    return pass->network->parameters[op->parameters[0]].columns == 1;
+}
+
+/* Sums over rows in float64 that a backward function needs: `each` times the features, in whole vectors. */
+static void need_sums(fnn_network *n, const fnn_op *op, int64_t each)
+{
+    const int64_t lanes = FNN_ROW_LANES;
+    fnn_need_scratch(n, each * (n->values[op->inputs[0]].features + lanes) / lanes * lanes * (int64_t)sizeof(double));
+}
+
+static double *zero_sums(const fnn_pass *pass, int64_t count)
+{
+    return memset(at(pass, pass->network->scratch), 0, (size_t)count * sizeof(double));
+}
+
+static void prelu_place(fnn_network *n, fnn_op *op)
+{
+    fnn_place_value(n, op->outputs[0]);
+    need_sums(n, op, 1);
+}
+
+static void prelu_forward(fnn_pass *pass, const fnn_op *op)
+{
+    pass->kernels->prelu_forward(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), parameter(pass, op, 0),
+                                 pass->batch, value(pass, op->inputs[0])->features, (int)shared_prelu(pass, op));
+}
+
+static void prelu_backward(fnn_pass *pass, const fnn_op *op)
+{
+    const int shared = (int)shared_prelu(pass, op);
+    int64_t batch = pass->batch, features = value(pass, op->inputs[0])->features;
+    double *const sums = zero_sums(pass, features + FNN_ROW_LANES);
+    if (shared) {
+        batch *= features;
+        features = 1;
+    }
+    pass->kernels->prelu_backward(dy_of(pass, op->inputs[0]), gradient(pass, op, 0), sums, dy_of(pass, op->outputs[0]),
+                                  y_of(pass, op->inputs[0]), parameter(pass, op, 0), batch, features, shared);
+    finished(pass, op, 0);
+}
+
+static void maxout_place(fnn_network *n, fnn_op *op)
+{
+    fnn_place_value(n, op->outputs[0]);
+    op->kept = fnn_take(n, n->capacity * n->values[op->outputs[0]].features * (int64_t)sizeof(int64_t));
+}
+
+static void maxout_forward(fnn_pass *pass, const fnn_op *op)
+{
+    pass->kernels->maxout_forward(y_of(pass, op->outputs[0]), (int64_t *)at(pass, op->kept), y_of(pass, op->inputs[0]),
+                                  pass->batch * value(pass, op->outputs[0])->features, op->number);
+}
+
+static void maxout_backward(fnn_pass *pass, const fnn_op *op)
+{
+    pass->kernels->maxout_backward(dy_of(pass, op->inputs[0]), dy_of(pass, op->outputs[0]),
+                                   (const int64_t *)at(pass, op->kept),
+                                   pass->batch * value(pass, op->outputs[0])->features, op->number);
+}
+
+static void by_rows(const fnn_pass *pass, const fnn_op *op, fnn_rows_fn f)
+{
+    f(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), pass->batch, value(pass, op->inputs[0])->features);
+}
+
+static void by_rows_backward(const fnn_pass *pass, const fnn_op *op, fnn_rows_backward_fn f)
+{
+    f(dy_of(pass, op->inputs[0]), dy_of(pass, op->outputs[0]), y_of(pass, op->outputs[0]), pass->batch,
+      value(pass, op->inputs[0])->features);
+}
+
+static void softmax_forward(fnn_pass *pass, const fnn_op *op) { by_rows(pass, op, pass->kernels->softmax_forward); }
+
+static void softmax_backward(fnn_pass *pass, const fnn_op *op)
+{
+    by_rows_backward(pass, op, pass->kernels->softmax_backward);
+}
+
+static void log_softmax_forward(fnn_pass *pass, const fnn_op *op)
+{
+    by_rows(pass, op, pass->kernels->log_softmax_forward);
+}
+
+static void log_softmax_backward(fnn_pass *pass, const fnn_op *op)
+{
+    by_rows_backward(pass, op, pass->kernels->log_softmax_backward);
+}
+
+/* Linear in its input, so its own gradient. */
+static void drop(const fnn_pass *pass, const fnn_op *op, char *to, const char *from)
+{
+    const int64_t n = pass->batch * value(pass, op->inputs[0])->features;
+    if (pass->training)
+        pass->kernels->dropout(to, from, op->params[0], op->seed, (uint32_t)pass->step, (uint32_t)op->number, 0, n);
+    else if (to != from)
+        memcpy(to, from, (size_t)(n * pass->itemsize));
+}
+
+static void dropout_forward(fnn_pass *pass, const fnn_op *op)
+{
+    drop(pass, op, y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]));
+}
+
+static void dropout_backward(fnn_pass *pass, const fnn_op *op)
+{
+    drop(pass, op, dy_of(pass, op->inputs[0]), dy_of(pass, op->outputs[0]));
+}
+
+static void norm_place(fnn_network *n, fnn_op *op)
+{
+    fnn_place_value(n, op->outputs[0]);
+    need_sums(n, op, 2);
+}
+
+static void norm(fnn_pass *pass, const fnn_op *op, fnn_norm_fn f)
+{
+    f(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), parameter(pass, op, 0), parameter(pass, op, 1),
+      op->params[0], pass->batch, value(pass, op->inputs[0])->features);
+}
+
+/* A parameter's gradient from sums in float64. */
+static void round_sums(fnn_pass *pass, const fnn_op *op, int i, const double *sums)
+{
+    if (op->parameters[i] < 0) return;
+    void *const to = gradient(pass, op, i);
+    const int64_t features = value(pass, op->inputs[0])->features;
+    for (int64_t j = 0; j < features; j++) {
+        if (pass->network->dtype == FNN_F32)
+            ((float *)to)[j] = (float)sums[j];
+        else
+            ((double *)to)[j] = sums[j];
+    }
+    finished(pass, op, i);
+}
+
+static void norm_backward(fnn_pass *pass, const fnn_op *op, fnn_norm_backward_fn f, int centred)
+{
+    const int64_t features = value(pass, op->inputs[0])->features,
+                  padded = (features + FNN_ROW_LANES) / FNN_ROW_LANES * FNN_ROW_LANES;
+    double *const dweight = zero_sums(pass, 2 * padded), *const dbias = dweight + padded;
+    f(dy_of(pass, op->inputs[0]), dweight, centred ? dbias : NULL, dy_of(pass, op->outputs[0]),
+      y_of(pass, op->inputs[0]), parameter(pass, op, 0), op->params[0], pass->batch, features);
+    round_sums(pass, op, 0, dweight);
+    round_sums(pass, op, 1, dbias);
+}
+
+static void layer_norm_forward(fnn_pass *pass, const fnn_op *op) { norm(pass, op, pass->kernels->layer_norm_forward); }
+
+static void layer_norm_backward(fnn_pass *pass, const fnn_op *op)
+{
+    norm_backward(pass, op, pass->kernels->layer_norm_backward, 1);
+}
+
+static void rms_norm_forward(fnn_pass *pass, const fnn_op *op) { norm(pass, op, pass->kernels->rms_norm_forward); }
+
+static void rms_norm_backward(fnn_pass *pass, const fnn_op *op)
+{
+    norm_backward(pass, op, pass->kernels->rms_norm_backward, 0);
+}
+
+/* clang-format off */
+#define ROW(name, place, in_place) [FNN_OP_##name] = {#name, place, name##_forward, name##_backward, in_place}
+const fnn_op_row fnn_op_rows[FNN_OP_COUNT] = {
+    ROW(to_panels, place_output, 0),
+    ROW(to_rows, place_output, 0),
+    ROW(fork, fork_place, 1),
+    ROW(add, place_output, 1),
+    ROW(linear, linear_place, 0),
+    ROW(activation, place_output, 1),
+    ROW(prelu, prelu_place, 0),
+    ROW(maxout, maxout_place, 0),
+    ROW(softmax, place_output, 0),
+    ROW(log_softmax, place_output, 0),
+    ROW(dropout, place_output, 1),
+    ROW(layer_norm, norm_place, 0),
+    ROW(rms_norm, norm_place, 0),
+};
+/* clang-format on */

@@ -1,0 +1,184 @@
+"""The compiled network behind a trainer: steps and epochs in calls without the GIL, where model, loss and optimizer have rows.
+
+Design
+A. ``Compiled`` is ``Layered`` that first tries its plan. A plan is made at the first step of a loss and an input shape; where there is
+   none, ``prevented`` names what has no row, and everything runs layer by layer, with the same bits.
+B. What a plan does not take it refuses before anything changes, and the same minibatch then goes layer by layer: errors are made in
+   one place.
+C. The number of steps lies where C counts it: so Ctrl-C, which Python raises after a call, finds it in step with the parameters.
+"""
+
+import time
+
+import numpy as np
+
+from fastnn.losses import SparseCategoricalCrossentropy
+from fastnn.network import Layered
+from fastnn.plan import NotCompiledError, compiled, row_of
+
+_SLICE = 0.05  # seconds of training between two looks at signals and progress
+
+
+class Compiled(Layered):
+    """A model whose steps are made by a compiled network; see ``Layered``.
+
+    Attributes
+    ----------
+    prevented : str or None
+        What keeps the model, with the latest loss, from being compiled.
+    """
+
+    def __init__(self, *args, **options):
+        self._plan = self._planned_for = self.prevented = None
+        self._lazy = None  # the network and the rows of the latest minibatch, whose output nobody has asked for yet
+        super().__init__(*args, **options)
+
+    def __getstate__(self):
+        """Return what is pickled and copied: all but the plan, which is made again."""
+        self.output  # noqa: B018  # brings it here
+        return self.__dict__ | {"_plan": None, "_planned_for": None}
+
+    @property
+    def output(self):
+        """The output of the latest minibatch."""
+        if self._lazy is not None:
+            network, rows, last = self._lazy
+            output = network.output(rows)
+            self._output, self._lazy = output if last is None else last(output), None
+        return self._output
+
+    @output.setter
+    def output(self, value):
+        self._output, self._lazy = value, None
+
+    def _planned(self, loss, before_last, shape):
+        """Return the compiled network for a loss and rows of a shape, or None."""
+        wanted = loss, before_last, shape
+        if self._planned_for != wanted:
+            self._planned_for, self._plan, self.prevented = wanted, None, None
+            try:
+                self._plan = compiled(self, loss, before_last, shape)
+            except NotCompiledError as error:
+                self.prevented = str(error)
+            except ValueError:
+                self._planned_for = None  # rows of a wrong shape; layer by layer they raise
+        return self._plan
+
+    @staticmethod
+    def _as_target(loss, before_last, y):
+        """Return targets as the network reads them and whether they are labels; None where it does not."""
+        if hasattr(loss, "ignore_index") and y.dtype.kind in "iu":
+            return (np.ascontiguousarray(y.reshape(-1), np.int64), True) if y.shape[1:] in ((), (1,)) else None
+        info = row_of(loss, before_last).info
+        labels_alone = isinstance(loss, SparseCategoricalCrossentropy) or info.labels and not info.probabilities
+        return None if labels_alone else (y, False)
+
+    def try_step(self, x, y, weight, rows, divide, loss, before_last, epoch):
+        """Make a step by the compiled network and return the loss before it; None where that cannot be done.
+
+        Parameters
+        ----------
+        x, y, weight : ndarray
+        rows : float
+            How many of them count: their share in a step of several.
+        divide : bool
+            Whether the loss is divided by that; else by the sum of the rows' weights.
+        loss : object
+        before_last : bool
+            Whether the loss is computed from what comes before the last layer.
+        epoch : int
+            How many are done.
+        """
+        network = self._planned(loss, before_last, x.shape[1:])
+        target = None if network is None else self._as_target(loss, before_last, y)
+        if target is None or not rows:
+            return None
+        result = network.step(x, *target, _contiguous(weight), rows, divide, self._rate_rows((rows,), epoch))
+        if result is None or result[1]:
+            return None
+        self._lazy = network, len(x), self.model._last if before_last else None
+        return result[0]
+
+    def _rate_rows(self, rows, epoch):
+        """Return the learning rates of minibatches to come, one for each group; None where they are the specifications'.
+
+        Parameters
+        ----------
+        rows : sequence of float
+            Of each minibatch; one of 0 makes no step.
+        epoch : int
+        """
+        if self.lr_factor == 1 and not self._scheduled:
+            return None
+        specs, rates = {id(spec): spec for spec in self.optimizers.values()}.values(), []
+        minibatches = self._minibatches_done
+        for n in rows:
+            try:
+                rates.append([self._rate(spec.lr, epoch, minibatches // self.accumulate) for spec in specs])
+            except ValueError:
+                if not rates:
+                    raise
+                break  # the steps before it are made first
+            minibatches += n != 0
+        return np.array(rates)
+
+    def try_epoch(self, rows, batch_size, order, loss, before_last, epoch, layered_step, report):
+        """Train on all rows once, by the compiled network; return the sum of the losses times the rows that counted, and their number.
+
+        Parameters
+        ----------
+        rows : fastnn.data.TrainingRows
+        batch_size : int
+        order : ndarray of int64, or None
+        loss, before_last, epoch
+            As ``try_step`` has them.
+        layered_step : callable
+            Makes, layer by layer, the step of a minibatch (x, y, weight, counting) that the network has refused.
+        report : callable
+            Of (rows done, sum, number), after each slice.
+
+        Returns
+        -------
+        (float, float), or None where the network cannot do it and nothing has been done
+        """
+        network = None if rows.mixup else self._planned(loss, before_last, rows.x.shape[1:])
+        target = None if network is None else self._as_target(loss, before_last, rows.y)
+        if target is None:
+            return None
+        starts = rows.starts(batch_size, self.model._least_rows)
+        counting = rows.counting(starts, order)
+        weighted = rows.weight is not None or rows.counts is not None
+        arguments = rows.x, *target, _contiguous(rows.weight), order
+        total, counted, first, length = 0.0, 0, 0, 1
+        self.waiting[0] = 0, 0
+        try:
+            while first < len(starts) - 1:
+                last = min(first + length, len(starts) - 1)
+                rates = self._rate_rows(counting[first:last].tolist(), epoch)
+                last = last if rates is None else first + len(rates)
+                began = time.perf_counter()
+                result = network.train(*arguments, starts[first : last + 1], counting[first:last], weighted, rates)
+                if result is None:
+                    return None
+                losses, refused = result
+                for value, n in zip(losses.tolist(), counting[first:last].tolist(), strict=False):
+                    if n:
+                        total += n * value
+                        counted += n
+                first += len(losses)
+                if refused:
+                    minibatch = rows.minibatch(slice(*starts[first : first + 2].tolist()), order)
+                    total += minibatch[-1] * layered_step(*minibatch)
+                    counted += minibatch[-1]
+                    first += 1
+                taken = time.perf_counter() - began
+                length = max(1, min(int(len(losses) * _SLICE / max(taken, 1e-6)), 2 * length))
+                report(int(starts[first]), total, counted)
+            network.flush(self._rate_rows((1,), epoch))
+        finally:
+            self.waiting[0] = 0, 0
+        return total, counted
+
+
+def _contiguous(weight):
+    return None if weight is None else np.ascontiguousarray(weight, np.float64)

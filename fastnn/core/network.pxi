@@ -1,0 +1,217 @@
+# A compiled network (network.h): its tables filled from Python, and calls that run many minibatches without the GIL.
+#
+# Design
+# A. A Network holds references to the arrays whose memory its table points into; they never move.
+# B. Whatever can be wrong with rows and targets has been checked by the caller. What a call cannot take it says by returning
+#    None, or a code and how far it came: the caller then goes the way layer by layer, whose errors say more.
+
+_OP_KINDS = {fnn_op_rows[i].name.decode(): i for i in range(FNN_OP_COUNT)}
+
+
+cdef bint _is_gathered(fnn_array *to, ndarray a, int64_t features):
+    """Whether rows of so many elements can be gathered from a; they are then described in `to`."""
+    cdef int i
+    cdef npy_intp expected = cnp.PyArray_ITEMSIZE(a)
+    cdef int number = typenum(a)
+    if a.ndim == 0 or not cnp.PyArray_ISBEHAVED_RO(a):
+        return False
+    to.from_ = FNN_FROM_F32 if number == NPY_FLOAT32 else FNN_FROM_F64 if number == NPY_FLOAT64 else _ELEMENTS.get(a.dtype.str[1:], -1)
+    if to.from_ < 0:
+        return False
+    for i in range(a.ndim - 1, 0, -1):
+        if a.shape[i] != 1 and a.strides[i] != expected:
+            return False
+        expected *= a.shape[i]
+    if expected != features * cnp.PyArray_ITEMSIZE(a) or a.strides[0] % cnp.PyArray_ITEMSIZE(a):
+        return False
+    to.data = data(a)
+    to.itemsize = cnp.PyArray_ITEMSIZE(a)
+    to.row = a.strides[0] // to.itemsize
+    return True
+
+
+cdef class Network:
+    """The table of a compiled network.
+
+    Parameters are lists of tuples: values (features, in_panels); rows (kind, inputs, outputs, parameters, options), where options is
+    a dict of members of fnn_op; parameters (array, slots, sum, average, group, is_weight, in_strips), where slots, sum and average may
+    be None; groups (Optimizer, packed hyper-parameters). Value 0 is the input. waiting is one fnn_waiting and steps one int64, which
+    the network reads and counts on."""
+    cdef fnn_network network
+    cdef list kept
+    cdef readonly int features, outputs
+
+    def __cinit__(self, str dtype, list values, list ops, list parameters, list groups, int output, ndarray waiting, ndarray steps):
+        cdef fnn_network *n = &self.network
+        self.kept = []
+        n.dtype = FNN_F32 if dtype == "float32" else FNN_F64
+        n.values_count, n.ops_count, n.parameters_count, n.groups_count = len(values), len(ops), len(parameters), len(groups)
+        n.values = <fnn_value *>calloc(len(values) + 1, sizeof(fnn_value))
+        n.ops = <fnn_op *>calloc(len(ops) + 1, sizeof(fnn_op))
+        n.parameters = <fnn_parameter *>calloc(len(parameters) + 1, sizeof(fnn_parameter))
+        n.groups = <fnn_group *>calloc(len(groups) + 1, sizeof(fnn_group))
+        if not (n.values and n.ops and n.parameters and n.groups):
+            raise MemoryError
+        n.output, n.accumulate, n.waiting, n.steps = output, 1, <fnn_waiting *>data(waiting), <int64_t *>data(steps)
+        self.kept += [waiting, steps]
+        for i, (features, in_panels) in enumerate(values):
+            n.values[i].features, n.values[i].in_panels = features, in_panels
+        for i, op in enumerate(ops):
+            self.fill_op(&n.ops[i], op)
+        for i, parameter in enumerate(parameters):
+            self.fill_parameter(&n.parameters[i], parameter)
+        for i, (row, packed) in enumerate(groups):
+            n.groups[i].optimizer = (<Optimizer>row).index
+            memcpy(n.groups[i].hyper, <const char *><bytes>packed, sizeof(n.groups[i].hyper))
+        self.features, self.outputs = n.values[0].features, n.values[output].features
+
+    def __dealloc__(self):
+        fnn_network_free(&self.network)
+        free(self.network.values)
+        free(self.network.ops)
+        free(self.network.parameters)
+        free(self.network.groups)
+
+    cdef int fill_op(self, fnn_op *op, tuple row) except -1:
+        cdef int i
+        kind, inputs, outputs, parameters, options = row
+        op.kind = _OP_KINDS[kind]
+        for i in range(2):
+            op.inputs[i] = inputs[i] if i < len(inputs) else -1
+            op.outputs[i] = outputs[i] if i < len(outputs) else -1
+            op.parameters[i] = parameters[i] if i < len(parameters) and parameters[i] is not None else -1
+        op.activation, params = FNN_identity, options.get("params", ())
+        if "activation" in options:
+            op.activation = _row(options["activation"], "Network")
+            _params(op.params, op.activation, params, "Network")
+            op.from_y = _reads_y(op.activation, op.params)
+        else:
+            for i, value in enumerate(params):
+                op.params[i] = value
+        op.differentiates = options.get("differentiates", -1)
+        op.differentiated, op.need_dx = options.get("differentiated", False), options.get("need_dx", True)
+        op.number, op.seed = options.get("number", 0), options.get("seed", 0)
+        return 0
+
+    cdef int fill_parameter(self, fnn_parameter *p, tuple row) except -1:
+        cdef ndarray a = row[0]
+        cdef int i
+        array, slots, total, average, p.group, p.is_weight, p.in_strips = row
+        p.k_major = _k_major(a)
+        if p.k_major:
+            a = a.T
+        if a.ndim < 2 or not (a.ndim == 2 and a.strides[1] == cnp.PyArray_ITEMSIZE(a)):
+            p.rows, p.columns, p.row = 1, size(a), size(a)
+        else:
+            p.rows, p.columns, p.row = a.shape[0], a.shape[1], a.strides[0] // cnp.PyArray_ITEMSIZE(a)
+        p.data = self.laid_out(array, array)
+        p.sum, p.average = self.laid_out(total, array), self.laid_out(average, array)
+        for i in range(len(slots)):
+            p.slots[i] = self.laid_out(slots[i], array)
+        return 0
+
+    cdef void *laid_out(self, object array, object like) except? NULL:
+        """Where an array begins, which is kept and must be laid out like another; NULL for None."""
+        if array is None:
+            return NULL
+        if (array.dtype, array.shape, array.strides) != (like.dtype, like.shape, like.strides):
+            raise ValueError("Network: what is kept for a parameter is not laid out like it")
+        self.kept.append(array)
+        return data(<ndarray>array)
+
+    def set_loss(self, Loss row, dict params, object class_weight, object second, object ignore_index):
+        """The loss: its parameters, class weights and second numbers of each column, or None."""
+        cdef fnn_network *n = &self.network
+        row.params(n.loss_params, params, "Network")
+        n.loss = row.index
+        n.ignore_index = ignore_index or 0
+        for name, array in (("class_weight", class_weight), ("second", second)):
+            if array is not None:
+                array = np.ascontiguousarray(array, np.float32 if n.dtype == FNN_F32 else np.float64)
+                self.kept.append(array)
+            if name == "second":
+                n.second = _data(array)
+            else:
+                n.class_weight = _data(array)
+
+    def set_options(self, double l1, double l2, double clip_value, double clip_norm, double max_norm, double ema, int64_t accumulate):
+        """What a step does besides the update; a limit that there is not is infinite."""
+        cdef fnn_regularisation *r = &self.network.regularisation
+        r.l1, r.l2, r.clip_value, r.clip_norm, r.max_norm, r.ema = l1, l2, clip_value, clip_norm, max_norm, ema
+        self.network.accumulate = accumulate
+        self.network.keeps_gradients = accumulate > 1 or clip_norm < INFINITY
+
+    cdef int reserve(self, int64_t batch) except -1:
+        if batch > self.network.capacity and fnn_network_reserve(&self.network, batch):
+            raise MemoryError("fastnn: no memory for the activations of a network")
+        return 0
+
+    cdef bint describe(self, fnn_data *to, ndarray x, ndarray target, bint labels, ndarray sample_weight, ndarray order):
+        """Whether the network can read these arrays; they are then described in `to`."""
+        memset(to, 0, sizeof(to[0]))
+        if not _is_gathered(&to.x, x, self.features):
+            return False
+        if labels:
+            to.labels = <const int64_t *>data(target)
+        elif not _is_gathered(&to.target, target, 1 if fnn_loss_rows[self.network.loss].target == FNN_NUMBER_A_ROW else self.outputs):
+            return False
+        to.sample_weight = <const double *>_data(sample_weight)
+        to.order = <const int64_t *>_data(order)
+        return True
+
+    def train(self, ndarray x, ndarray target, bint labels, ndarray sample_weight, ndarray order, ndarray starts, ndarray rows,
+              bint divide, ndarray rates):
+        """Train on the minibatches between the rows `starts`, of which `rows` count. Returns (losses of those done, code); None where
+        the arrays cannot be read. labels says that target holds contiguous int64 labels; order and starts are contiguous int64,
+        sample_weight, rows and rates (minibatches, groups) float64. See fnn_network_train."""
+        cdef fnn_data described
+        cdef int64_t count = size(starts) - 1, done = 0, longest = 0, i
+        cdef const int64_t *start = <const int64_t *>data(starts)
+        cdef ndarray losses = np.empty(count)
+        cdef int code
+        if not self.describe(&described, x, target, labels, sample_weight, order):
+            return None
+        for i in range(count):
+            longest = max(longest, start[i + 1] - start[i])
+        self.reserve(longest)
+        cdef const double *counting = <const double *>data(rows)
+        cdef const double *rate = <const double *>_data(rates)
+        cdef double *loss = <double *>data(losses)
+        with nogil:
+            code = fnn_network_train(&self.network, &described, start, count, counting, divide, rate, loss, &done)
+        if code == FNN_NO_MEMORY:
+            raise MemoryError("fastnn: no memory for scratch space")
+        return losses[:done], code
+
+    def step(self, ndarray x, ndarray target, bint labels, ndarray sample_weight, double rows, bint divide, ndarray rates):
+        """One minibatch: (loss, code), or None; see ``train``."""
+        cdef fnn_data described
+        cdef int64_t starts[2]
+        cdef int64_t done = 0
+        cdef double loss = 0
+        cdef int code
+        if not self.describe(&described, x, target, labels, sample_weight, None):
+            return None
+        starts[0], starts[1] = 0, x.shape[0]
+        self.reserve(x.shape[0])
+        cdef const double *rate = <const double *>_data(rates)
+        with nogil:
+            code = fnn_network_train(&self.network, &described, starts, 1, &rows, divide, rate, &loss, &done)
+        if code == FNN_NO_MEMORY:
+            raise MemoryError("fastnn: no memory for scratch space")
+        return loss, code
+
+    def flush(self, ndarray rates):
+        """A step by the gradients that wait, if there are any."""
+        cdef const double *rate = <const double *>_data(rates)
+        self.reserve(1)
+        with nogil:
+            fnn_network_flush(&self.network, rate)
+
+    def output(self, int64_t batch):
+        """The output of the latest minibatch, of so many rows."""
+        cdef npy_intp shape[2]
+        shape[0], shape[1] = batch, self.outputs
+        cdef ndarray y = _new(2, shape, self.network.dtype)
+        memcpy(data(y), self.network.arena + self.network.values[self.network.output].y, size(y) * _itemsize(self.network.dtype))
+        return y

@@ -1,0 +1,205 @@
+"""The compiled network: the same bits as layer by layer, and what it does not take."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import trainer as trainer_module
+from fastnn.network import Layered
+
+LOSSES = {  # from name to a function of (rng, rows, outputs) that makes targets
+    "cross_entropy": lambda rng, n, k: rng.integers(0, k, n),
+    "mse": lambda rng, n, k: rng.standard_normal((n, k)),
+    "huber": lambda rng, n, k: rng.standard_normal((n, k)),
+    "binary_cross_entropy_with_logits": lambda rng, n, k: rng.integers(0, 2, (n, k)).astype(bool),
+    "multiclass_hinge": lambda rng, n, k: rng.integers(0, k, n).astype(np.int16),
+    "poisson_nll": lambda rng, n, k: rng.integers(0, 4, (n, k)).astype(np.float64),
+}
+OPTIMIZERS = (
+    fnn.SGD(lr=0.05),
+    fnn.SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    fnn.Adam(lr=0.01),
+    fnn.AdamW(lr=fnn.schedules.Cosine(0.01, 40)),
+    fnn.RMSprop(lr=0.001, centered=True),
+    fnn.Rprop(lr=0.001),
+    fnn.Lion(lr=0.001),
+)
+
+
+OPTIONS = (
+    {},
+    {"l1": 0.01, "l2": 0.02},
+    {"clip_value": 0.01},
+    {"clip_norm": 0.1, "l2": 0.1},
+    {"accumulate": 3},
+    {"ema": 0.9, "max_norm": 0.5},
+    {"accumulate": 2, "clip_norm": 1.0, "clip_value": 0.1, "l1": 0.01, "ema": 0.5},
+    {"groups": {"*.bias": {"lr": 0.001}}},
+    {"max_norm": 0.3},
+)
+
+
+def layered(*args, **options):
+    """Return a Trainer that goes layer by layer."""
+    compiled, trainer_module.Compiled = trainer_module.Compiled, Layered
+    try:
+        return fnn.Trainer(*args, **options)
+    finally:
+        trainer_module.Compiled = compiled
+
+
+def random_layers(rng, width, outputs, dtype):
+    """Return layers from `width` to `outputs` features, of all kinds that a compiled network has."""
+    layers, activations = [], (fnn.ReLU, fnn.GELU, fnn.Tanh, fnn.LeakyReLU, fnn.SiLU, fnn.Softplus, fnn.Identity)
+    for _ in range(rng.integers(0, 4)):
+        kind, units = rng.integers(0, 6), int(rng.integers(1, 40))
+        if kind == 0:
+            layers.append(fnn.Maxout(width, units, 3, rng=rng.integers(1000), dtype=dtype))
+            width = units
+        elif kind == 1:
+            inner = fnn.Linear(width, units, rng=rng.integers(1000), dtype=dtype)
+            back = fnn.Linear(units, width, bias=False, rng=rng.integers(1000), dtype=dtype)
+            layers.append(fnn.Residual(inner, activations[rng.integers(7)](), back))
+        elif kind == 2:
+            layers.append((fnn.LayerNorm if rng.random() < 0.5 else fnn.RMSNorm)(width, dtype=dtype))
+        elif kind == 3:
+            layers.append(fnn.PReLU(width if rng.random() < 0.5 else 1, dtype=dtype))
+        else:
+            layers += [fnn.Linear(width, units, rng=rng.integers(1000), dtype=dtype), activations[rng.integers(7)]()]
+            width = units
+            if rng.random() < 0.3:
+                layers.append(fnn.Dropout(0.3, seed=5, layer=len(layers)))
+    return [*layers, fnn.Linear(width, outputs, rng=rng.integers(1000), dtype=dtype)]
+
+
+def both(model, *args, **options):
+    """Return two trainers of equal models: one compiled, one layer by layer."""
+    return fnn.Trainer(model, *args, **options), layered(copy.deepcopy(model), *args, **options)
+
+
+def assert_equal(compiled, other):
+    assert compiled._owned.prevented is None
+    assert compiled.steps_done == other.steps_done
+    for name, value in other.model.state_dict().items():
+        np.testing.assert_array_equal(compiled.model.state_dict()[name], value, err_msg=name)
+    for name, value in other._owned.evaluated().state_dict().items():
+        np.testing.assert_array_equal(
+            compiled._owned.evaluated().state_dict()[name], value, err_msg=f"average of {name}"
+        )
+    for name, slots in other._owned.state.items():
+        for slot, value in slots.items():
+            np.testing.assert_array_equal(compiled._owned.state[name][slot], value, err_msg=f"{name} {slot}")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_random_network_trains_as_layer_by_layer(seed):
+    rng = np.random.default_rng(seed)
+    dtype = np.float32 if seed % 4 else np.float64
+    width, outputs, rows = int(rng.integers(1, 50)), int(rng.integers(1, 20)), int(rng.integers(1, 200))
+    model = fnn.Sequential(*random_layers(rng, width, outputs, dtype))
+    name = list(LOSSES)[seed % len(LOSSES)]
+    x, y = rng.standard_normal((rows, width)), LOSSES[name](rng, rows, outputs)
+    options = OPTIONS[seed % len(OPTIONS)]
+    pair = both(model, name, OPTIMIZERS[seed % len(OPTIMIZERS)], seed=seed, **options)
+    fit = {"epochs": 2, "batch_size": int(rng.integers(1, 70)), "shuffle": bool(seed % 2), "verbose": False}
+    if seed % 5 == 0:
+        fit["sample_weight"] = rng.integers(0, 3, rows) + 1e-3
+    first = [t.fit(x, y, **fit)["loss"] for t in pair]
+    assert first[0] == first[1]
+    steps = [[t.step(x[:n], y[:n]) for n in (rows, 1, min(rows, 33))] for t in pair]
+    assert steps[0] == steps[1]
+    assert_equal(*pair)
+
+
+@pytest.mark.parametrize("batch", [1, 15, 16, 17, 600])
+def test_batches_of_every_size_train_as_layer_by_layer(batch, isa, dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((batch, 33)).astype(dtype), rng.integers(0, 7, batch)
+    pair = both(fnn.MLP([33, 50, 7], "gelu", seed=0, dtype=dtype), "cross_entropy", "adam", seed=0)
+    losses = [[t.step(x, y) for _ in range(3)] for t in pair]
+    assert losses[0] == losses[1]
+    assert_equal(*pair)
+
+
+@pytest.mark.parametrize("source", ["f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?", "f2", ">f4"])
+def test_inputs_of_every_dtype_train_as_layer_by_layer(source):
+    rng = np.random.default_rng(0)
+    x, y = (rng.random((60, 9)) * 5).astype(source), rng.integers(0, 3, 60)
+    pair = both(fnn.MLP([9, 20, 3], seed=0), "cross_entropy", "sgd", seed=0)
+    losses = [t.fit(x, y, epochs=2, verbose=False)["loss"] for t in pair]
+    assert losses[0] == losses[1]
+    assert_equal(*pair)
+
+
+def test_inputs_of_every_layout_train_as_layer_by_layer():
+    rng = np.random.default_rng(0)
+    whole, y = rng.standard_normal((120, 18)).astype(np.float32), rng.integers(0, 3, 60)
+    for x in (
+        whole[::2, :9],
+        whole[:60][::-1, ::2],
+        np.asfortranarray(whole[:60, :9]),
+        whole[:60].reshape(60, 6, 3)[:, ::2],
+    ):
+        layers = (fnn.Flatten(),) if x.ndim > 2 else ()
+        pair = both(fnn.Sequential(*layers, fnn.Linear(9, 3, rng=0)), "cross_entropy", "sgd", seed=0)
+        losses = [t.fit(x, y, epochs=2, verbose=False)["loss"] for t in pair]
+        assert losses[0] == losses[1]
+        assert_equal(*pair)
+
+
+def test_ignored_rows_and_weights_train_as_layer_by_layer():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((90, 6)).astype(np.float32), rng.integers(0, 3, 90)
+    y[::3] = -100
+    y[30:60] = -100  # a whole minibatch in which no row counts
+    loss = fnn.losses.CrossEntropy(weight=(1.0, 0.5, 2.0), label_smoothing=0.1)
+    pair = both(fnn.MLP([6, 8, 3], seed=0), loss, "adam", seed=0)
+    losses = [
+        t.fit(x, y, epochs=2, batch_size=30, shuffle=False, sample_weight=rng.random(90), verbose=False)["loss"]
+        for t, rng in ((t, np.random.default_rng(1)) for t in pair)
+    ]
+    assert losses[0] == losses[1]
+    assert pair[0].steps_done == 4
+    assert_equal(*pair)
+    assert np.isnan(pair[0].step(x[30:60], y[30:60]))
+    assert_equal(*pair)
+
+
+def test_what_is_refused_changes_nothing_and_raises_as_layer_by_layer():
+    x, y = np.ones((4, 2), np.float32), np.array([0, 1, 1, 0])
+    pair = both(fnn.MLP([2, 3, 2], seed=0), "cross_entropy", "adam", seed=0)
+    for t in pair:
+        t.step(x, y)
+    for bad_x, bad_y, error in (
+        (x, y + 1, IndexError),
+        (x * np.nan, y, FloatingPointError),
+        (x[:, :1], y, ValueError),
+        (x, np.zeros((4, 3), np.int64), ValueError),
+    ):
+        messages = []
+        for t in pair:
+            with pytest.raises(error) as caught:
+                t.step(bad_x, bad_y)
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+        assert_equal(*pair)
+
+
+def test_what_has_no_row_is_named_and_runs_layer_by_layer():
+    class Own(fnn.layers.Layer):
+        def __call__(self, x, out=None):
+            return x
+
+        def vjp(self, x, step=0, train=True):
+            return x, lambda dy, need_dx=True: dy
+
+    x, y = np.ones((4, 2), np.float32), np.array([0, 1, 1, 0])
+    t = fnn.Trainer(fnn.Sequential(fnn.Linear(2, 2, rng=0), Own()), "cross_entropy", "sgd", seed=0)
+    t.step(x, y)
+    assert "Own" in t._owned.prevented
+    assert "Own" in repr(t)
+    t = fnn.Trainer(fnn.Sequential(fnn.Linear(2, 2, rng=0)), lambda output, target: (0.0, 0 * output), "sgd", seed=0)
+    t.step(x, y)
+    assert "<lambda>" in repr(t)
