@@ -323,6 +323,11 @@ int fnn_forcing_threads(void);
 int fnn_threads_of_last_job(void);
 int fnn_parts_of_last_job(void);
 
+/* split.c. part(context, first, count) for parts of [0, rows), on as many threads as pay for so many multiply-adds; returns
+ * FNN_OK or what a part returned. Parts begin at whole tiles of each ISA. */
+typedef int (*fnn_part_fn)(void *context, int64_t first, int64_t count);
+int fnn_split_rows(int64_t rows, double multiply_adds, fnn_part_fn part, void *context);
+
 /* split.c. Kernels of the active ISA, on as many threads as pay. */
 void fnn_activation_forward(int dtype, int row, void *y, const void *x, int64_t n, const double *params);
 void fnn_activation_backward(int dtype, int row, int from_y, void *dx, const void *dy, const void *saved, int64_t n,

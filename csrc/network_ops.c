@@ -146,16 +146,48 @@ static void linear_place(fnn_network *n, fnn_op *op)
     fnn_need_scratch(n, (y->features + FNN_PANEL - 1) / FNN_PANEL * transposed_panel(n) * itemsize);
 }
 
+/* One of the three products of a row, and what its parts need to know. */
+typedef struct {
+    fnn_pass *pass;
+    const fnn_op *op;
+    const fnn_parameter *w;
+    fnn_panels transposed; /* dz, for the gradient of the weight */
+} product;
+
+static double multiply_adds(const product *g)
+{
+    return (double)g->pass->batch * (double)g->w->rows * (double)g->w->columns;
+}
+
+static fnn_panels from_feature(const product *g, fnn_panels panels, int64_t first)
+{
+    return (fnn_panels){(char *)panels.data + first * FNN_PANEL * g->pass->itemsize, panels.panel};
+}
+
+/* Units [first, first + count) of y = activation(x weight + bias), and of z = x weight + bias where training needs it. */
+static int forward_part(void *context, int64_t first, int64_t count)
+{
+    const product *g = context;
+    const fnn_pass *pass = g->pass;
+    const fnn_op *op = g->op;
+    const int keeps_z = pass->training && op->activation != FNN_identity && !op->from_y;
+    char *const z = keeps_z ? at(pass, op->kept) + first * FNN_PANEL * pass->itemsize : NULL;
+    const char *bias = parameter(pass, op, 1), *weight = (const char *)g->w->data + first * pass->itemsize;
+    const fnn_epilogue e = {bias ? bias + first * pass->itemsize : NULL, z, op->activation, op->params};
+    return pass->kernels->forward_panels(from_feature(g, y_panels(pass, op->outputs[0]), first),
+                                         y_panels(pass, op->inputs[0]), weight, g->w->row, pass->batch, g->w->rows,
+                                         count, &e);
+}
+
 static void linear_forward(fnn_pass *pass, const fnn_op *op)
 {
     const fnn_parameter *w = &pass->network->parameters[op->parameters[0]];
-    const int keeps_z = pass->training && op->activation != FNN_identity && !op->from_y;
-    const fnn_epilogue e = {parameter(pass, op, 1), keeps_z ? at(pass, op->kept) : NULL, op->activation, op->params};
+    product g = {pass, op, w, {NULL, 0}};
     int code;
     if (value(pass, op->outputs[0])->in_panels) {
-        code = pass->kernels->forward_panels(y_panels(pass, op->outputs[0]), y_panels(pass, op->inputs[0]), w->data,
-                                             w->row, pass->batch, w->rows, w->columns, &e);
+        code = fnn_split_rows(w->columns, multiply_adds(&g), forward_part, &g);
     } else {
+        const fnn_epilogue e = {parameter(pass, op, 1), NULL, op->activation, op->params};
         const fnn_matrix x = {y_of(pass, op->inputs[0]), w->rows, 1}, weight = {w->data, w->row, 1};
         code = pass->kernels->matmul(y_of(pass, op->outputs[0]), w->columns, x, weight, pass->batch, w->columns,
                                      w->rows, &e);
@@ -186,16 +218,38 @@ static void differentiate(const fnn_pass *pass, const fnn_op *op)
         derivative(pass, op)(dy + i * r.apart, dy + i * r.apart, from + i * r.apart, r.elements, op->params);
 }
 
-/* A finished strip of a weight's gradient. */
-typedef struct {
-    fnn_pass *pass;
-    int parameter;
-} strip_of;
+/* Features [first, first + count) of dx = dz weight^T, times the derivative of the row before. */
+static int dx_part(void *context, int64_t first, int64_t count)
+{
+    const product *g = context;
+    const fnn_pass *pass = g->pass;
+    const fnn_op *op = g->op, *before = op->differentiates < 0 ? NULL : &pass->network->ops[op->differentiates];
+    fnn_derivative d = {NULL, NULL, NULL};
+    if (before) {
+        d = (fnn_derivative){derivative(pass, before), saved(pass, before), before->params};
+        d.saved = (const char *)d.saved + first * FNN_PANEL * pass->itemsize;
+    }
+    return pass->kernels->dx_panels(from_feature(g, dy_panels(pass, op->inputs[0]), first),
+                                    dy_panels(pass, op->outputs[0]),
+                                    (const char *)g->w->data + first * g->w->row * pass->itemsize, g->w->row,
+                                    pass->batch, count, g->w->columns, before ? &d : NULL);
+}
 
 static void update_strip(void *context, void *strip, int64_t first, int64_t rows)
 {
-    const strip_of *s = context;
-    if (s->pass->updating) fnn_update_rows(s->pass, s->parameter, strip, first, rows);
+    const product *g = context;
+    if (g->pass->updating) fnn_update_rows(g->pass, g->op->parameters[0], strip, first, rows);
+}
+
+/* Rows [first, first + count) of dweight = x^T dz, and their update. */
+static int dweight_part(void *context, int64_t first, int64_t count)
+{
+    const product *g = context;
+    const fnn_pass *pass = g->pass;
+    return pass->kernels->dweight_panels(pass->network->keeps_gradients ? gradient(pass, g->op, 0) : NULL, g->w->row,
+                                         y_panels(pass, g->op->inputs[0]), g->transposed, pass->batch, g->w->rows,
+                                         g->w->columns, first, first + count, pass->updating ? g->w->data : NULL,
+                                         update_strip, context);
 }
 
 /* z = x weight + bias: dx = dz weight^T, before weight changes; dweight = x^T dz; dbias = sum of dz */
@@ -203,28 +257,17 @@ static void linear_backward(fnn_pass *pass, const fnn_op *op)
 {
     const fnn_network *n = pass->network;
     const fnn_parameter *w = &n->parameters[op->parameters[0]];
-    const int64_t batch = pass->batch, in = w->rows, out = w->columns;
-    const fnn_panels dz = dy_panels(pass, op->outputs[0]), transposed = {at(pass, n->scratch), transposed_panel(n)};
+    product g = {pass, op, w, {at(pass, n->scratch), transposed_panel(n)}};
     int code = FNN_OK;
     differentiate(pass, op);
-    if (op->need_dx) {
-        const fnn_op *before = op->differentiates < 0 ? NULL : &n->ops[op->differentiates];
-        const fnn_derivative d = before
-                                     ? (fnn_derivative){derivative(pass, before), saved(pass, before), before->params}
-                                     : (fnn_derivative){NULL, NULL, NULL};
-        code = pass->kernels->dx_panels(dy_panels(pass, op->inputs[0]), dz, w->data, w->row, batch, in, out,
-                                        before ? &d : NULL);
-    }
+    if (op->need_dx) code = fnn_split_rows(w->rows, multiply_adds(&g), dx_part, &g);
     if (code == FNN_OK) {
-        strip_of context = {pass, op->parameters[0]};
-        pass->kernels->transpose_panels(transposed, dz, batch, out);
+        pass->kernels->transpose_panels(g.transposed, dy_panels(pass, op->outputs[0]), pass->batch, w->columns);
         if (op->parameters[1] >= 0) {
-            pass->kernels->sum_panels(gradient(pass, op, 1), transposed, batch, out);
+            pass->kernels->sum_panels(gradient(pass, op, 1), g.transposed, pass->batch, w->columns);
             finished(pass, op, 1);
         }
-        code = pass->kernels->dweight_panels(n->keeps_gradients ? gradient(pass, op, 0) : NULL, w->row,
-                                             y_panels(pass, op->inputs[0]), transposed, batch, in, out, 0, in,
-                                             pass->updating ? w->data : NULL, update_strip, &context);
+        code = fnn_split_rows(w->rows, multiply_adds(&g), dweight_part, &g);
     }
     if (code) pass->code = code;
 }

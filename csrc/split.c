@@ -19,7 +19,7 @@ static const struct {
 } work_per_thread = {2e6, 5e5}, work_per_piece = {3e7, 2.5e5};
 
 /* Pieces end where panels of b, tiles of a and lines of memory do. */
-enum { COLUMNS = FNN_PANEL, ROWS = 8, ELEMENTS = 64 };
+enum { COLUMNS = FNN_PANEL, ROWS = 8, STRIP_ROWS = 24, ELEMENTS = 64 };
 
 /* c = epilogue(a @ b), as fnn_matmul is asked for it. */
 typedef struct {
@@ -88,6 +88,31 @@ int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, fnn_
         job.rows = piece(m, ROWS, threads, work, work_per_piece.multiply_adds);
     const int64_t parts = (m + job.rows - 1) / job.rows * ((n + job.columns - 1) / job.columns);
     fnn_parallel(threads, (int)parts, run_product_part, &job);
+    return job.code;
+}
+
+typedef struct {
+    fnn_part_fn part;
+    void *context;
+    int64_t rows, length; /* of a part */
+    atomic_int code;
+} rows_job;
+
+static void run_rows_part(void *context, int number)
+{
+    rows_job *job = context;
+    const int64_t first = number * job->length, left = job->rows - first;
+    const int code = job->part(job->context, first, left < job->length ? left : job->length);
+    if (code) job->code = code;
+}
+
+int fnn_split_rows(int64_t rows, double multiply_adds, fnn_part_fn part, void *context)
+{
+    const int threads = fnn_threads_for(multiply_adds, work_per_thread.multiply_adds);
+    if (threads == 1 || rows == 0) return part(context, 0, rows);
+    rows_job job = {part, context, rows, 0, 0};
+    job.length = piece(rows, STRIP_ROWS, threads, multiply_adds, work_per_piece.multiply_adds);
+    fnn_parallel(threads, (int)((rows + job.length - 1) / job.length), run_rows_part, &job);
     return job.code;
 }
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
+from fastnn import _fastnn_core as core
 from fastnn import trainer as trainer_module
 from fastnn.network import Layered
 
@@ -120,6 +121,25 @@ def test_batches_of_every_size_train_as_layer_by_layer(batch, isa, dtype):
     pair = both(fnn.MLP([33, 50, 7], "gelu", seed=0, dtype=dtype), "cross_entropy", "adam", seed=0)
     losses = [[t.step(x, y) for _ in range(3)] for t in pair]
     assert losses[0] == losses[1]
+    assert_equal(*pair)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_threads_change_no_bit(workers, isa):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((100, 60)).astype(np.float32), rng.integers(0, 30, 100)
+    model = fnn.MLP([60, 130, 70, 30], "gelu", seed=0)
+    pair = both(model, "cross_entropy", "adam", seed=0, l2=1e-3)
+    want = [pair[1].step(x, y) for _ in range(3)]
+    before, forced = fnn.get_num_threads(), core._force_threads(True)
+    try:
+        fnn.set_num_threads(workers)
+        got = [pair[0].step(x, y) for _ in range(3)]
+        assert core._threads_of_last_job() == workers
+    finally:
+        core._force_threads(forced)
+        fnn.set_num_threads(before)
+    assert got == want
     assert_equal(*pair)
 
 
