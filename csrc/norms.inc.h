@@ -12,6 +12,8 @@
  *    on from call to call. A few rows at a time meet the columns, so that these sums stay in registers.
  * D. Batch norm brings the numbers of each feature into T once, for as many columns as stay in L1, and passes all rows of
  *    these columns by them.
+ * E. The gradients g of a row count only as their mean and that of g x^, each of which is rounded to T: a lane adds up a few
+ *    of them in T, and such sums in float64. To widen every one of them was a quarter of the work on a row.
  */
 
 /* Part h of the vector at p, which has been loaded: to load and widen at once is one operation, to widen half a register two. */
@@ -115,42 +117,64 @@ typedef struct {
     lanes d, squares, g, products;
 } row_sums;
 
-/* FNN_ROW_LANES numbers, of which `left` exist. */
-static FNN_INLINE void row_sums_add(row_sums *s, const T *dy, const T *x, const T *weight, int64_t left, T shift)
+enum {
+    NORM_TERMS = 16, /* that a lane adds up in T before float64 takes over, Design E */
+    LANE_VECTORS = FNN_ROW_LANES / VL,
+};
+
+/* The sums of g and g d over NORM_TERMS FNN_ROW_LANES numbers, in T. */
+typedef struct {
+    V g[LANE_VECTORS], products[LANE_VECTORS];
+} short_sums;
+
+/* FNN_ROW_LANES numbers, of which `left` exist. That part of dx, which is written soon, is fetched meanwhile. */
+static FNN_INLINE void row_sums_add(row_sums *s, short_sums *t, const T *dx, const T *dy, const T *x, const T *weight,
+                                    int64_t left, T shift, const int centred)
 {
+    moments_add(&s->d, &s->squares, x, left, shift, centred);
     FNN_UNROLL(16)
     for (int v = 0; v < FNN_ROW_LANES; v += VL) {
-        const V xv = v_load_upto(x + v, left - v, shift); /* lanes beyond the row add nothing */
+        const V d = v_sub(v_load_upto(x + v, left - v, shift), v_set1(shift)); /* lanes beyond the row add nothing */
         const V w = weight ? v_load_upto(weight + v, left - v, 0) : v_set1(1);
-        const V gv = v_mul(v_load_upto(dy + v, left - v, 0), w);
-        for (int h = 0; h < V_PARTS; h++) {
-            const int l = v / WL + h;
-            const W d = w_sub(wide_part(x + v, xv, left - v, h), w_set1(shift)), g = v_widen(gv, h);
-            s->d.w[l] = w_add(s->d.w[l], d);
-            s->squares.w[l] = w_madd(d, d, s->squares.w[l]);
-            s->g.w[l] = w_add(s->g.w[l], g);
-            s->products.w[l] = w_madd(g, d, s->products.w[l]);
-        }
+        const V g = v_mul(v_load_upto(dy + v, left - v, 0), w);
+        if (v * sizeof(T) % 64 == 0) FNN_PREFETCH(dx + v); /* a cache line at a time */
+        if (centred) t->g[v / VL] = v_add(t->g[v / VL], g);
+        t->products[v / VL] = v_madd(g, d, t->products[v / VL]);
     }
 }
 
+/* At most NORM_TERMS FNN_ROW_LANES numbers. */
+static FNN_INLINE void row_sums_add_many(row_sums *s, const T *dx, const T *dy, const T *x, const T *weight, int64_t n,
+                                         T shift, const int centred)
+{
+    short_sums t;
+    for (int v = 0; v < LANE_VECTORS; v++) t.g[v] = t.products[v] = v_set1(0);
+    for (int64_t i = 0; i < n; i += FNN_ROW_LANES)
+        row_sums_add(s, &t, dx + i, dy + i, x + i, weight ? weight + i : NULL, n - i, shift, centred);
+    for (int v = 0; v < FNN_ROW_LANES; v += VL)
+        for (int h = 0; h < V_PARTS; h++) {
+            if (centred) lanes_add(&s->g, v, h, v_widen(t.g[v / VL], h));
+            lanes_add(&s->products, v, h, v_widen(t.products[v / VL], h));
+        }
+}
+
 /* mean(g x^) = (E[g d] - E[d] E[g]) scale: one pass over the row gives all four sums. */
-static FNN_INLINE row_gradient gradient_of_row(const T *dy, const T *x, const T *weight, double eps, int64_t n,
-                                               double share, const int centred)
+static FNN_INLINE row_gradient gradient_of_row(const T *dx, const T *dy, const T *x, const T *weight, double eps,
+                                               int64_t n, double share, const int centred)
 {
     const T shift = centred && n > 0 ? x[0] : 0;
-    const int64_t whole = n - n % FNN_ROW_LANES;
+    const int64_t most = FNN_ROW_LANES * NORM_TERMS;
     row_sums s = {lanes_zero(), lanes_zero(), lanes_zero(), lanes_zero()};
-    for (int64_t i = 0; i < whole; i += FNN_ROW_LANES)
-        row_sums_add(&s, dy + i, x + i, weight ? weight + i : NULL, FNN_ROW_LANES, shift);
-    if (whole < n) row_sums_add(&s, dy + whole, x + whole, weight ? weight + whole : NULL, n - whole, shift);
+    for (int64_t i = 0; i < n; i += most)
+        row_sums_add_many(&s, dx + i, dy + i, x + i, weight ? weight + i : NULL, n - i < most ? n - i : most, shift,
+                          centred);
     const double total = centred ? lanes_total(&s.d) : 0, level = centred ? lanes_total(&s.g) * share : 0;
     const moments m = {shift + total * share, 1 / sqrt(variance_of(total, lanes_total(&s.squares), share) + eps)};
     const double slope = (lanes_total(&s.products) - total * level) * share * m.scale;
     return (row_gradient){standard_of(m), v_set1((T)(-level * m.scale)), v_set1((T)(-slope * m.scale))};
 }
 
-enum { NORM_ROWS = 4 }; /* that meet a column together */
+enum { NORM_ROWS = 3 }; /* that meet a column together */
 
 /* One column of vectors: dx of each row, and sum of dy x^ and of dy over rows. */
 static FNN_INLINE void norm_backward_column(T *dx, double *dweight, double *dbias, const T *dy, const T *x,
@@ -189,7 +213,7 @@ static FNN_INLINE void norm_backward(T *dx, double *dweight, double *dbias, cons
     for (int64_t i = 0, count; i < batch; i += count, dx += count * n, dy += count * n, x += count * n) {
         count = batch - i < NORM_ROWS ? batch - i : NORM_ROWS;
         for (int64_t r = 0; r < count; r++)
-            rows[r] = gradient_of_row(dy + r * n, x + r * n, weight, eps, n, share, centred);
+            rows[r] = gradient_of_row(dx + r * n, dy + r * n, x + r * n, weight, eps, n, share, centred);
         const int64_t whole = count == NORM_ROWS ? n - n % VL : 0;
         for (int64_t j = 0; j < whole; j += VL)
             norm_backward_column(dx + j, dweight + j, dbias ? dbias + j : NULL, dy + j, x + j,
