@@ -466,12 +466,14 @@ static int along_m(const product *g)
     return FNN_OK;
 }
 
-/* Relative cost of a product in panels along `n`, in multiply-adds; b_row and b_col are the strides of what is packed.
- * An element in a contiguous row costs one to pack, one to be transposed four, a scattered one two vectors. */
-static int64_t cost_along(int64_t n, int64_t m, int64_t k, int64_t b_row, int64_t b_col)
+/* Relative cost of a product in panels along `n`, in multiply-adds; b_row and b_col are the strides of what is packed,
+ * a_col the stride along k of what is broadcast. A tile of one vector takes as long as one of two. An element in a
+ * contiguous row costs one to pack, one to be transposed four, a scattered one two vectors. Broadcasting along k from row
+ * to row takes a sixteenth more than along a row. */
+static int64_t cost_along(int64_t n, int64_t m, int64_t k, int64_t b_row, int64_t b_col, int64_t a_col)
 {
-    const int64_t pack = b_col == 1 ? 1 : b_row == 1 ? TRANSPOSING : 2 * VL;
-    return round_up(n, NR) * m * k + pack * n * k;
+    const int64_t pack = b_col == 1 ? 1 : b_row == 1 ? TRANSPOSING : 2 * VL, products = round_up(n, 2 * VL) * m * k;
+    return products + (a_col == 1 ? 0 : products / 16) + pack * n * k;
 }
 
 static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
@@ -484,8 +486,8 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
     const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
     if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
     if (k > 0 && n <= THIN) return few_columns(&g);
-    const int64_t along_rows = cost_along(n, m, k, b.row, b.col);
-    const int64_t along_columns = cost_along(m, n, k, a.col, a.row) + TRANSPOSING * m * n;
+    const int64_t along_rows = cost_along(n, m, k, b.row, b.col, a.col);
+    const int64_t along_columns = cost_along(m, n, k, a.col, a.row, b.row) + TRANSPOSING * m * n;
     return along_rows <= along_columns ? along_n(&g) : along_m(&g);
 }
 
