@@ -17,6 +17,8 @@ enum {
     PACK_K = 128,                    /* steps of k from which on packing a pays, if there are also */
     PACK_N_STRIDED = 256,            /* as many columns, where the k of a is strided, */
     PACK_N = 1024,                   /* or as many, where it is contiguous */
+    PACK_N_WEIGHT = 512,             /* or as many, where a is a weight of a network, k-major */
+    FETCHED = (1 << 18) / sizeof(T), /* sums from which on their places are fetched before they are written: 256 KiB */
     THIN = 12,                       /* rows or columns of a thin product, at most */
     FEW_ROWS = MR,                   /* rows against a b of contiguous rows, which is read where it lies, at most */
     THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
@@ -28,7 +30,7 @@ enum {
     COPY_AHEAD = 24,                 /* the same, where it is copied */
     FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
     ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
-    STRIP = (1 << 15) / sizeof(T),   /* numbers of a strip of a weight's gradient: 32 KiB */
+    STRIP = (1 << 17) / sizeof(T),   /* numbers of a strip of a weight's gradient: 128 KiB of L2 */
     TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
     EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
     EXP_VECTORS = 1,                 /* vectors of a row whose exponentials are computed side by side */

@@ -108,10 +108,12 @@ static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop 
 #define MICRO_PANELS(depth) ((MC + MR) * ((depth) + VL))
 enum { FINISHED_ROWS = 24 }; /* that wait in L1, to be finished by few long loops */
 
-static void multiply_block(const store_to *to, const operand_a *a, const operand_b *b, int64_t rows, int64_t columns,
+static void multiply_block(const store_to *to_, const operand_a *a, const operand_b *b, int64_t rows, int64_t columns,
                            int64_t depth, int packing, T *micro_panels)
 {
     const int64_t most = packing ? MC : MC_IN_PLACE;
+    store_to there = *to_, *to = &there;
+    if (!to->fetched && rows * columns >= FETCHED) to->fetched = to->c;
     for (int64_t first_row = 0, block_rows; first_row < rows; first_row += block_rows) {
         const operand_a from = operand_rows(a, first_row);
         block_rows = rows - first_row < most + MR ? rows - first_row : most; /* no short block at the end */

@@ -36,6 +36,8 @@ static void convert_panel(T *to, const void *from, int kind)
 /* n numbers of a kind. */
 static void convert(T *to, const char *from, int kind, int64_t bytes, int64_t n)
 {
+    if (kind == (sizeof(T) == sizeof(float) ? FNN_FROM_F32 : FNN_FROM_F64))
+        for (; n >= VL; n -= VL, to += VL, from += VL * bytes) v_store(to, v_load((const T *)(const void *)from));
     for (; n >= PANEL; n -= PANEL, to += PANEL, from += PANEL * bytes) convert_panel(to, from, kind);
     if (n > 0) {
         char last[PANEL * sizeof(double)] = {0}; /* no kind is larger */
@@ -70,10 +72,7 @@ static void FNN(gather_panels)(fnn_panels to, const void *x, int from, int64_t r
                     FNN_PREFETCH((const char *)x + (next[r] * row + j) * bytes + at);
             for (int64_t r = 0; r < PANEL && i + r < batch; r++) {
                 const char *const at = (const char *)x + ((order ? order[i + r] : i + r) * row + j) * bytes;
-                if (from == (sizeof(T) == sizeof(float) ? FNN_FROM_F32 : FNN_FROM_F64))
-                    memcpy(rows + r * AT_ONCE, at, (size_t)columns * sizeof(T));
-                else
-                    convert(rows + r * AT_ONCE, at, from, bytes, columns);
+                convert(rows + r * AT_ONCE, at, from, bytes, columns);
             }
             pack(PANEL, (T *)to.data + i / PANEL * to.panel + j * PANEL, rows, 1, AT_ONCE, batch - i, columns);
         }
@@ -101,16 +100,16 @@ static void FNN(transpose_panels)(fnn_panels transposed, fnn_panels from, int64_
                  batch - i < PANEL ? batch - i : PANEL);
 }
 
-/* `rows` rows of c = a times panels, chunk by chunk; `last` says what becomes of the last one. a is read where it lies. */
+/* `rows` rows of c = a times panels, chunk by chunk; `last` says what becomes of the last one. micro_panels: NULL where a is
+ * read as it lies. */
 static void multiply_panels(const store_to *last, const operand_a *a, fnn_panels b, int64_t rows, int64_t columns,
-                            int64_t k)
+                            int64_t k, T *micro_panels)
 {
     int64_t p = 0;
     do { /* once even for k = 0: an empty sum is +0 */
         const int64_t depth = k - p < FNN_K_CHUNK ? k - p : FNN_K_CHUNK;
         const operand_a from = operand_from(a, p);
-        const operand_b panels = {(T *)b.data + p * PANEL, b.panel, NULL, 0,
-                                  0}; /* not written: nothing lies elsewhere */
+        const operand_b panels = {.data = (T *)b.data + p * PANEL, .stride = b.panel}; /* and is not written */
         store_to to = *last;
         if (p + depth < k) {
             to = (store_to){.c = last->c, .row = last->row, .panel = last->panel, .plain = 1};
@@ -118,7 +117,7 @@ static void multiply_panels(const store_to *last, const operand_a *a, fnn_panels
         }
         to.add = p > 0;
         to.plain &= !to.add;
-        multiply_block(&to, &from, &panels, rows, round_up(columns, PANEL), depth, 0, NULL);
+        multiply_block(&to, &from, &panels, rows, columns, depth, micro_panels != NULL, micro_panels);
         p += depth;
     } while (p < k);
 }
@@ -129,7 +128,12 @@ static int FNN(forward_panels)(fnn_panels y, fnn_panels x, const void *weight, i
     const operand_a w = {weight, 1, ldw, 0};
     T *z = e->activation == FNN_identity ? NULL : e->z;
     const store_to to = make_store_to(y.data, z, PANEL, y.panel, e->bias, 1, e, 1, 1);
-    multiply_panels(&to, &w, x, out, batch, in);
+    T *micro_panels = NULL;
+    if (batch >= PACK_N_WEIGHT && in >= PACK_K) {
+        micro_panels = fnn_scratch(MICRO_PANELS(in < FNN_K_CHUNK ? in : FNN_K_CHUNK) * (int64_t)sizeof(T));
+        if (!micro_panels) return FNN_NO_MEMORY;
+    }
+    multiply_panels(&to, &w, x, out, round_up(batch, PANEL), in, micro_panels);
     return FNN_OK;
 }
 
@@ -139,7 +143,7 @@ static int FNN(dx_panels)(fnn_panels dx, fnn_panels dz, const void *weight, int6
     const operand_a w = {weight, ldw, 1, 0};
     store_to to = make_store_to(dx.data, NULL, PANEL, dx.panel, NULL, 0, &no_epilogue, 1, 1);
     to.derivative = derivative;
-    multiply_panels(&to, &w, dz, in, batch, out);
+    multiply_panels(&to, &w, dz, in, round_up(batch, PANEL), out, NULL);
     return FNN_OK;
 }
 
@@ -159,7 +163,7 @@ static int FNN(dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_pan
         const operand_a from = {(const T *)x.data + i * PANEL, PANEL, 1, x.panel};
         store_to to = make_store_to(strip, NULL, ldw, PANEL, NULL, 0, &no_epilogue, 1, 1);
         if (weight) to.fetched = (const T *)weight + i * ldw;
-        multiply_panels(&to, &from, dz_transposed, rows, out, batch);
+        multiply_panels(&to, &from, dz_transposed, rows, round_up(out, PANEL), batch, NULL);
         for (int64_t r = 0; r < rows && out < ldw; r++)
             memset(strip + r * ldw + out, 0, (size_t)(ldw - out) * sizeof(T)); /* x may be infinite, 0 times it NaN */
         if (done) done(context, strip, i, rows);
@@ -169,7 +173,20 @@ static int FNN(dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_pan
 
 static void FNN(sum_panels)(void *dbias, fnn_panels dz_transposed, int64_t batch, int64_t out)
 {
-    for (int64_t j = 0; j < out; j += PANEL)
-        FNN(sum_rows)((T *)dbias + j, (const T *)dz_transposed.data + j / PANEL * dz_transposed.panel, PANEL, batch,
-                      out - j < PANEL ? out - j : PANEL);
+    enum { VECTORS = PANEL / VL };
+    for (int64_t j = 0; j < out; j += PANEL) {
+        const T *const x = (const T *)dz_transposed.data + j / PANEL * dz_transposed.panel;
+        V total[VECTORS], sum[VECTORS];
+        for (int v = 0; v < VECTORS; v++) total[v] = v_set1(0);
+        for (int64_t first = 0; first < batch; first += FNN_K_CHUNK) {
+            const int64_t end = batch - first < FNN_K_CHUNK ? batch : first + FNN_K_CHUNK;
+            for (int v = 0; v < VECTORS; v++) sum[v] = v_set1(0);
+            for (int64_t i = first; i < end; i++) {
+                FNN_UNROLL(16)
+                for (int v = 0; v < VECTORS; v++) sum[v] = v_add(sum[v], v_load(x + i * PANEL + v * VL));
+            }
+            for (int v = 0; v < VECTORS; v++) total[v] = first == 0 ? sum[v] : v_add(total[v], sum[v]);
+        }
+        for (int v = 0; v < VECTORS; v++) v_store_upto((T *)dbias + j + v * VL, total[v], out - j - v * VL);
+    }
 }

@@ -70,7 +70,7 @@ typedef struct {
     int loop;         /* an activation that the ordinary loop applies to the finished rows; FNN_identity: none */
     const double *params;
     const fnn_derivative *derivative; /* what finished rows in panels are multiplied with; NULL: nothing */
-    const T *fetched;                 /* a matrix like c whose lines are fetched meanwhile; NULL: none */
+    const T *fetched;                 /* what lies like c, or c itself, fetched meanwhile; NULL: nothing */
 } store_to;
 
 static FNN_INLINE int64_t place(const store_to *to, int64_t i, int64_t j)
@@ -157,7 +157,7 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
         T *at = (from) + first;                                                                                        \
         EACH_THEN(at += row, __VA_ARGS__)                                                                              \
     }
-    if (to->fetched) EACH_AT((T *)to->fetched, if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(at + v * VL))
+    if (to->fetched) EACH_AT((T *)to->fetched, if (v * sizeof(V) % 64 == 0) FNN_PREFETCH(at + across(v, panel)))
     EACH(sum[r][v] = v_set1(0))
     if (to->start) EACH(sum[r][v] = load_lanes(to->start + (i + r) * to->start_row + j + v * VL, PART, lanes))
     k_loop steps = *s;
