@@ -301,6 +301,11 @@ const fnn_kernels *fnn_kernels_for(int dtype); /* of the active ISA */
  * call to fnn_scratch; NULL when memory is out. */
 void *fnn_scratch(int64_t bytes);
 
+/* pool.c. The same for a pass over a network, which calls functions that ask for scratch; valid until the thread's next call
+ * to fnn_arena. And how often memory of either kind has grown, in all threads; for tests. */
+void *fnn_arena(int64_t bytes);
+int64_t fnn_times_grown(void);
+
 /* pool.c. The upper bound on threads: of the process, or of the calling thread where it is > 0. */
 enum { FNN_MAX_THREADS = 1024 };
 void fnn_set_num_threads(int n);
@@ -334,5 +339,8 @@ void fnn_activation_backward(int dtype, int row, int from_y, void *dx, const voi
                              const double *params);
 int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, fnn_rectangle part, int64_t k,
                const fnn_epilogue *epilogue); /* that part of c alone */
+
+/* split.c. How many threads pay for so many multiply-adds of products and elements of functions. */
+int fnn_threads_for_rows(double multiply_adds, double elements);
 
 #endif

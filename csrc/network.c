@@ -4,12 +4,17 @@
 #include "network.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "network_ops.h"
 
 enum { LINE = 64, PAGE = 4096 };
+
+/* Of an inference: bytes of a block's activations, which stay in L2 beside the weights; and rows, at least, for which weights
+ * that come from further away are read. */
+enum { BLOCK = 1 << 18, LEAST_BLOCK = 128 };
 
 int64_t fnn_take(fnn_network *network, int64_t bytes)
 {
@@ -153,18 +158,15 @@ static int gather_target(const fnn_pass *pass, const fnn_data *data, fnn_target 
     return refused ? FNN_REFUSED : FNN_OK;
 }
 
-/* The first rows of the data, to where the first row of the network reads them; those of the `soon` rows that follow are
- * fetched. */
-static void gather_input(const fnn_pass *pass, const fnn_data *data, int64_t soon)
+/* The first rows of x, to where the first row of the network reads them; those of the `soon` rows that follow are fetched. */
+static void gather_input(const fnn_pass *pass, const fnn_array *x, const int64_t *order, int64_t soon)
 {
-    const fnn_network *n = pass->network;
-    const fnn_value *x = &n->values[n->input];
-    if (x->in_panels)
-        pass->kernels->gather_panels((fnn_panels){n->arena + x->y, x->panel}, data->x.data, data->x.from, data->x.row,
-                                     data->order, pass->batch, x->features,
-                                     data->order ? data->order + pass->batch : NULL, soon);
+    const fnn_value *to = &pass->network->values[pass->network->input];
+    if (to->in_panels)
+        pass->kernels->gather_panels((fnn_panels){pass->x, to->panel}, x->data, x->from, x->row, order, pass->batch,
+                                     to->features, order ? order + pass->batch : NULL, soon);
     else
-        gather(pass, n->arena + x->y, &data->x, data->order, x->features);
+        gather(pass, pass->x, x, order, to->features);
 }
 
 /* g, the gradient of rows of a parameter, with penalties and clipping by value. */
@@ -242,7 +244,7 @@ static void gather_gradients(fnn_pass *pass, double rows)
 /* The gradients of all rows that wait, as of one minibatch. */
 static void mean_of_gathered(fnn_pass *pass)
 {
-    fnn_network *n = pass->network;
+    const fnn_network *n = pass->network;
     for (int i = 0; i < n->parameters_count; i++) {
         const fnn_parameter *p = &n->parameters[i];
         pass->kernels->scale(n->arena + p->gradient, p->sum, 1 / n->waiting->rows, p->rows * p->row);
@@ -347,17 +349,31 @@ static int run(fnn_pass *pass, const fnn_data *data, int64_t soon, double diviso
     fnn_target target;
     pass->code = gather_target(pass, data, &target);
     if (pass->code) return pass->code;
-    gather_input(pass, data, soon);
+    gather_input(pass, &data->x, data->order, soon);
     forward(pass);
     if (pass->code == FNN_OK) pass->code = differentiate(pass, &target, divisor, loss);
     if (pass->code == FNN_OK) backward(pass);
     return pass->code;
 }
 
-static fnn_pass new_pass(fnn_network *n, int64_t batch)
+static fnn_pass new_pass(const fnn_network *n, char *arena, int64_t batch)
 {
-    const int64_t minibatches = *n->steps * n->accumulate + n->waiting->minibatches;
-    return (fnn_pass){n, fnn_kernels_for(n->dtype), batch, itemsize_of(n), 1, !n->keeps_gradients, minibatches, FNN_OK};
+    return (fnn_pass){.network = n,
+                      .kernels = fnn_kernels_for(n->dtype),
+                      .arena = arena,
+                      .x = arena + n->values[n->input].y,
+                      .y = arena + n->values[n->output].y,
+                      .batch = batch,
+                      .itemsize = itemsize_of(n)};
+}
+
+static fnn_pass training_pass(const fnn_network *n, int64_t batch)
+{
+    fnn_pass pass = new_pass(n, n->arena, batch);
+    pass.training = 1;
+    pass.updating = !n->keeps_gradients;
+    pass.step = *n->steps * n->accumulate + n->waiting->minibatches;
+    return pass;
 }
 
 /* What each group's optimizer makes of the number of the step, which counts from 1. */
@@ -379,7 +395,7 @@ int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *start
     for (*done = 0; *done < count; (*done)++) {
         const int64_t i = *done, soon = i + 1 < count ? starts[i + 2] - starts[i + 1] : 0;
         const fnn_data minibatch = data_from(data, starts[i]);
-        fnn_pass pass = new_pass(n, starts[i + 1] - starts[i]);
+        fnn_pass pass = training_pass(n, starts[i + 1] - starts[i]);
         losses[i] = 0;
         if (rows[i] == 0) continue;
         form_scalars(&pass, rates ? rates + i * n->groups_count : NULL);
@@ -398,10 +414,77 @@ int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *start
 
 void fnn_network_flush(fnn_network *n, const double *rates)
 {
-    fnn_pass pass = new_pass(n, 0);
+    fnn_pass pass = training_pass(n, 0);
     if (n->waiting->minibatches == 0) return;
     form_scalars(&pass, rates);
     mean_of_gathered(&pass);
     update_all(&pass);
     end_step(&pass);
+}
+
+void fnn_network_prepare(fnn_network *n, int64_t most)
+{
+    int64_t features = 0;
+    n->multiply_adds = n->elements = 0;
+    for (int i = 0; i < n->values_count; i++) features += n->values[i].features;
+    for (int i = 0; i < n->ops_count; i++) {
+        const fnn_op *op = &n->ops[i];
+        const double inputs = (double)n->values[op->inputs[0]].features,
+                     outputs = (double)n->values[op->outputs[0]].features;
+        n->elements += outputs;
+        if (op->kind == FNN_OP_linear) n->multiply_adds += inputs * outputs;
+    }
+    n->capacity = BLOCK / (features * itemsize_of(n)) / FNN_PANEL * FNN_PANEL;
+    if (n->capacity < LEAST_BLOCK) n->capacity = LEAST_BLOCK;
+    if (most) n->capacity = most;
+    n->used = 0;
+    for (int i = 0; i < n->values_count; i++)
+        if (i != n->output) fnn_place_value(n, i);
+}
+
+/* A block of rows through all layers. */
+static int predict_block(const fnn_network *n, void *y, const fnn_array *x, int64_t rows)
+{
+    const fnn_value *input = &n->values[n->input];
+    char *const arena = fnn_arena(n->used);
+    if (!arena) return FNN_NO_MEMORY;
+    fnn_pass pass = new_pass(n, arena, rows);
+    pass.y = y;
+    if (!input->in_panels && x->from == (n->dtype == FNN_F32 ? FNN_FROM_F32 : FNN_FROM_F64) &&
+        x->row == input->features)
+        pass.x = (char *)x->data; /* read where it lies */
+    else
+        gather_input(&pass, x, NULL, 0);
+    forward(&pass);
+    return pass.code;
+}
+
+typedef struct {
+    const fnn_network *network;
+    char *y;
+    const fnn_array *x;
+    int64_t rows, block;
+    atomic_int code;
+} prediction;
+
+static void run_block(void *context, int part)
+{
+    prediction *p = context;
+    const fnn_network *n = p->network;
+    const int64_t first = part * p->block, rows = p->rows - first < p->block ? p->rows - first : p->block;
+    fnn_array x = *p->x;
+    x.data = (const char *)x.data + first * x.row * x.itemsize;
+    const int code = predict_block(n, p->y + first * n->values[n->output].features * itemsize_of(n), &x, rows);
+    if (code) p->code = code;
+}
+
+int fnn_network_predict(const fnn_network *n, void *y, const fnn_array *x, int64_t rows)
+{
+    const int64_t blocks = (rows + n->capacity - 1) / n->capacity;
+    if (rows < FNN_PANEL) return predict_block(n, y, x, rows);
+    const int threads = fnn_threads_for_rows((double)rows * n->multiply_adds, (double)rows * n->elements);
+    const int64_t even = (blocks + threads - 1) / threads * threads, block = (rows + even - 1) / even;
+    prediction p = {n, y, x, rows, (block + FNN_PANEL - 1) / FNN_PANEL * FNN_PANEL, FNN_OK};
+    fnn_parallel(threads, (int)((rows + p.block - 1) / p.block), run_block, &p);
+    return p.code;
 }

@@ -12,6 +12,8 @@
  *    makes of buffers follow. C knows no signals and no clock: who calls for many minibatches says how many.
  * E. Where all gradients are needed before the first update, each goes to a buffer; else a weight is updated strip by strip,
  *    as its gradient is finished. Either way by the same functions, with the same bits.
+ * F. A network for inference keeps nothing: any number of threads pass through it at once, each with an arena of its own.
+ *    Input and output lie with the caller. Blocks of rows go through all layers while their activations are in L2.
  */
 #ifndef FNN_NETWORK_H
 #define FNN_NETWORK_H
@@ -37,7 +39,7 @@ typedef struct {
     int64_t features;
     int in_panels;
     int64_t panel; /* elements between panels */
-    int64_t y, dy; /* offsets into the arena, in bytes */
+    int64_t y, dy; /* offsets into the arena, in bytes; y of the output of an inference is not used */
 } fnn_value;
 
 typedef struct {
@@ -106,6 +108,7 @@ typedef struct {
     fnn_waiting *waiting;
     int64_t *steps; /* made so far */
     int64_t capacity;
+    double multiply_adds, elements; /* that an inference computes for a row */
     char *arena;
     int64_t used;                                   /* bytes of it */
     int64_t target, labels, sample_weight, scratch; /* offsets of those of a minibatch, and of scratch */
@@ -141,5 +144,13 @@ int fnn_network_train(fnn_network *network, const fnn_data *data, const int64_t 
 
 /* A step by the gradients that wait, if there are any. */
 void fnn_network_flush(fnn_network *network, const double *rates);
+
+/* Prepare a network for inference alone: size and place its values for blocks of as many rows as stay in L2 or, with `most`,
+ * for up to `most` rows. It has no dropout, loss or gradients. */
+void fnn_network_prepare(fnn_network *network, int64_t most);
+
+/* y (rows, features), contiguous, = the output of such a network for the first rows of x, from any number of threads at once.
+ * y does not overlap x. FNN_NO_MEMORY. */
+int fnn_network_predict(const fnn_network *network, void *y, const fnn_array *x, int64_t rows);
 
 #endif

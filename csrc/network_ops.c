@@ -12,11 +12,16 @@
 
 #include <string.h>
 
-static char *at(const fnn_pass *pass, int64_t offset) { return pass->network->arena + offset; }
+static char *at(const fnn_pass *pass, int64_t offset) { return pass->arena + offset; }
 
 static const fnn_value *value(const fnn_pass *pass, int number) { return &pass->network->values[number]; }
 
-static char *y_of(const fnn_pass *pass, int number) { return at(pass, value(pass, number)->y); }
+static char *y_of(const fnn_pass *pass, int number)
+{
+    if (number == pass->network->input) return pass->x;
+    return number == pass->network->output ? pass->y : at(pass, value(pass, number)->y);
+}
+
 static char *dy_of(const fnn_pass *pass, int number) { return at(pass, value(pass, number)->dy); }
 
 static fnn_panels y_panels(const fnn_pass *pass, int number)
@@ -189,8 +194,8 @@ static void linear_forward(fnn_pass *pass, const fnn_op *op)
     } else {
         const fnn_epilogue e = {parameter(pass, op, 1), NULL, op->activation, op->params};
         const fnn_matrix x = {y_of(pass, op->inputs[0]), w->rows, 1}, weight = {w->data, w->row, 1};
-        code = pass->kernels->matmul(y_of(pass, op->outputs[0]), w->columns, x, weight, pass->batch, w->columns,
-                                     w->rows, &e);
+        const fnn_rectangle whole = {0, 0, pass->batch, w->columns};
+        code = fnn_matmul(pass->network->dtype, y_of(pass, op->outputs[0]), w->columns, x, weight, whole, w->rows, &e);
     }
     if (code) pass->code = code;
 }
@@ -334,7 +339,8 @@ static void maxout_place(fnn_network *n, fnn_op *op)
 
 static void maxout_forward(fnn_pass *pass, const fnn_op *op)
 {
-    pass->kernels->maxout_forward(y_of(pass, op->outputs[0]), (int64_t *)at(pass, op->kept), y_of(pass, op->inputs[0]),
+    int64_t *const index = pass->training ? (int64_t *)at(pass, op->kept) : NULL;
+    pass->kernels->maxout_forward(y_of(pass, op->outputs[0]), index, y_of(pass, op->inputs[0]),
                                   pass->batch * value(pass, op->outputs[0])->features, op->number);
 }
 
@@ -376,11 +382,8 @@ static void log_softmax_backward(fnn_pass *pass, const fnn_op *op)
 /* Linear in its input, so its own gradient. */
 static void drop(const fnn_pass *pass, const fnn_op *op, char *to, const char *from)
 {
-    const int64_t n = pass->batch * value(pass, op->inputs[0])->features;
-    if (pass->training)
-        pass->kernels->dropout(to, from, op->params[0], op->seed, (uint32_t)pass->step, (uint32_t)op->number, 0, n);
-    else if (to != from)
-        memcpy(to, from, (size_t)(n * pass->itemsize));
+    pass->kernels->dropout(to, from, op->params[0], op->seed, (uint32_t)pass->step, (uint32_t)op->number, 0,
+                           pass->batch * value(pass, op->inputs[0])->features);
 }
 
 static void dropout_forward(fnn_pass *pass, const fnn_op *op)

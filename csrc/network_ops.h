@@ -8,8 +8,9 @@
 
 /* One pass over the rows of a network. */
 typedef struct {
-    fnn_network *network;
+    const fnn_network *network;
     const fnn_kernels *kernels;
+    char *arena, *x, *y; /* x and y are where the network's input and output lie */
     int64_t batch, itemsize;
     int training;
     int updating; /* whether the backward pass makes the step, each parameter as its gradient is finished */

@@ -16,8 +16,9 @@
  *    every call is serial.
  * E. After fork the child has one thread. It starts with no pool, allocates a new one when it needs it, and never
  *    touches the locks of the old one, whose state is unknown.
- * F. Scratch grows to the largest request of its thread and is freed when the thread ends, by the destructor of a key.
- *    After fork the child's only thread keeps its own.
+ * F. Scratch of kernels, and arenas of passes over a network, which call kernels, grow to the largest request of their
+ *    thread and are freed when the thread ends, by the destructor of a key. After fork the child's only thread keeps its
+ *    own.
  */
 #include "platform.h"
 
@@ -31,32 +32,45 @@ enum { ALIGNMENT = 64, SPIN = 20000 };
 typedef struct {
     void *data;
     size_t size;
-} scratch;
+} memory;
 
-static _Thread_local scratch own;
-static pthread_key_t free_at_exit;
-static int key_error; /* of making the key: a process has a limited number of keys */
+enum { SCRATCH, ARENA, MEMORIES };
+static _Thread_local memory own[MEMORIES];
+static pthread_key_t free_at_exit[MEMORIES];
+static int key_error; /* of making the keys: a process has a limited number of them */
+static atomic_llong grown;
 
-static void make_key(void) { key_error = pthread_key_create(&free_at_exit, free); }
-
-void *fnn_scratch(int64_t bytes)
+static void make_keys(void)
 {
-    size_t size = ((size_t)bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT; /* at least one line: NULL means out of memory */
-    if (own.size < size) {
-        static pthread_once_t made = PTHREAD_ONCE_INIT;
-        pthread_once(&made, make_key);
-        if (key_error) return NULL; /* nothing would free the scratch of threads that end */
-        void *data = aligned_alloc(ALIGNMENT, size);
-        if (!data || pthread_setspecific(free_at_exit, data)) {
-            free(data);
-            return NULL;
-        }
-        free(own.data);
-        own.data = data;
-        own.size = size;
-    }
-    return own.data;
+    for (int i = 0; i < MEMORIES && !key_error; i++) key_error = pthread_key_create(&free_at_exit[i], free);
 }
+
+static void *grow(int which, size_t size)
+{
+    static pthread_once_t made = PTHREAD_ONCE_INIT;
+    pthread_once(&made, make_keys);
+    if (key_error) return NULL; /* nothing would free the memory of threads that end */
+    void *data = aligned_alloc(ALIGNMENT, size);
+    if (!data || pthread_setspecific(free_at_exit[which], data)) {
+        free(data);
+        return NULL;
+    }
+    free(own[which].data);
+    own[which] = (memory){data, size};
+    grown++;
+    return data;
+}
+
+/* Memory of the calling thread. */
+static void *memory_of(int which, int64_t bytes)
+{
+    const size_t size = ((size_t)bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT; /* at least one line: NULL is none left */
+    return own[which].size < size ? grow(which, size) : own[which].data;
+}
+
+void *fnn_scratch(int64_t bytes) { return memory_of(SCRATCH, bytes); }
+void *fnn_arena(int64_t bytes) { return memory_of(ARENA, bytes); }
+int64_t fnn_times_grown(void) { return grown; }
 
 static atomic_int process_bound = 1, forced = 0;
 static _Thread_local int thread_bound; /* 0: none */

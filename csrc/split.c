@@ -91,6 +91,11 @@ int fnn_matmul(int dtype, void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, fnn_
     return job.code;
 }
 
+int fnn_threads_for_rows(double multiply_adds, double elements)
+{
+    return fnn_threads_for(multiply_adds / work_per_thread.multiply_adds + elements / work_per_thread.elements, 1);
+}
+
 typedef struct {
     fnn_part_fn part;
     void *context;

@@ -69,6 +69,13 @@ def as_pair(x, y, func, x_name="x", y_name="y"):
     return x, y
 
 
+def require_fit(out, rows, output):
+    """Raise ValueError where out, unless None, is not an array for so many rows like those of an output."""
+    shape = (rows, *output.shape[1:])
+    if out is not None and (out.shape != shape or out.dtype != output.dtype):
+        raise ValueError(f"predict: out is {out.dtype} {out.shape} but {output.dtype} {shape} was expected")
+
+
 def pieces(array):
     """Yield (number of the first row, rows) of about ``_PIECE`` elements each."""
     step = max(1, _PIECE // max(1, array[:1].size))

@@ -183,6 +183,7 @@ cdef extern from "fastnn.h" nogil:
     int fnn_force_threads(int on)
     int fnn_threads_of_last_job()
     int fnn_parts_of_last_job()
+    int64_t fnn_times_grown()
     void fnn_activation_forward(int, int, void *, const void *, int64_t, const double *) noexcept nogil
     void fnn_activation_backward(int, int, int, void *, const void *, const void *, int64_t,
                                  const double *) noexcept nogil
@@ -236,6 +237,7 @@ cdef extern from "network.h" nogil:
         const void *class_weight
         const void *second
         int64_t ignore_index, capacity, accumulate
+        double multiply_adds, elements
         fnn_waiting *waiting
         int64_t *steps
         char *arena
@@ -256,6 +258,8 @@ cdef extern from "network.h" nogil:
     int fnn_network_train(fnn_network *, const fnn_data *, const int64_t *, int64_t, const double *, int, const double *, double *,
                           int64_t *)
     void fnn_network_flush(fnn_network *, const double *)
+    void fnn_network_prepare(fnn_network *, int64_t)
+    int fnn_network_predict(const fnn_network *, void *, const fnn_array *, int64_t)
 
 cdef extern from "network_ops.h" nogil:
     ctypedef struct fnn_op_row:

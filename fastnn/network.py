@@ -120,7 +120,6 @@ class Layered:
         self._scheduled = any(isinstance(getattr(spec, "lr", None), Schedule) for spec in self.optimizers.values())
         self.averaged = None if ema is None else copy.deepcopy(model)
         self.sums = {name: parameter_like(value) for name, value in self.parameters.items() if accumulate > 1}
-        self._before_last = None  # the model without its last layer, once it is asked for
         self.state = {
             name: {slot: parameter_like(value) for slot in optimizer.slots} for name, value in self.parameters.items()
         }
@@ -212,6 +211,11 @@ class Layered:
         except ValueError as error:
             raise self._explained(error, x) from None
 
+    def predicts_at_once(self, x, before_last=False):
+        """Whether ``predict`` needs no memory for the activations of all rows of x."""
+        model = self.evaluated()
+        return (model._without_last() if before_last else model)._predicts(x)
+
     def _explained(self, error, x):
         """Return the error, with what to do where it came from rows of another number of dimensions than the model takes."""
         if x.ndim == 1:
@@ -258,9 +262,7 @@ class Layered:
 
     def _trained(self, before_last):
         """Return the model, or it without its last layer."""
-        if before_last and self._before_last is None:
-            self._before_last = self.model._without_last()
-        return self._before_last if before_last else self.model
+        return self.model._without_last() if before_last else self.model
 
     def _differentiate(self, x, loss, before_last):
         """Return the loss, the model's backward function, which has run and holds gradients and what buffers become, and the output."""

@@ -6,7 +6,8 @@ A. ``Plan`` takes the rows that the layers become (``layer.lower``) one by one, 
 B. Products work on panels, everything else on rows, elementwise rows on either. A value is brought into the layout that its reader
    needs when it is needed.
 C. An activation after a Linear is fused into its product; its derivative is applied by the product that takes the gradient back to it.
-D. A value has one reader. A residual block starts with a fork, which makes two values of one.
+D. In training a value has one reader: a residual block starts with a fork, which makes two values of one.
+E. At inference dropout rests and nothing is kept. A network for few rows has all its values in rows.
 """
 
 import math
@@ -25,7 +26,7 @@ class NotCompiledError(Exception):
 
 
 class Plan:
-    """The rows of a network for training.
+    """The rows of a network.
 
     Parameters
     ----------
@@ -37,6 +38,9 @@ class Plan:
         Of the input.
     dtype : numpy.dtype
         Of the parameters.
+    training : bool
+    in_rows : bool
+        Whether products, too, work on rows.
 
     Attributes
     ----------
@@ -46,8 +50,9 @@ class Plan:
         The value that the last row makes, in rows.
     """
 
-    def __init__(self, ops, names, features, dtype):
+    def __init__(self, ops, names, features, dtype, training=True, in_rows=False):
         self.values, self.rows, self._dtype = [[features, None]], [], dtype
+        self._training, self._in_rows = training, in_rows
         self._numbers = {name: i for i, name in enumerate(names)}
         self._skips, self.value = [], 0
         self._trained = [False]  # by value: whether a gradient is wanted
@@ -81,13 +86,16 @@ class Plan:
             self._row("to_panels" if in_panels else "to_rows", value[0], in_panels)
 
     def _settle(self):
-        """Return the value's layout; that of an input which nobody has read yet is panels."""
+        """Return the value's layout; that of an input which nobody has read yet is the products'."""
         if self.values[self.value][1] is None:
-            self.values[self.value][1] = True
+            self.values[self.value][1] = not self._in_rows
         return self.values[self.value][1]
 
     def _fork(self):
         in_panels, features = self._settle(), self.values[self.value][0]
+        if not self._training:
+            self._skips.append(self.value)
+            return
         self.values += [[features, in_panels], [features, in_panels]]
         self._trained += [self._trained[self.value]] * 2
         first, second = len(self.values) - 2, len(self.values) - 1
@@ -121,14 +129,15 @@ class Plan:
     def _activation(self, op):
         options = {"activation": op.kind, "params": op.numbers}
         last = self.rows[-1] if self.rows else None
-        if last and last[0] == "linear" and last[2] == (self.value,) and last[4]["activation"] == "identity":
+        alone = last and last[2] == (self.value,) and self.value not in self._skips
+        if alone and last[0] == "linear" and last[4]["activation"] == "identity":
             last[4].update(options)
         else:
             self._row("activation", op.shape[-1], self._settle(), **options)
 
     def _linear(self, op):
-        self._bring(in_panels=True)
-        self._row("linear", op.shape[-1], True, op.params, activation="identity", params={})
+        self._bring(not self._in_rows)
+        self._row("linear", op.shape[-1], not self._in_rows, op.params, activation="identity", params={})
 
     def _flatten(self, op):
         """Rows of the input are contiguous already."""
@@ -149,7 +158,8 @@ class Plan:
         self._on_rows(op, number=op.numbers["pieces"])
 
     def _dropout(self, op):
-        self._on_rows(op, params=(op.numbers["p"],), seed=op.numbers["seed"], number=op.numbers["layer"])
+        if self._training:
+            self._on_rows(op, params=(op.numbers["p"],), seed=op.numbers["seed"], number=op.numbers["layer"])
 
     def _softmax(self, op):
         if op.numbers["axis"] not in (-1, 1):
@@ -197,7 +207,9 @@ def compiled(network, loss, before_last, shape):
         or not (before_last or loss._row.info.layer == type(loss).__name__)
     ):
         raise NotCompiledError(f"the loss {loss!r}")
-    _require_compilable(network)
+    _require_rows(network.model, network.parameters)
+    if not isinstance(network.optimizer, Optimizer):
+        raise NotCompiledError(f"the optimizer {network.optimizer!r}")
     model, parameters = network.model._without_last() if before_last else network.model, network.parameters
     try:
         ops = model.lower((None, *shape))
@@ -243,6 +255,32 @@ def compiled(network, loss, before_last, shape):
     return result
 
 
+def predictor(model, shape):
+    """Return what computes a model's output for inputs of a shape, or None where something has no row.
+
+    Parameters
+    ----------
+    model : fastnn.Sequential
+    shape : tuple of int
+        (None, ...) for any number of rows, or (features,) for one.
+    """
+    parameters = dict(model.named_parameters())
+    try:
+        _require_rows(model, parameters)
+        ops = model.lower((None, *shape[-1:]) if len(shape) == 1 else shape)
+        if len(shape) == 1 and [op.shape for op in model.lower(shape)] != [op.shape[1:] for op in ops]:
+            return None
+        features = math.prod(shape[len(shape) > 1 :])
+        plans = [Plan(ops, list(parameters), features, model.dtype, False, in_rows) for in_rows in (True, False)]
+    except (NotCompiledError, NotImplementedError, ValueError):
+        return None  # layer by layer they raise
+    if not features or not plans[0].output:
+        return None
+    known = [(value, (), None, None, 0, False, False) for value in parameters.values()]
+    networks = (_core.Network(str(model.dtype), plan.values, plan.rows, known, [], plan.output) for plan in plans)
+    return _core.Predictor(*networks, shape)
+
+
 def _first_own(model):
     """Return the first layer that is not fastnn's, or None."""
     for layer in model.layers:
@@ -254,15 +292,12 @@ def _first_own(model):
     return None if model.is_native else model
 
 
-def _require_compilable(network):
-    """Raise NotCompiledError for a model, an optimizer or an option that has no rows."""
-    model = network.model
+def _require_rows(model, parameters):
+    """Raise NotCompiledError for a model that has no rows."""
     own = _first_own(model)
     if own is not None:
         raise NotCompiledError(f"the layer {own!r}")
     if model._any_dtype or model._members is not None:
         raise NotCompiledError(f"{model.layers[0 if model._any_dtype else -1]!r}")
-    if not network.parameters or any(value.dtype != model.dtype for value in network.parameters.values()):
+    if not parameters or any(value.dtype != model.dtype for value in parameters.values()):
         raise NotCompiledError("parameters of several dtypes")
-    if not isinstance(network.optimizer, Optimizer):
-        raise NotCompiledError(f"the optimizer {network.optimizer!r}")

@@ -602,16 +602,17 @@ class Trainer:
         """Return the model's output, or that before its last layer, computed by so many rows at a time."""
         if len(x) <= batch_size:
             return network.predict(x, out, before_last)
+        if network.predicts_at_once(x, before_last):
+            data.require_fit(out, len(x), network.predict(x[:1], None, before_last))
+            return network.predict(x, out, before_last)
         self.model._check_rows(x)  # the rows of a batch have other numbers
         result = None
         for start in range(0, len(x), batch_size):
             output = network.predict(x[start : start + batch_size], None, before_last)
             if result is None:
-                shape = (len(x), *output.shape[1:])
-                if out is not None and (out.shape != shape or out.dtype != output.dtype):
-                    raise ValueError(f"predict: out is {out.dtype} {out.shape} but {output.dtype} {shape} was expected")
+                data.require_fit(out, len(x), output)
                 apart = out is not None and not np.may_share_memory(out, x)
-                result = out if apart else np.empty(shape, output.dtype)
+                result = out if apart else np.empty((len(x), *output.shape[1:]), output.dtype)
             result[start : start + len(output)] = output
         if out is not None and result is not out:
             out[...] = result

@@ -36,12 +36,13 @@ cdef class Network:
     Parameters are lists of tuples: values (features, in_panels); rows (kind, inputs, outputs, parameters, options), where options is
     a dict of members of fnn_op; parameters (array, slots, sum, average, group, is_weight, in_strips), where slots, sum and average may
     be None; groups (Optimizer, packed hyper-parameters). Value 0 is the input. waiting is one fnn_waiting and steps one int64, which
-    the network reads and counts on."""
+    the network reads and counts on; None for a network of inference."""
     cdef fnn_network network
     cdef list kept
     cdef readonly int features, outputs
 
-    def __cinit__(self, str dtype, list values, list ops, list parameters, list groups, int output, ndarray waiting, ndarray steps):
+    def __cinit__(self, str dtype, list values, list ops, list parameters, list groups, int output, ndarray waiting=None,
+                  ndarray steps=None):
         cdef fnn_network *n = &self.network
         self.kept = []
         n.dtype = FNN_F32 if dtype == "float32" else FNN_F64
@@ -52,7 +53,7 @@ cdef class Network:
         n.groups = <fnn_group *>calloc(len(groups) + 1, sizeof(fnn_group))
         if not (n.values and n.ops and n.parameters and n.groups):
             raise MemoryError
-        n.output, n.accumulate, n.waiting, n.steps = output, 1, <fnn_waiting *>data(waiting), <int64_t *>data(steps)
+        n.output, n.accumulate, n.waiting, n.steps = output, 1, <fnn_waiting *>_data(waiting), <int64_t *>_data(steps)
         self.kept += [waiting, steps]
         for i, (features, in_panels) in enumerate(values):
             n.values[i].features, n.values[i].in_panels = features, in_panels
@@ -215,3 +216,124 @@ cdef class Network:
         cdef ndarray y = _new(2, shape, self.network.dtype)
         memcpy(data(y), self.network.arena + self.network.values[self.network.output].y, size(y) * _itemsize(self.network.dtype))
         return y
+
+
+cdef enum:
+    FEW_ROWS = 16  # fewer go through a network whose values lie in rows
+    MOST_SHAPES = 100  # of which Predictors are kept
+    HELD = 50000  # multiply-adds of a call that keeps the GIL: some 2 us, the price of handing it over and waiting for it again
+
+
+cdef class Predictor:
+    """What computes a model's output for inputs whose rows have one shape, by two networks without training: of the few rows of one
+    call, and of blocks of many. Immutable.
+
+    Parameters
+    ----------
+    few, many : Network
+    shape : tuple of int
+        Of an input: a row's, after None; or that of one row alone."""
+    cdef Network few, many
+    cdef npy_intp shape[MAX_NDIM]
+    cdef int ndim, dtype
+    cdef int64_t elements
+
+    def __cinit__(self, Network few, Network many, tuple shape):
+        cdef fnn_network *n = &many.network
+        self.few, self.many, self.ndim, self.dtype = few, many, len(shape), n.dtype
+        for i, length in enumerate(shape):
+            self.shape[i] = -1 if length is None else length
+        fnn_network_prepare(&few.network, FEW_ROWS - 1)
+        fnn_network_prepare(n, 0)
+        self.elements = <int64_t>(n.multiply_adds / MULTIPLY_ADDS + n.elements)
+
+    cdef bint takes(self, ndarray x) noexcept:
+        cdef int i
+        if x.ndim != self.ndim or not self.ndim:
+            return False
+        for i in range(self.ndim):
+            if x.shape[i] != self.shape[i] and self.shape[i] >= 0:
+                return False
+        return x.shape[0] > 0
+
+    cdef object written(self, object out, ndarray x, npy_intp *shape):
+        """The array to write: out, or a new one where it cannot be written at once; None where it is not accepted."""
+        cdef ndarray a
+        cdef int ndim = 1 if self.ndim == 1 else 2
+        if out is None:
+            return _new(ndim, shape, self.dtype)
+        if type(out) is ndarray:
+            a = out
+            if (a.ndim == ndim and typenum(a) == _type_number(self.dtype) and a.shape[ndim - 1] == shape[ndim - 1]
+                    and a.shape[0] == shape[0] and cnp.PyArray_ISCARRAY(a)):
+                return _apart(a, out, x, False)
+        try:
+            return _output(out, ndim, shape, self.dtype, "out")
+        except (TypeError, ValueError):  # the last layer will say so
+            return None
+
+    cdef object run(self, ndarray x, object out):
+        """The output for x; None where x or out is none that can be taken here."""
+        cdef fnn_array source
+        cdef npy_intp shape[2]
+        cdef int64_t rows = 1 if self.ndim == 1 else x.shape[0]
+        cdef int code
+        cdef cut p
+        if typenum(x) == _type_number(self.dtype) and cnp.PyArray_ISCARRAY_RO(x):
+            source.data, source.from_ = data(x), FNN_FROM_F32 if self.dtype == FNN_F32 else FNN_FROM_F64
+            source.row, source.itemsize = self.many.features, _itemsize(self.dtype)
+        elif self.ndim == 1 or not _is_gathered(&source, x, self.many.features):
+            return None
+        shape[0] = rows
+        shape[self.ndim > 1] = self.many.outputs
+        cdef ndarray y = self.written(out, x, shape)
+        if y is None:
+            return None
+        if rows >= FEW_ROWS:
+            p = _cut(rows, self.elements, self.dtype)
+            with nogil:
+                while _next(&p):
+                    code = self.predict(&self.many.network, data(y), &source, p.first, p.count)
+                    if code:
+                        break
+        elif rows * self.few.network.multiply_adds > HELD:
+            with nogil:
+                code = fnn_network_predict(&self.few.network, data(y), &source, rows)
+        else:
+            code = fnn_network_predict(&self.few.network, data(y), &source, rows)
+        return _deliver(out, _made(code, y))
+
+    cdef int predict(self, fnn_network *n, void *y, const fnn_array *x, int64_t first, int64_t rows) noexcept nogil:
+        """Rows [first, first + rows)."""
+        cdef fnn_array part = x[0]
+        part.data = <const char *>x.data + first * x.row * x.itemsize
+        return fnn_network_predict(n, _at(y, first * self.many.outputs, self.dtype), &part, rows)
+
+
+cdef class Predictors:
+    """The Predictors of a model, made by ``make(shape)`` when inputs of a shape first come; None where that has none."""
+    cdef dict by_shape
+    cdef Predictor latest
+
+    def __cinit__(self):
+        self.by_shape = {}
+
+    def run(self, object x, object out):
+        """The output for an array like the one before, else None."""
+        cdef Predictor p = self.latest
+        return p.run(x, out) if p is not None and type(x) is ndarray and p.takes(x) else None
+
+    def find(self, ndarray x, make):
+        """Whether there is a Predictor for x, which ``run`` then uses."""
+        cdef tuple shape = _shape(x)
+        if x.ndim > 1:
+            shape = (None, *shape[1:])
+        if shape not in self.by_shape:
+            if len(self.by_shape) == MOST_SHAPES:
+                self.by_shape.clear()
+            self.by_shape[shape] = make(shape)
+        cdef Predictor p = self.by_shape[shape]
+        if p is None or not p.takes(x):
+            return False
+        self.latest = p
+        return True

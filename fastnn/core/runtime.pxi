@@ -67,6 +67,11 @@ def _threads_of_last_job():
     return fnn_threads_of_last_job()
 
 
+def _times_memory_has_grown():
+    """How often scratch and arenas of threads have grown; for tests."""
+    return fnn_times_grown()
+
+
 def _parts_of_last_job():
     """Into how many parts the last call of this thread was cut; for tests."""
     return fnn_parts_of_last_job()

@@ -7,6 +7,7 @@ from copy import copy
 import numpy as np
 
 from fastnn import functional as F
+from fastnn._fastnn_core import Predictors
 from fastnn.init import as_initialisers, bind, calculate_gain
 from fastnn.layers import activations
 from fastnn.layers.activations import Dropout
@@ -284,6 +285,20 @@ class Sequential(_Chain):
     task = None
     _described = ("task",)
 
+    def __init__(self, *layers):
+        super().__init__(*layers)
+        self._predictors, self._shortened = Predictors(), None
+
+    def __getstate__(self):
+        """Return what is pickled and copied: all but what is made again of the layers."""
+        state = super().__getstate__()
+        del state["_predictors"], state["_shortened"]
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._predictors, self._shortened = Predictors(), None
+
     @classmethod
     def _made_of(cls, layers, task):
         model = cls(*layers)
@@ -299,7 +314,20 @@ class Sequential(_Chain):
         return not (self.layers and _own(self.layers[-1])) or self.layers[-1]._keeps_y  # others may return their input
 
     def __call__(self, x, out=None):
-        return self._run(self._input(x), out)
+        y = self._predictors.run(x, out)
+        return self._unusual(x, out) if y is None else y
+
+    def _unusual(self, x, out):
+        """Return the output for an input that is not like the one before; layer by layer where that is the only way."""
+        x = self._input(x)
+        y = self._predictors.run(np.ascontiguousarray(x), out) if self._predicts(x) else None
+        return self._run(x, out) if y is None else y
+
+    def _predicts(self, x):
+        """Whether there is a network that computes the output for an array like x at once."""
+        from fastnn.plan import predictor  # which imports this module
+
+        return self._predictors.find(x, lambda shape: predictor(self, shape))
 
     def predict(self, x, *, out=None):
         """Return the output, as calling the model does: logits for a classifier without a last Softmax or Sigmoid."""
@@ -353,7 +381,9 @@ class Sequential(_Chain):
 
     def _without_last(self):
         """Return a chain without the layer that makes the output; its arrays are the same ones by the same names."""
-        return Sequential(*_without_last(self.layers))
+        if self._shortened is None:
+            self._shortened = Sequential(*_without_last(self.layers))
+        return self._shortened
 
     def _vjp(self, x, step, train):
         y, backs, pull = self._run_vjp(self._input(x), step, train)
