@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "network_ops.h"
+#include "plain.h"
 
 enum { LINE = 64, PAGE = 4096 };
 
@@ -33,8 +34,8 @@ static int64_t itemsize_of(const fnn_network *n) { return n->dtype == FNN_F32 ? 
 /* Bytes of a value, or of its gradient. */
 static int64_t bytes_of(const fnn_network *n, const fnn_value *v)
 {
-    const int64_t panels = (n->capacity + FNN_PANEL - 1) / FNN_PANEL;
-    return (v->in_panels ? panels * v->panel : n->capacity * v->features) * itemsize_of(n);
+    const int64_t rows = n->capacity * v->times, panels = (rows + FNN_PANEL - 1) / FNN_PANEL;
+    return (v->in_panels ? panels * v->panel : rows * v->features) * (v->wide ? 8 : itemsize_of(n));
 }
 
 void fnn_place_value(fnn_network *n, int value)
@@ -57,6 +58,8 @@ static void place_gradients(fnn_network *n)
                 x->dy = j == 0 && fnn_op_rows[op->kind].in_place ? n->values[op->outputs[0]].dy
                                                                  : fnn_take(n, bytes_of(n, x));
             }
+        for (int j = 0; op->kind == FNN_OP_concatenate && j < op->many_count; j++)
+            n->values[op->many[j]].dy = fnn_take(n, bytes_of(n, &n->values[op->many[j]]));
     }
 }
 
@@ -64,15 +67,18 @@ static void place_gradients(fnn_network *n)
 static void place(fnn_network *n)
 {
     const int64_t batch = n->capacity, features = n->values[n->output].features;
+    const int64_t each = batch * features * itemsize_of(n); /* bytes of the output of one member */
     n->used = n->scratch_size = 0;
-    fnn_place_value(n, n->input);
+    if (n->input >= 0) fnn_place_value(n, n->input);
+    if (n->wide_input >= 0) fnn_place_value(n, n->wide_input);
     for (int i = 0; i < n->ops_count; i++) fnn_op_rows[n->ops[i].kind].place(n, &n->ops[i]);
     place_gradients(n);
     for (int i = 0; i < n->parameters_count; i++) {
         fnn_parameter *const p = &n->parameters[i];
         if (n->keeps_gradients || !p->in_strips) p->gradient = fnn_take(n, p->rows * p->row * itemsize_of(n));
     }
-    n->target = fnn_take(n, batch * features * itemsize_of(n));
+    n->target = fnn_take(n, each);
+    fnn_need_scratch(n, 4 * each); /* for losses of members and of pairs */
     n->labels = fnn_take(n, batch * (int64_t)sizeof(int64_t));
     n->sample_weight = fnn_take(n, batch * itemsize_of(n));
     for (int i = 0; i < n->parameters_count; i++) /* for the weights of a unit */
@@ -129,12 +135,18 @@ static void gather(const fnn_pass *pass, void *to, const fnn_array *x, const int
     pass->kernels->gather_rows(to, x->data, x->from, x->row, order, pass->batch, features);
 }
 
+/* Numbers in a row of a loss's input: half of the output's where the loss is of a pair. */
+static int64_t loss_features(const fnn_network *n)
+{
+    return n->values[n->output].features / (fnn_loss_rows[n->loss].kind == FNN_PAIR ? 2 : 1);
+}
+
 /* The targets of the first rows of the data. FNN_REFUSED where the loss does not accept one. */
 static int gather_target(const fnn_pass *pass, const fnn_data *data, fnn_target *t)
 {
     const fnn_network *n = pass->network;
     const fnn_loss_row *row = &fnn_loss_rows[n->loss];
-    const int64_t outputs = n->values[n->output].features;
+    const int64_t outputs = loss_features(n);
     *t = (fnn_target){.class_weight = n->class_weight, .second = n->second, .ignore_index = n->ignore_index};
     if (data->sample_weight) {
         const fnn_array weights = {data->sample_weight, FNN_FROM_F64, 1, sizeof(double)};
@@ -161,12 +173,19 @@ static int gather_target(const fnn_pass *pass, const fnn_data *data, fnn_target 
 /* The first rows of x, to where the first row of the network reads them; those of the `soon` rows that follow are fetched. */
 static void gather_input(const fnn_pass *pass, const fnn_array *x, const int64_t *order, int64_t soon)
 {
-    const fnn_value *to = &pass->network->values[pass->network->input];
+    const fnn_network *n = pass->network;
+    if (n->wide_input >= 0) {
+        const fnn_value *wide = &n->values[n->wide_input];
+        fnn_kernels_for(FNN_F64)->gather_rows(pass->arena + wide->y, x->data, x->from, x->row, order, pass->batch,
+                                              wide->features * wide->times);
+    }
+    if (n->input < 0) return;
+    const fnn_value *to = &n->values[n->input];
     if (to->in_panels)
         pass->kernels->gather_panels((fnn_panels){pass->x, to->panel}, x->data, x->from, x->row, order, pass->batch,
                                      to->features, order ? order + pass->batch : NULL, soon);
     else
-        gather(pass, pass->x, x, order, to->features);
+        gather(pass, pass->x, x, order, to->features * to->times);
 }
 
 /* g, the gradient of rows of a parameter, with penalties and clipping by value. */
@@ -252,36 +271,14 @@ static void mean_of_gathered(fnn_pass *pass)
     *n->waiting = (fnn_waiting){0, 0};
 }
 
-/* Element k of the weights of unit u. */
-static int64_t place_of(const fnn_parameter *p, int64_t u, int64_t k)
-{
-    return p->k_major ? k * p->row + u : u * p->row + k;
-}
-
-/* Scale the weights of each unit whose norm is larger than max_norm; they are brought together for that. */
-#define SCALE_UNIT(T)                                                                                                  \
-    {                                                                                                                  \
-        T *const w = p->data, *const unit = (T *)(n->arena + n->scratch);                                              \
-        for (int64_t k = 0; k < length; k++) unit[k] = w[place_of(p, u, k)];                                           \
-        pass->kernels->sums_of_squares(&norm, unit, 1, length);                                                        \
-        norm = sqrt(norm);                                                                                             \
-        for (int64_t k = 0; norm > most && k < length; k++) w[place_of(p, u, k)] = (T)(unit[k] * (most / norm));       \
-    }
-
 static void hold_norms(const fnn_pass *pass)
 {
     const fnn_network *n = pass->network;
     const double most = n->regularisation.max_norm;
     for (int i = 0; most < INFINITY && i < n->parameters_count; i++) {
         const fnn_parameter *p = &n->parameters[i];
-        const int64_t units = p->k_major ? p->columns : p->rows, length = p->k_major ? p->rows : p->columns;
-        for (int64_t u = 0; p->is_weight && u < units; u++) {
-            double norm;
-            if (n->dtype == FNN_F32)
-                SCALE_UNIT(float)
-            else
-                SCALE_UNIT(double)
-        }
+        if (p->is_weight)
+            fnn_hold_norms(n->dtype, p->data, p->rows, p->columns, p->row, p->k_major, most, n->arena + n->scratch);
     }
 }
 
@@ -300,6 +297,16 @@ static void average(const fnn_pass *pass)
     }
 }
 
+/* Buffers become what the minibatch has made of them. */
+static void commit(const fnn_pass *pass)
+{
+    const fnn_network *n = pass->network;
+    for (int i = 0; i < n->ops_count; i++) {
+        const fnn_op_row *row = &fnn_op_rows[n->ops[i].kind];
+        if (row->commit) row->commit(pass, &n->ops[i]);
+    }
+}
+
 /* What follows the updates of a step. */
 static void end_step(const fnn_pass *pass)
 {
@@ -311,7 +318,8 @@ static void end_step(const fnn_pass *pass)
 static void forward(fnn_pass *pass)
 {
     const fnn_network *n = pass->network;
-    for (int i = 0; i < n->ops_count; i++) fnn_op_rows[n->ops[i].kind].forward(pass, &n->ops[i]);
+    for (int i = 0; i < n->ops_count && pass->code == FNN_OK; i++)
+        fnn_op_rows[n->ops[i].kind].forward(pass, &n->ops[i]);
 }
 
 static void backward(fnn_pass *pass)
@@ -321,25 +329,76 @@ static void backward(fnn_pass *pass)
         if (n->ops[i].need_dx || n->ops[i].parameters[0] >= 0) fnn_op_rows[n->ops[i].kind].backward(pass, &n->ops[i]);
 }
 
-/* The loss of the output, and its gradient by it. */
-static int differentiate(const fnn_pass *pass, const fnn_target *target, double divisor, double *loss)
+/* Rows of n elements between arrays whose rows are so many elements apart. */
+static void copy_rows(const fnn_pass *pass, char *to, int64_t to_row, const char *from, int64_t from_row, int64_t n)
+{
+    for (int64_t i = 0; i < pass->batch; i++)
+        memcpy(to + i * to_row * pass->itemsize, from + i * from_row * pass->itemsize, (size_t)(n * pass->itemsize));
+}
+
+/* The loss of an output y and dy, its gradient by it; for a pair, of y without its second half and dsecond, by that half. */
+static int loss_of(const fnn_pass *pass, const fnn_target *target, double divisor, char *dy, const char *y,
+                   double *loss)
 {
     const fnn_network *n = pass->network;
     const fnn_loss_row *row = &fnn_loss_rows[n->loss];
-    const fnn_value *output = &n->values[n->output];
-    const int64_t elements = pass->batch * output->features;
+    const int64_t features = loss_features(n);
     fnn_target weighing = *target;
     if (row->weighs_values) weighing.class_weight = NULL;
     if (isnan(divisor)) divisor = pass->kernels->sum_of_weights(&weighing, pass->batch);
-    divisor *= row->kind == FNN_ROW ? 1 : (double)output->features;
+    divisor *= row->kind == FNN_ROW ? 1 : (double)features;
     const double scale = divisor != 0 ? 1 / divisor : INFINITY;
     double sum = 0;
-    if (row->accepts.input != ANY &&
-        pass->kernels->first_refused(n->arena + output->y, elements, row->accepts.input) >= 0)
+    if (row->accepts.input != ANY && pass->kernels->first_refused(y, pass->batch * features, row->accepts.input) >= 0)
         return FNN_REFUSED;
-    pass->kernels->losses[n->loss](&sum, NULL, n->arena + output->dy, n->arena + output->y, target, scale,
-                                   n->loss_params, pass->batch, output->features);
+    pass->kernels->losses[n->loss](&sum, NULL, dy, y, target, scale, n->loss_params, pass->batch, features);
     *loss = sum * scale;
+    return FNN_OK;
+}
+
+/* That of a pair: the first half of each row of y, and the logarithms of the second inputs. */
+static int loss_of_halves(const fnn_pass *pass, const fnn_target *target, double divisor, char *dy, const char *y,
+                          char *scratch, double *loss)
+{
+    const int64_t half = loss_features(pass->network), bytes = pass->batch * half * pass->itemsize;
+    char *const first = scratch, *const second = first + bytes, *const dfirst = second + bytes;
+    char *const dsecond = dfirst + bytes;
+    fnn_target both = *target;
+    both.second = second;
+    both.dsecond = dsecond;
+    copy_rows(pass, first, half, y, 2 * half, half);
+    copy_rows(pass, second, half, y + half * pass->itemsize, 2 * half, half);
+    const int code = loss_of(pass, &both, divisor, dfirst, first, loss);
+    copy_rows(pass, dy, 2 * half, dfirst, half, half);
+    copy_rows(pass, dy + half * pass->itemsize, 2 * half, dsecond, half, half);
+    return code;
+}
+
+/* The loss of the output, and its gradient by it: the mean over the members of an ensemble, each of which has its own. */
+static int differentiate(const fnn_pass *pass, const fnn_target *target, double divisor, double *loss)
+{
+    const fnn_network *n = pass->network;
+    const fnn_value *output = &n->values[n->output];
+    const int pair = fnn_loss_rows[n->loss].kind == FNN_PAIR;
+    const int64_t members = output->times, features = output->features;
+    char *const y = n->arena + output->y, *const dy = n->arena + output->dy;
+    char *const one = n->arena + n->scratch, *const done = one + pass->batch * features * pass->itemsize;
+    char *const halves = done + pass->batch * features * pass->itemsize;
+    double total = 0;
+    for (int64_t m = 0; m < members; m++) {
+        const int64_t at = m * features * pass->itemsize;
+        double value = 0;
+        if (members > 1) copy_rows(pass, one, features, y + at, members * features, features);
+        const char *const of = members > 1 ? one : y;
+        char *const to = members > 1 ? done : dy;
+        const int code = pair ? loss_of_halves(pass, target, divisor, to, of, halves, &value)
+                              : loss_of(pass, target, divisor, to, of, &value);
+        if (code) return code;
+        if (members > 1) copy_rows(pass, dy + at, members * features, done, features, features);
+        total += value;
+    }
+    if (members > 1) fnn_plain_for(n->dtype)->divide(dy, (double)members, pass->batch * members * features);
+    *loss = total / (double)members;
     return isfinite(*loss) ? FNN_OK : FNN_NOT_FINITE;
 }
 
@@ -347,6 +406,7 @@ static int differentiate(const fnn_pass *pass, const fnn_target *target, double 
 static int run(fnn_pass *pass, const fnn_data *data, int64_t soon, double divisor, double *loss)
 {
     fnn_target target;
+    pass->source = data->x.from;
     pass->code = gather_target(pass, data, &target);
     if (pass->code) return pass->code;
     gather_input(pass, &data->x, data->order, soon);
@@ -361,7 +421,7 @@ static fnn_pass new_pass(const fnn_network *n, char *arena, int64_t batch)
     return (fnn_pass){.network = n,
                       .kernels = fnn_kernels_for(n->dtype),
                       .arena = arena,
-                      .x = arena + n->values[n->input].y,
+                      .x = n->input < 0 ? NULL : arena + n->values[n->input].y,
                       .y = arena + n->values[n->output].y,
                       .batch = batch,
                       .itemsize = itemsize_of(n)};
@@ -401,6 +461,7 @@ int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *start
         form_scalars(&pass, rates ? rates + i * n->groups_count : NULL);
         const int code = run(&pass, &minibatch, soon, divide ? rows[i] : NAN, &losses[i]);
         if (code) return code;
+        commit(&pass);
         if (n->accumulate > 1) {
             gather_gradients(&pass, rows[i]);
             if (n->waiting->minibatches < n->accumulate) continue;

@@ -4,8 +4,8 @@
  * Design
  * A. A row names its kind, the values it reads and makes, and its parameters, all by their number in the tables of the
  *    network. A chain is the common case; a residual block is a fork and an addition, rows like any other.
- * B. A value is an activation (batch, features), in rows or in panels (fastnn.h). It has one reader, for which a fork makes
- *    two of one; so its gradient has one writer, and nothing adds up in an order of its own.
+ * B. A value is an activation of `times` rows for each row of the batch, in rows or in panels (fastnn.h). It has one reader,
+ *    for which a fork makes two of one; so its gradient has one writer, and nothing adds up in an order of its own.
  * C. Values, their gradients and what a row keeps for its backward pass are offsets into one arena. The same pass over the
  *    rows sizes and places them, for batches of up to `capacity` rows.
  * D. A step is all or nothing. The loss is computed and judged before the backward pass begins; updates and what training
@@ -24,8 +24,12 @@
 /* clang-format off */
 #define FNN_OPS(OP)                                                                                                    \
     OP(to_panels) OP(to_rows) OP(fork) OP(add)                                                                         \
-    OP(linear) OP(activation) OP(prelu) OP(maxout) OP(softmax) OP(log_softmax) OP(dropout) OP(layer_norm) OP(rms_norm)
+    OP(reshape) OP(linear) OP(activation) OP(prelu) OP(maxout) OP(softmax) OP(log_softmax) OP(dropout)                 \
+    OP(alpha_dropout) OP(layer_norm) OP(rms_norm) OP(batch_norm) OP(scale) OP(members_in) OP(members_out)            \
+    OP(columns) OP(concatenate) OP(standardize) OP(embedding) OP(periodic) OP(piecewise_linear)
 /* clang-format on */
+
+enum { FNN_MAX_BUFFERS = 3 };
 
 #define FNN_OP_ENUM(name) FNN_OP_##name,
 enum fnn_op_kind { FNN_OPS(FNN_OP_ENUM) FNN_OP_COUNT };
@@ -36,24 +40,28 @@ enum fnn_network_error {
 };
 
 typedef struct {
-    int64_t features;
+    int64_t features, times; /* of a row of the value; rows of it for each of the batch */
     int in_panels;
+    int wide; /* whether its numbers are float64 and not of the network's dtype: the input as layers of any dtype read it */
     int64_t panel; /* elements between panels */
     int64_t y, dy; /* offsets into the arena, in bytes; y of the output of an inference is not used */
 } fnn_value;
 
 typedef struct {
-    int kind;           /* enum fnn_op_kind */
-    int inputs[2];      /* values, or -1 */
-    int outputs[2];     /* values, or -1 */
+    int kind;       /* enum fnn_op_kind */
+    int inputs[2];  /* values, or -1 */
+    int outputs[2]; /* values, or -1 */
+    int *many;      /* values that `columns` makes and `concatenate` reads, beside these */
+    int many_count;
     int parameters[2];  /* weight and bias, or -1 */
     int activation;     /* enum fnn_activation, of `linear` and `activation` */
     int from_y;         /* whether its derivative is computed from y */
     int differentiates; /* the row whose activation's derivative this row's dx is multiplied by, or -1 */
     int differentiated; /* whether another row does that for this one */
     int need_dx;
-    double params[FNN_MAX_PARAMS]; /* of the activation; p of dropout, eps of a norm */
-    int64_t number;                /* pieces of maxout, number of the layer of dropout */
+    double params[FNN_MAX_PARAMS];  /* of the activation; p of dropout, eps of a norm, and momentum or NaN */
+    void *buffers[FNN_MAX_BUFFERS]; /* arrays of the row's state that are not trained, or NULL */
+    int64_t number;                 /* pieces of maxout, number of the layer of dropout, members of an ensemble */
     uint64_t seed;
     int64_t kept; /* offset of what the forward pass keeps for the backward pass */
 } fnn_op;
@@ -98,8 +106,9 @@ typedef struct {
     fnn_parameter *parameters;
     fnn_group *groups;
     fnn_regularisation regularisation;
-    int input, output; /* values; the output lies in rows */
-    int loss;          /* enum fnn_loss */
+    int input, wide_input; /* values, or -1: the same numbers in two dtypes */
+    int output;            /* a value; the output lies in rows, of an ensemble one for each member */
+    int loss;              /* enum fnn_loss */
     double loss_params[FNN_MAX_PARAMS];
     const void *class_weight, *second; /* T[features], or NULL */
     int64_t ignore_index;

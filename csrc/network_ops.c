@@ -34,6 +34,12 @@ static fnn_panels dy_panels(const fnn_pass *pass, int number)
     return (fnn_panels){dy_of(pass, number), value(pass, number)->panel};
 }
 
+/* Rows of a row's first input. */
+static int64_t rows_in(const fnn_pass *pass, const fnn_op *op)
+{
+    return pass->batch * value(pass, op->inputs[0])->times;
+}
+
 /* The values of a kind are contiguous runs: one of all rows, or one of each panel. */
 typedef struct {
     int64_t count, elements, apart;
@@ -42,8 +48,9 @@ typedef struct {
 static runs runs_of(const fnn_pass *pass, int number)
 {
     const fnn_value *v = value(pass, number);
-    if (!v->in_panels) return (runs){1, pass->batch * v->features, 0};
-    return (runs){(pass->batch + FNN_PANEL - 1) / FNN_PANEL, FNN_PANEL * v->features, v->panel * pass->itemsize};
+    const int64_t rows = pass->batch * v->times;
+    if (!v->in_panels) return (runs){1, rows * v->features, 0};
+    return (runs){(rows + FNN_PANEL - 1) / FNN_PANEL, FNN_PANEL * v->features, v->panel * pass->itemsize};
 }
 
 static void *parameter(const fnn_pass *pass, const fnn_op *op, int i)
@@ -69,46 +76,52 @@ static void place_output(fnn_network *n, fnn_op *op) { fnn_place_value(n, op->ou
 static void to_panels_forward(fnn_pass *pass, const fnn_op *op)
 {
     const int64_t features = value(pass, op->inputs[0])->features;
-    pass->kernels->to_panels(y_panels(pass, op->outputs[0]), y_of(pass, op->inputs[0]), features, pass->batch,
+    pass->kernels->to_panels(y_panels(pass, op->outputs[0]), y_of(pass, op->inputs[0]), features, rows_in(pass, op),
                              features);
 }
 
 static void to_panels_backward(fnn_pass *pass, const fnn_op *op)
 {
     const int64_t features = value(pass, op->inputs[0])->features;
-    pass->kernels->from_panels(dy_of(pass, op->inputs[0]), features, dy_panels(pass, op->outputs[0]), pass->batch,
+    pass->kernels->from_panels(dy_of(pass, op->inputs[0]), features, dy_panels(pass, op->outputs[0]), rows_in(pass, op),
                                features);
 }
 
 static void to_rows_forward(fnn_pass *pass, const fnn_op *op)
 {
     const int64_t features = value(pass, op->inputs[0])->features;
-    pass->kernels->from_panels(y_of(pass, op->outputs[0]), features, y_panels(pass, op->inputs[0]), pass->batch,
+    pass->kernels->from_panels(y_of(pass, op->outputs[0]), features, y_panels(pass, op->inputs[0]), rows_in(pass, op),
                                features);
 }
 
 static void to_rows_backward(fnn_pass *pass, const fnn_op *op)
 {
     const int64_t features = value(pass, op->inputs[0])->features;
-    pass->kernels->to_panels(dy_panels(pass, op->inputs[0]), dy_of(pass, op->outputs[0]), features, pass->batch,
+    pass->kernels->to_panels(dy_panels(pass, op->inputs[0]), dy_of(pass, op->outputs[0]), features, rows_in(pass, op),
                              features);
 }
 
-/* Both outputs are the input. */
-static void fork_place(fnn_network *n, fnn_op *op)
+/* The outputs are the input. */
+static void place_on_input(fnn_network *n, fnn_op *op)
 {
     const fnn_value *x = &n->values[op->inputs[0]];
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 && op->outputs[i] >= 0; i++) {
         n->values[op->outputs[i]].y = x->y;
         n->values[op->outputs[i]].panel = x->panel;
     }
 }
 
-static void fork_forward(fnn_pass *pass, const fnn_op *op)
+static void rest(fnn_pass *pass, const fnn_op *op)
 {
     (void)pass;
     (void)op;
 }
+
+/* The same numbers as rows of another length. */
+#define reshape_forward rest
+#define reshape_backward rest
+
+#define fork_forward rest
 
 /* to = a + b over the runs of a value; to may be a. */
 static void add_runs(const fnn_pass *pass, int like, char *to, const char *a, const char *b)
@@ -138,17 +151,18 @@ static void add_backward(fnn_pass *pass, const fnn_op *op)
         memcpy(to + i * r.apart, from + i * r.apart, (size_t)(r.elements * pass->itemsize));
 }
 
-/* Elements between the transposed panels of a gradient. */
-static int64_t transposed_panel(const fnn_network *n) { return FNN_PANEL * (n->capacity + 1); }
+/* Elements between the transposed panels of a gradient by a value of so many rows for each of the batch. */
+static int64_t transposed_panel(const fnn_network *n, int64_t times) { return FNN_PANEL * (n->capacity * times + 1); }
 
 static void linear_place(fnn_network *n, fnn_op *op)
 {
     const fnn_value *y = &n->values[op->outputs[0]];
-    const int64_t itemsize = n->dtype == FNN_F32 ? 4 : 8, panels = (n->capacity + FNN_PANEL - 1) / FNN_PANEL;
+    const int64_t itemsize = n->dtype == FNN_F32 ? 4 : 8, rows = n->capacity * y->times;
+    const int64_t panels = (rows + FNN_PANEL - 1) / FNN_PANEL;
     fnn_place_value(n, op->outputs[0]);
     if (op->activation != FNN_identity && !op->from_y)
-        op->kept = fnn_take(n, (y->in_panels ? panels * y->panel : n->capacity * y->features) * itemsize);
-    fnn_need_scratch(n, (y->features + FNN_PANEL - 1) / FNN_PANEL * transposed_panel(n) * itemsize);
+        op->kept = fnn_take(n, (y->in_panels ? panels * y->panel : rows * y->features) * itemsize);
+    fnn_need_scratch(n, (y->features + FNN_PANEL - 1) / FNN_PANEL * transposed_panel(n, y->times) * itemsize);
 }
 
 /* One of the three products of a row, and what its parts need to know. */
@@ -161,7 +175,7 @@ typedef struct {
 
 static double multiply_adds(const product *g)
 {
-    return (double)g->pass->batch * (double)g->w->rows * (double)g->w->columns;
+    return (double)rows_in(g->pass, g->op) * (double)g->w->rows * (double)g->w->columns;
 }
 
 static fnn_panels from_feature(const product *g, fnn_panels panels, int64_t first)
@@ -180,8 +194,8 @@ static int forward_part(void *context, int64_t first, int64_t count)
     const char *bias = parameter(pass, op, 1), *weight = (const char *)g->w->data + first * pass->itemsize;
     const fnn_epilogue e = {bias ? bias + first * pass->itemsize : NULL, z, op->activation, op->params};
     return pass->kernels->forward_panels(from_feature(g, y_panels(pass, op->outputs[0]), first),
-                                         y_panels(pass, op->inputs[0]), weight, g->w->row, pass->batch, g->w->rows,
-                                         count, &e);
+                                         y_panels(pass, op->inputs[0]), weight, g->w->row, rows_in(pass, op),
+                                         g->w->rows, count, &e);
 }
 
 static void linear_forward(fnn_pass *pass, const fnn_op *op)
@@ -194,7 +208,7 @@ static void linear_forward(fnn_pass *pass, const fnn_op *op)
     } else {
         const fnn_epilogue e = {parameter(pass, op, 1), NULL, op->activation, op->params};
         const fnn_matrix x = {y_of(pass, op->inputs[0]), w->rows, 1}, weight = {w->data, w->row, 1};
-        const fnn_rectangle whole = {0, 0, pass->batch, w->columns};
+        const fnn_rectangle whole = {0, 0, rows_in(pass, op), w->columns};
         code = fnn_matmul(pass->network->dtype, y_of(pass, op->outputs[0]), w->columns, x, weight, whole, w->rows, &e);
     }
     if (code) pass->code = code;
@@ -237,7 +251,7 @@ static int dx_part(void *context, int64_t first, int64_t count)
     return pass->kernels->dx_panels(from_feature(g, dy_panels(pass, op->inputs[0]), first),
                                     dy_panels(pass, op->outputs[0]),
                                     (const char *)g->w->data + first * g->w->row * pass->itemsize, g->w->row,
-                                    pass->batch, count, g->w->columns, before ? &d : NULL);
+                                    rows_in(pass, op), count, g->w->columns, before ? &d : NULL);
 }
 
 static void update_strip(void *context, void *strip, int64_t first, int64_t rows)
@@ -252,9 +266,9 @@ static int dweight_part(void *context, int64_t first, int64_t count)
     const product *g = context;
     const fnn_pass *pass = g->pass;
     return pass->kernels->dweight_panels(pass->network->keeps_gradients ? gradient(pass, g->op, 0) : NULL, g->w->row,
-                                         y_panels(pass, g->op->inputs[0]), g->transposed, pass->batch, g->w->rows,
-                                         g->w->columns, first, first + count, pass->updating ? g->w->data : NULL,
-                                         update_strip, context);
+                                         y_panels(pass, g->op->inputs[0]), g->transposed, rows_in(pass, g->op),
+                                         g->w->rows, g->w->columns, first, first + count,
+                                         pass->updating ? g->w->data : NULL, update_strip, context);
 }
 
 /* z = x weight + bias: dx = dz weight^T, before weight changes; dweight = x^T dz; dbias = sum of dz */
@@ -262,14 +276,14 @@ static void linear_backward(fnn_pass *pass, const fnn_op *op)
 {
     const fnn_network *n = pass->network;
     const fnn_parameter *w = &n->parameters[op->parameters[0]];
-    product g = {pass, op, w, {at(pass, n->scratch), transposed_panel(n)}};
+    product g = {pass, op, w, {at(pass, n->scratch), transposed_panel(n, value(pass, op->outputs[0])->times)}};
     int code = FNN_OK;
     differentiate(pass, op);
     if (op->need_dx) code = fnn_split_rows(w->rows, multiply_adds(&g), dx_part, &g);
     if (code == FNN_OK) {
-        pass->kernels->transpose_panels(g.transposed, dy_panels(pass, op->outputs[0]), pass->batch, w->columns);
+        pass->kernels->transpose_panels(g.transposed, dy_panels(pass, op->outputs[0]), rows_in(pass, op), w->columns);
         if (op->parameters[1] >= 0) {
-            pass->kernels->sum_panels(gradient(pass, op, 1), g.transposed, pass->batch, w->columns);
+            pass->kernels->sum_panels(gradient(pass, op, 1), g.transposed, rows_in(pass, op), w->columns);
             finished(pass, op, 1);
         }
         code = fnn_split_rows(w->rows, multiply_adds(&g), dweight_part, &g);
@@ -314,13 +328,13 @@ static void prelu_place(fnn_network *n, fnn_op *op)
 static void prelu_forward(fnn_pass *pass, const fnn_op *op)
 {
     pass->kernels->prelu_forward(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), parameter(pass, op, 0),
-                                 pass->batch, value(pass, op->inputs[0])->features, (int)shared_prelu(pass, op));
+                                 rows_in(pass, op), value(pass, op->inputs[0])->features, (int)shared_prelu(pass, op));
 }
 
 static void prelu_backward(fnn_pass *pass, const fnn_op *op)
 {
     const int shared = (int)shared_prelu(pass, op);
-    int64_t batch = pass->batch, features = value(pass, op->inputs[0])->features;
+    int64_t batch = rows_in(pass, op), features = value(pass, op->inputs[0])->features;
     double *const sums = zero_sums(pass, features + FNN_ROW_LANES);
     if (shared) {
         batch *= features;
@@ -334,31 +348,32 @@ static void prelu_backward(fnn_pass *pass, const fnn_op *op)
 static void maxout_place(fnn_network *n, fnn_op *op)
 {
     fnn_place_value(n, op->outputs[0]);
-    op->kept = fnn_take(n, n->capacity * n->values[op->outputs[0]].features * (int64_t)sizeof(int64_t));
+    const fnn_value *y = &n->values[op->outputs[0]];
+    op->kept = fnn_take(n, n->capacity * y->times * y->features * (int64_t)sizeof(int64_t));
 }
 
 static void maxout_forward(fnn_pass *pass, const fnn_op *op)
 {
     int64_t *const index = pass->training ? (int64_t *)at(pass, op->kept) : NULL;
     pass->kernels->maxout_forward(y_of(pass, op->outputs[0]), index, y_of(pass, op->inputs[0]),
-                                  pass->batch * value(pass, op->outputs[0])->features, op->number);
+                                  rows_in(pass, op) * value(pass, op->outputs[0])->features, op->number);
 }
 
 static void maxout_backward(fnn_pass *pass, const fnn_op *op)
 {
     pass->kernels->maxout_backward(dy_of(pass, op->inputs[0]), dy_of(pass, op->outputs[0]),
                                    (const int64_t *)at(pass, op->kept),
-                                   pass->batch * value(pass, op->outputs[0])->features, op->number);
+                                   rows_in(pass, op) * value(pass, op->outputs[0])->features, op->number);
 }
 
 static void by_rows(const fnn_pass *pass, const fnn_op *op, fnn_rows_fn f)
 {
-    f(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), pass->batch, value(pass, op->inputs[0])->features);
+    f(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), rows_in(pass, op), value(pass, op->inputs[0])->features);
 }
 
 static void by_rows_backward(const fnn_pass *pass, const fnn_op *op, fnn_rows_backward_fn f)
 {
-    f(dy_of(pass, op->inputs[0]), dy_of(pass, op->outputs[0]), y_of(pass, op->outputs[0]), pass->batch,
+    f(dy_of(pass, op->inputs[0]), dy_of(pass, op->outputs[0]), y_of(pass, op->outputs[0]), rows_in(pass, op),
       value(pass, op->inputs[0])->features);
 }
 
@@ -383,7 +398,7 @@ static void log_softmax_backward(fnn_pass *pass, const fnn_op *op)
 static void drop(const fnn_pass *pass, const fnn_op *op, char *to, const char *from)
 {
     pass->kernels->dropout(to, from, op->params[0], op->seed, (uint32_t)pass->step, (uint32_t)op->number, 0,
-                           pass->batch * value(pass, op->inputs[0])->features);
+                           rows_in(pass, op) * value(pass, op->inputs[0])->features);
 }
 
 static void dropout_forward(fnn_pass *pass, const fnn_op *op)
@@ -405,7 +420,7 @@ static void norm_place(fnn_network *n, fnn_op *op)
 static void norm(fnn_pass *pass, const fnn_op *op, fnn_norm_fn f)
 {
     f(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), parameter(pass, op, 0), parameter(pass, op, 1),
-      op->params[0], pass->batch, value(pass, op->inputs[0])->features);
+      op->params[0], rows_in(pass, op), value(pass, op->inputs[0])->features);
 }
 
 /* A parameter's gradient from sums in float64. */
@@ -429,7 +444,7 @@ static void norm_backward(fnn_pass *pass, const fnn_op *op, fnn_norm_backward_fn
                   padded = (features + FNN_ROW_LANES) / FNN_ROW_LANES * FNN_ROW_LANES;
     double *const dweight = zero_sums(pass, 2 * padded), *const dbias = dweight + padded;
     f(dy_of(pass, op->inputs[0]), dweight, centred ? dbias : NULL, dy_of(pass, op->outputs[0]),
-      y_of(pass, op->inputs[0]), parameter(pass, op, 0), op->params[0], pass->batch, features);
+      y_of(pass, op->inputs[0]), parameter(pass, op, 0), op->params[0], rows_in(pass, op), features);
     round_sums(pass, op, 0, dweight);
     round_sums(pass, op, 1, dbias);
 }
@@ -448,12 +463,19 @@ static void rms_norm_backward(fnn_pass *pass, const fnn_op *op)
     norm_backward(pass, op, pass->kernels->rms_norm_backward, 0);
 }
 
+#include "network_rows.inc.h"
+
+#include "network_columns.inc.h"
+
 /* clang-format off */
-#define ROW(name, place, in_place) [FNN_OP_##name] = {#name, place, name##_forward, name##_backward, in_place}
+#define ROW(name, place, in_place) ROW_OF(name, place, in_place, NULL)
+#define ROW_OF(name, place, in_place, commit)                                                                          \
+    [FNN_OP_##name] = {#name, place, name##_forward, name##_backward, in_place, commit}
 const fnn_op_row fnn_op_rows[FNN_OP_COUNT] = {
     ROW(to_panels, place_output, 0),
     ROW(to_rows, place_output, 0),
-    ROW(fork, fork_place, 1),
+    ROW(fork, place_on_input, 1),
+    ROW(reshape, place_on_input, 1),
     ROW(add, place_output, 1),
     ROW(linear, linear_place, 0),
     ROW(activation, place_output, 1),
@@ -464,5 +486,16 @@ const fnn_op_row fnn_op_rows[FNN_OP_COUNT] = {
     ROW(dropout, place_output, 1),
     ROW(layer_norm, norm_place, 0),
     ROW(rms_norm, norm_place, 0),
+    ROW_OF(batch_norm, batch_norm_place, 0, batch_norm_commit),
+    ROW(alpha_dropout, place_output, 1),
+    ROW(scale, scale_place, 0),
+    ROW(members_in, members_in_place, 0),
+    ROW(members_out, members_out_place, 0),
+    ROW(columns, columns_place, 0),
+    ROW(concatenate, place_output, 0),
+    ROW(standardize, place_output, 0),
+    ROW(embedding, embedding_place, 0),
+    ROW(periodic, periodic_place, 0),
+    ROW(piecewise_linear, piecewise_linear_place, 0),
 };
 /* clang-format on */

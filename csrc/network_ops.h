@@ -16,6 +16,7 @@ typedef struct {
     int updating; /* whether the backward pass makes the step, each parameter as its gradient is finished */
     int64_t step; /* number of the step, which tells masks of dropout apart */
     int code;     /* of the first kernel that failed */
+    int source;   /* enum fnn_element: what the numbers of the input are */
 } fnn_pass;
 
 typedef struct {
@@ -24,6 +25,8 @@ typedef struct {
     void (*forward)(fnn_pass *, const fnn_op *);
     void (*backward)(fnn_pass *, const fnn_op *);
     int in_place; /* whether the gradient by the first input is written over that by the output */
+    void (*commit)(const fnn_pass *,
+                   const fnn_op *); /* what training makes of buffers, once nothing can fail; or NULL */
 } fnn_op_row;
 
 extern const fnn_op_row fnn_op_rows[FNN_OP_COUNT]; /* network_ops.c */

@@ -42,9 +42,11 @@ class Compiled(Layered):
     def output(self):
         """The output of the latest minibatch."""
         if self._lazy is not None:
-            network, rows, last = self._lazy
+            network, rows, before_last = self._lazy
             output = network.output(rows)
-            self._output, self._lazy = output if last is None else last(output), None
+            if self.model._members is not None:
+                output = output.reshape(rows, self.model._members, network.outputs)
+            self._output, self._lazy = self._finished(output, before_last), None
         return self._output
 
     @output.setter
@@ -96,7 +98,7 @@ class Compiled(Layered):
         result = network.step(x, *target, _contiguous(weight), rows, divide, self._rate_rows((rows,), epoch))
         if result is None or result[1]:
             return None
-        self._lazy = network, len(x), self.model._last if before_last else None
+        self._lazy = network, len(x), before_last
         return result[0]
 
     def _rate_rows(self, rows, epoch):

@@ -112,6 +112,8 @@ cdef extern from "fastnn.h" nogil:
         fnn_scalars_fn *scalars
         fnn_update_fn *updates
         void (*sums_of_squares)(double *, const void *, int64_t, int64_t) noexcept nogil
+        void (*average)(void *, const void *, double, int64_t) noexcept nogil
+        void (*regularise)(void *, const void *, int64_t, double, double, double) noexcept nogil
 
     ctypedef struct fnn_param:
         const char *name
@@ -190,20 +192,44 @@ cdef extern from "fastnn.h" nogil:
     int fnn_matmul(int, void *, int64_t, fnn_matrix, fnn_matrix, fnn_rectangle, int64_t,
                    const fnn_epilogue *) noexcept nogil
 
+cdef extern from "plain.h" nogil:
+    ctypedef struct fnn_plain:
+        void (*move)(void *, const double *, double, double, int64_t) noexcept nogil
+        void (*add_number)(void *, const void *, double, int64_t) noexcept nogil
+        void (*scale_rows)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
+        void (*add_rows)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
+        void (*divide)(void *, double, int64_t) noexcept nogil
+        void (*gather)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*scale_each)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
+        void (*sum_last)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
+        void (*standardize)(void *, const void *, const double *, const double *, const int64_t *, int64_t, int64_t) noexcept nogil
+        void (*sum_of_indices)(void *, double *, const int64_t *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*waves)(void *, const void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*waves_backward)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
+        void (*bins)(void *, void *, const void *, const double *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*sum_products)(void *, double *, const void *, const void *, int64_t, int64_t) noexcept nogil
+
+    const fnn_plain *fnn_plain_for(int)
+    void fnn_hold_norms(int, void *, int64_t, int64_t, int64_t, int, double, void *)
+    void fnn_alpha_dropout(int, void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t, int)
+
 cdef extern from "network.h" nogil:
     enum:
         FNN_OP_COUNT, FNN_NOT_FINITE, FNN_REFUSED
 
     ctypedef struct fnn_value:
-        int64_t features, y
-        int in_panels
+        int64_t features, times, y
+        int in_panels, wide
 
     ctypedef struct fnn_op:
         int kind, activation, from_y, differentiates, differentiated, need_dx
         int inputs[2]
         int outputs[2]
+        int *many
+        int many_count
         int parameters[2]
         double params[3]
+        void *buffers[3]
         int64_t number
         uint64_t seed
 
@@ -227,7 +253,7 @@ cdef extern from "network.h" nogil:
         double rows
 
     ctypedef struct fnn_network:
-        int dtype, ops_count, values_count, parameters_count, groups_count, input, output, loss, keeps_gradients
+        int dtype, ops_count, values_count, parameters_count, groups_count, input, wide_input, output, loss, keeps_gradients
         fnn_op *ops
         fnn_value *values
         fnn_parameter *parameters

@@ -77,6 +77,11 @@ class Turn:
         return self._lock
 
 
+def _members_of(output):
+    """Return the outputs of an ensemble's members, each contiguous."""
+    return [np.ascontiguousarray(member) for member in np.moveaxis(output, -2, 0)]
+
+
 class Layered:
     """A model trained layer by layer, through the functions of its layers.
 
@@ -271,18 +276,22 @@ class Layered:
             output, backward = model.vjp(x, step=self._minibatches_done)
         except ValueError as error:
             raise self._explained(error, x) from None
-        finish = self.model._last if before_last else lambda y: y
+        shown = self._finished(output, before_last)
         if model._members is None:
-            shown = finish(output)
             value, gradient = loss(output)
         else:  # each member learns from its own loss, whose mean is that of the model
-            members = [np.ascontiguousarray(member) for member in np.moveaxis(output, -2, 0)]
-            shown = np.mean([finish(member) for member in members], 0)
-            pairs = [loss(member) for member in members]
+            pairs = [loss(member) for member in _members_of(output)]
             value = sum(pair[0] for pair in pairs) / len(pairs)
             gradient = np.stack([pair[1] for pair in pairs], axis=-2) / len(pairs)
         backward(gradient, need_dx=False)
         return value, backward, shown
+
+    def _finished(self, output, before_last):
+        """Return the model's output from that in training, which keeps the members of an ensemble, of it without its last layer or all."""
+        finish = self.model._last if before_last else lambda y: y
+        if self.model._members is None:
+            return finish(output)
+        return np.mean([finish(member) for member in _members_of(output)], 0)
 
     prevented = None  # what keeps the network from being compiled; nobody has asked
 
@@ -383,12 +392,10 @@ class Layered:
         """Return new gradients with penalties and clipping."""
         result = {}
         for name, param in self.parameters.items():
-            g = gradients[name]
-            if (self.l1 or self.l2) and name in self._weights:  # weights, not biases: d/dw (l1 |w| + l2 w^2)
-                g = g + (self.l1 * np.sign(param) + 2 * self.l2 * param)
-            if self.clip_value is not None:
-                g = np.clip(g, -self.clip_value, self.clip_value)
-            result[name] = g
+            l1, l2 = (self.l1, self.l2) if name in self._weights else (0.0, 0.0)  # not biases
+            limit = math.inf if self.clip_value is None else self.clip_value
+            wanted = l1 or l2 or limit < math.inf
+            result[name] = core.regularised(gradients[name], param, l1, l2, limit) if wanted else gradients[name]
         if self.clip_norm is not None:
             norm = self._norm(result)
             if norm > self.clip_norm:
@@ -429,17 +436,13 @@ class Layered:
     def _hold_norms(self):
         """Scale each row of a weight, the unit's, whose norm is larger than max_norm."""
         for name, param in self.parameters.items():
-            if name in self._weights and param.size:
-                norms = np.sqrt(core.sums_of_squares(param.reshape(len(param), -1)))
-                long = norms > self.max_norm
-                if long.any():
-                    factors = self.max_norm / norms[long]
-                    param[long] *= factors.reshape(-1, *[1] * (param.ndim - 1))
+            if name in self._weights:
+                core.hold_norms(param, self.max_norm)
 
     def _average(self):
         """Let the averages take their share of the parameters; the first step's are the first averages."""
         for name, average in self.averaged.named_parameters():
             if self.steps_done:
-                average += (1 - self.ema) * (self.parameters[name] - average)
+                core.average(average, self.parameters[name], 1 - self.ema)
             else:
                 average[...] = self.parameters[name]

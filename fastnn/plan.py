@@ -20,6 +20,11 @@ from fastnn.layers.containers import Container
 from fastnn.losses import Loss
 from fastnn.optim import Optimizer
 
+# Kinds of rows that need more than their inputs and outputs: no network of inference has them.
+_TRAINED_ALONE = {
+    "batch_norm", "members", "mean", "columns", "concatenate", "standardize", "embedding", "periodic", "piecewise_linear",
+}  # fmt: skip
+
 
 class NotCompiledError(Exception):
     """Names what has no row in a compiled network, and so keeps a model from being compiled."""
@@ -34,32 +39,50 @@ class Plan:
         The rows that the layers become.
     names : list of str
         Of the parameters, in the order in which the network knows them.
-    features : int
-        Of the input.
-    dtype : numpy.dtype
-        Of the parameters.
+    shape : tuple of int
+        Of a row of the input.
+    model : Sequential
+        That was lowered.
     training : bool
     in_rows : bool
         Whether products, too, work on rows.
 
     Attributes
     ----------
-    values : list of [features, in_panels]
+    values : list of [times, features, in_panels, wide]
+        A value has so many rows for each of the batch; a wide one is float64.
     rows : list of (kind, inputs, outputs, parameters, options)
+    inputs : (int, int)
+        The input in the network's dtype and in float64, -1 where nobody reads it.
     output : int
         The value that the last row makes, in rows.
+    own_dtype_alone : bool
+        Whether the input must be of a dtype that is computed in the network's.
     """
 
-    def __init__(self, ops, names, features, dtype, training=True, in_rows=False):
-        self.values, self.rows, self._dtype = [[features, None]], [], dtype
+    def __init__(self, ops, names, shape, model, training=True, in_rows=False):
+        sizes = math.prod(shape[:-1]), math.prod(shape[-1:])
+        self.values, self.rows, self.inputs = [[*sizes, None, False]], [], (0, -1)
+        self._model, self._buffers = model, dict(model.named_buffers())
         self._training, self._in_rows = training, in_rows
         self._numbers = {name: i for i, name in enumerate(names)}
-        self._skips, self.value = [], 0
+        self._skips, self.value, self._each = [], 0, 1
         self._trained = [False]  # by value: whether a gradient is wanted
+        self.own_dtype_alone = False
+        if model._any_dtype:
+            self.value = self._add(*sizes, False, wide=True)
+            self.inputs = -1, 1
         starts = [i - op.numbers["ops"] for i, op in enumerate(ops) if op.kind == "residual"]
+        self._branches = []  # of each Columns around: (columns of branches to come, values that the others have made)
+        self._columns_of = {
+            i - sum(op.numbers["ops"]): (i, op.numbers["ops"]) for i, op in enumerate(ops) if op.kind == "concatenate"
+        }
         for i, op in enumerate(ops):
             for _ in range(starts.count(i)):
                 self._fork()
+            self._following = ops[i + 1] if i + 1 < len(ops) else None
+            if i in self._columns_of:
+                self._split(ops, i)
             self._append(op)
         self._bring(in_panels=False)
         self.output = self.value
@@ -67,38 +90,56 @@ class Plan:
 
     # ------------------------------------------------------------------------------------------------------------- plumbing
 
-    def _row(self, kind, features, in_panels, parameters=(), inputs=None, **options):
-        """Append a row that makes one value."""
+    def _row(self, kind, features, in_panels, parameters=(), inputs=None, times=None, **options):
+        """Append a row that makes one value, of as many rows as its first input unless `times` says how many."""
         inputs = (self.value,) if inputs is None else inputs
+        times = self.values[inputs[0]][0] if times is None else times
         numbers = tuple(self._numbers[name] for name in parameters)
         options["need_dx"] = any(self._trained[i] for i in inputs)
-        self.values.append([features, in_panels])
-        self._trained.append(bool(numbers) or options["need_dx"])
-        self.value = len(self.values) - 1
+        self.value = self._add(times, features, in_panels, trained=bool(numbers) or options["need_dx"])
         self.rows.append((kind, inputs, (self.value,), numbers, options))
+
+    def _add(self, times, features, in_panels, wide=False, trained=False):
+        """Append a value and return its number."""
+        self.values.append([times, features, in_panels, wide])
+        self._trained.append(trained)
+        return len(self.values) - 1
 
     def _bring(self, in_panels):
         """Bring the value into a layout."""
         value = self.values[self.value]
-        if value[1] is None:
-            value[1] = in_panels
-        elif value[1] != in_panels:
-            self._row("to_panels" if in_panels else "to_rows", value[0], in_panels)
+        if value[2] is None:
+            value[2] = (
+                in_panels and value[0] == 1
+            )  # an input of several rows for one of the batch is gathered as one row
+        if value[2] != in_panels:
+            self._row("to_panels" if in_panels else "to_rows", value[1], in_panels)
 
     def _settle(self):
-        """Return the value's layout; that of an input which nobody has read yet is the products'."""
-        if self.values[self.value][1] is None:
-            self.values[self.value][1] = not self._in_rows
-        return self.values[self.value][1]
+        """Return the value's layout; that of an input which nobody has read yet is the products' where it can be."""
+        value = self.values[self.value]
+        if value[2] is None:
+            value[2] = value[0] == 1 and not self._in_rows
+        return value[2]
+
+    def _reshape(self, times, features):
+        """Make of the value's numbers as many rows of another length."""
+        value = self.values[self.value]
+        if value[0] * value[1] != times * features:
+            raise NotCompiledError("a layer that makes other rows of a batch")
+        if value[2] is None:
+            value[:2] = times, features  # which nobody has read
+        elif value[:2] != [times, features]:
+            self._bring(in_panels=False)
+            self._row("reshape", features, False, times=times)
 
     def _fork(self):
-        in_panels, features = self._settle(), self.values[self.value][0]
+        in_panels = self._settle()
         if not self._training:
             self._skips.append(self.value)
             return
-        self.values += [[features, in_panels], [features, in_panels]]
-        self._trained += [self._trained[self.value]] * 2
-        first, second = len(self.values) - 2, len(self.values) - 1
+        times, features = self.values[self.value][:2]
+        first, second = (self._add(times, features, in_panels, trained=self._trained[self.value]) for _ in range(2))
         self.rows.append(("fork", (self.value,), (first, second), (), {"need_dx": self._trained[self.value]}))
         self._skips.append(first)
         self.value = second
@@ -107,7 +148,7 @@ class Plan:
         """Let each product apply the derivative of the activation that made its input."""
         makers = {value: i for i, row in enumerate(self.rows) for value in row[2]}
         for kind, inputs, _, _, options in self.rows:
-            maker = makers.get(inputs[0])
+            maker = makers.get(inputs[0]) if inputs else None
             if kind == "linear" and maker is not None and options["need_dx"]:
                 made = self.rows[maker]
                 if made[4].get("activation", "identity") != "identity":
@@ -117,7 +158,8 @@ class Plan:
     # ---------------------------------------------------------------------------------------------------------------- kinds
 
     def _append(self, op):
-        if len(op.shape) != 2:
+        rests = not self._training and (op.kind in _TRAINED_ALONE or len(op.shape) != 2)
+        if rests or len(op.shape) < 2 or None in op.shape[1:]:
             raise NotCompiledError(f"{op.kind} of shape {op.shape}")
         if op.kind in F.activations():
             self._activation(op)
@@ -136,16 +178,33 @@ class Plan:
             self._row("activation", op.shape[-1], self._settle(), **options)
 
     def _linear(self, op):
+        if self._following is not None and self._following.kind == "members":
+            self._members_in(self._following)
         self._bring(not self._in_rows)
         self._row("linear", op.shape[-1], not self._in_rows, op.params, activation="identity", params={})
 
+    def _members_in(self, op):
+        """From its first product on, an ensemble has as many rows as members for one of its input."""
+        k, times = op.numbers["k"], self.values[self.value][0]
+        if self._each == 1:
+            times = self._each = times * k
+        self._bring(in_panels=False)
+        self._row("members_in", self.values[self.value][1], False, op.params[:1], times=times, number=k)
+
+    def _members(self, op):
+        self._bring(in_panels=False)
+        self._row("members_out", op.shape[-1], False, op.params[1:], number=op.numbers["k"])
+
+    def _mean(self, op):
+        """Members of an ensemble have losses of their own, so there is no mean in training."""
+
     def _flatten(self, op):
-        """Rows of the input are contiguous already."""
+        self._reshape(self._each * math.prod(op.shape[1:-1]), op.shape[-1])
 
     def _residual(self, op):
         skip = self._skips.pop()
-        self._bring(self.values[skip][1])
-        self._row("add", op.shape[-1], self.values[skip][1], inputs=(skip, self.value))
+        self._bring(self.values[skip][2])
+        self._row("add", op.shape[-1], self.values[skip][2], inputs=(skip, self.value))
 
     def _on_rows(self, op, **options):
         self._bring(in_panels=False)
@@ -161,19 +220,106 @@ class Plan:
         if self._training:
             self._on_rows(op, params=(op.numbers["p"],), seed=op.numbers["seed"], number=op.numbers["layer"])
 
+    _alpha_dropout = _dropout
+
     def _softmax(self, op):
-        if op.numbers["axis"] not in (-1, 1):
+        if op.numbers["axis"] not in (-1, len(op.shape) - 1):
             raise NotCompiledError(f"{op.kind} along axis {op.numbers['axis']}")
         self._on_rows(op)
 
     _log_softmax = _softmax
 
     def _layer_norm(self, op):
-        self._on_rows(op, params=(op.numbers["eps"],))
-
-    def _rms_norm(self, op):
+        """The axes that are normalised are one row."""
+        times, features = self.values[self.value][:2]
         eps = op.numbers["eps"]
-        self._on_rows(op, params=(float(np.finfo(self._dtype).eps) if eps is None else eps,))
+        eps = float(np.finfo(self._model.dtype).eps) if eps is None else eps
+        normalised = math.prod(op.shape[-op.numbers["axes"] :])
+        self._reshape(times * features // normalised, normalised)
+        self._bring(in_panels=False)
+        self._row(op.kind, normalised, False, op.params, params=(eps,))
+        self._reshape(times, features)
+
+    _rms_norm = _layer_norm
+
+    def _batch_norm(self, op):
+        if len(op.shape) != 2:
+            raise NotCompiledError(f"{op.kind} of shape {op.shape}")
+        momentum = math.nan if op.numbers["momentum"] is None else op.numbers["momentum"]
+        names = ("running_mean", "running_var", "num_batches_tracked")
+        buffers = [self._buffers[f"{op.layer}.{name}"] for name in names if f"{op.layer}.{name}" in self._buffers]
+        self._on_rows(op, params=(op.numbers["eps"], momentum), buffers=buffers)
+
+    def _scale(self, op):
+        self._on_rows(op)
+
+    # ---------------------------------------------------------------------------------------------------------- of columns
+
+    def _split(self, ops, start):
+        """Append the row that gives each branch of a Columns its columns; those of any dtype get them in float64 where x is the input."""
+        taken = [start]
+        for count in self._columns_of[start][1][:-1]:
+            taken.append(taken[-1] + count)
+        taken = [ops[i] for i in taken]
+        self._bring(in_panels=False)
+        value, first = self.value, self.value == self.inputs[1]
+        times, _, _, wide = self.values[value]
+        container = self._model
+        for i in taken[0].layer.split("."):
+            container = container.layers[int(i)]
+        each = [first and getattr(layer, "_any_dtype", False) for layer in container.layers]
+        if first and not all(each):
+            self.inputs = 0, 1 if any(each) else -1
+            self.values[0][2] = False
+            self.own_dtype_alone = next(container.named_parameters(), None) is None
+        if wide and not first:
+            raise NotCompiledError("columns of columns")
+        trained = self._trained[value]
+        many = [self._add(times, op.shape[-1], False, wide, trained) for op, wide in zip(taken, each, strict=True)]
+        columns = np.array([column for op in taken for column in op.numbers["columns"]], np.int64)
+        inputs = self.inputs if first else (value,)
+        self.rows.append(("columns", inputs, (), (), {"many": many, "buffers": (columns,), "need_dx": trained}))
+        self._branches.append((iter(many), [], times))
+
+    def _columns(self, op):
+        branches, made, _ = self._branches[-1]
+        if made or self.rows[-1][0] != "columns":
+            self._end_branch()
+        self.value = next(branches)
+
+    def _end_branch(self):
+        self._bring(in_panels=False)
+        self._branches[-1][1].append(self.value)
+
+    def _concatenate(self, op):
+        self._end_branch()
+        _, made, times = self._branches.pop()
+        trained = any(self._trained[value] for value in made)
+        self.value = self._add(times, op.shape[-1], False, trained=trained)
+        self.rows.append(("concatenate", (), (self.value,), (), {"many": made, "need_dx": trained}))
+
+    def _expand(self, op, **options):
+        """Append a row that makes several numbers of each."""
+        self._bring(in_panels=False)
+        times, features = self.values[self.value][:2]
+        self._row(op.kind, op.shape[-1], False, op.params, times=times * features, **options)
+
+    _embedding = _periodic = _expand
+
+    def _piecewise_linear(self, op):
+        edges = self._buffers[f"{op.layer}.edges"]
+        self._expand(op, buffers=(edges,), number=len(edges))
+
+    def _standardize(self, op):
+        mean, scale = (self._buffers[f"{op.layer}.{name}"] for name in ("mean", "scale"))
+        if mean.ndim >= len(op.shape):
+            raise NotCompiledError(f"{op.kind} of shape {op.shape}")
+        places = np.broadcast_to(np.arange(mean.size).reshape(mean.shape), op.shape[len(op.shape) - mean.ndim :])
+        self._bring(in_panels=False)
+        self._row(
+            op.kind, self.values[self.value][1], False,
+            buffers=(mean, scale, places.astype(np.int64).reshape(-1)), number=places.size,
+        )  # fmt: skip
 
 
 def row_of(loss, before_last):
@@ -201,11 +347,7 @@ def compiled(network, loss, before_last, shape):
     ValueError
         For a shape that the model does not take.
     """
-    if (
-        not isinstance(loss, Loss)
-        or loss._row.info.pair
-        or not (before_last or loss._row.info.layer == type(loss).__name__)
-    ):
+    if not isinstance(loss, Loss) or not (before_last or loss._row.info.layer == type(loss).__name__):
         raise NotCompiledError(f"the loss {loss!r}")
     _require_rows(network.model, network.parameters)
     if not isinstance(network.optimizer, Optimizer):
@@ -215,7 +357,7 @@ def compiled(network, loss, before_last, shape):
         ops = model.lower((None, *shape))
     except NotImplementedError as error:
         raise NotCompiledError(str(error)) from None
-    plan = Plan(ops, list(parameters), math.prod(shape), model.dtype)
+    plan = Plan(ops, list(parameters), shape, model)
     specs = list({id(spec): spec for spec in network.optimizers.values()}.values())
     numbers = {id(spec): i for i, spec in enumerate(specs)}
     averages = {} if network.averaged is None else dict(network.averaged.named_parameters())
@@ -237,11 +379,17 @@ def compiled(network, loss, before_last, shape):
             for i, (name, value) in enumerate(parameters.items())
         ],
         [(spec._row, spec._packed) for spec in specs],
+        plan.inputs,
         plan.output,
         network.waiting,
         network.steps,
     )
+    result.own_dtype_alone = plan.own_dtype_alone
     row, params = row_of(loss, before_last), dict(loss._params)
+    if plan.values[plan.output][0] != (network.model._members or 1):
+        raise NotCompiledError("a loss of several rows for one of the batch")
+    if row.info.pair and result.outputs % 2:
+        raise ValueError(f"{row.info.layer}: the outputs are no pairs")
     second = params.pop(row.info.second, None)
     if second is not None:
         if len(second) not in (1, result.outputs):
@@ -270,14 +418,16 @@ def predictor(model, shape):
         ops = model.lower((None, *shape[-1:]) if len(shape) == 1 else shape)
         if len(shape) == 1 and [op.shape for op in model.lower(shape)] != [op.shape[1:] for op in ops]:
             return None
-        features = math.prod(shape[len(shape) > 1 :])
-        plans = [Plan(ops, list(parameters), features, model.dtype, False, in_rows) for in_rows in (True, False)]
+        shape_of_row = shape[len(shape) > 1 :]
+        plans = [Plan(ops, list(parameters), shape_of_row, model, False, in_rows) for in_rows in (True, False)]
     except (NotCompiledError, NotImplementedError, ValueError):
         return None  # layer by layer they raise
-    if not features or not plans[0].output:
+    if not math.prod(shape_of_row) or not plans[0].output:
         return None
     known = [(value, (), None, None, 0, False, False) for value in parameters.values()]
-    networks = (_core.Network(str(model.dtype), plan.values, plan.rows, known, [], plan.output) for plan in plans)
+    networks = (
+        _core.Network(str(model.dtype), plan.values, plan.rows, known, [], plan.inputs, plan.output) for plan in plans
+    )
     return _core.Predictor(*networks, shape)
 
 
@@ -297,7 +447,8 @@ def _require_rows(model, parameters):
     own = _first_own(model)
     if own is not None:
         raise NotCompiledError(f"the layer {own!r}")
-    if model._any_dtype or model._members is not None:
-        raise NotCompiledError(f"{model.layers[0 if model._any_dtype else -1]!r}")
-    if not parameters or any(value.dtype != model.dtype for value in parameters.values()):
+    dtypes = {value.dtype for value in parameters.values()} | {
+        np.dtype(leaf.dtype) for leaf in model._leaves() if hasattr(leaf, "dtype")
+    }
+    if dtypes != {model.dtype}:
         raise NotCompiledError("parameters of several dtypes")

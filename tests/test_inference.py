@@ -25,7 +25,7 @@ def random_model(seed, dtype=np.float32):
     """Return a model of all kinds of layers that a compiled network has, and how many features it takes."""
     rng = np.random.default_rng(seed)
     width = int(rng.integers(1, 50))
-    return fnn.Sequential(*random_layers(rng, width, int(rng.integers(1, 20)), dtype)), width
+    return fnn.Sequential(*random_layers(rng, width, int(rng.integers(1, 20)), dtype, training=False)), width
 
 
 def assert_predicts(model, x):

@@ -17,6 +17,7 @@ LOSSES = {  # from name to a function of (rng, rows, outputs) that makes targets
     "binary_cross_entropy_with_logits": lambda rng, n, k: rng.integers(0, 2, (n, k)).astype(bool),
     "multiclass_hinge": lambda rng, n, k: rng.integers(0, k, n).astype(np.int16),
     "poisson_nll": lambda rng, n, k: rng.integers(0, 4, (n, k)).astype(np.float64),
+    "gaussian_nll": lambda rng, n, k: rng.standard_normal((n, k)),
 }
 OPTIMIZERS = (
     fnn.SGD(lr=0.05),
@@ -51,11 +52,18 @@ def layered(*args, **options):
         trainer_module.Compiled = compiled
 
 
-def random_layers(rng, width, outputs, dtype):
-    """Return layers from `width` to `outputs` features, of all kinds that a compiled network has."""
+def batch_norm(rng, width, dtype):
+    momentum = None if rng.random() < 0.3 else 0.1
+    affine, tracks = bool(rng.random() < 0.7), bool(rng.random() < 0.7)
+    return fnn.BatchNorm1d(width, momentum=momentum, affine=affine, track_running_stats=tracks, dtype=dtype)
+
+
+def random_layers(rng, width, outputs, dtype, training=True):
+    """Return layers from `width` to `outputs` features, of all kinds that a compiled network has in training or at inference."""
     layers, activations = [], (fnn.ReLU, fnn.GELU, fnn.Tanh, fnn.LeakyReLU, fnn.SiLU, fnn.Softplus, fnn.Identity)
     for _ in range(rng.integers(0, 4)):
-        kind, units = rng.integers(0, 6), int(rng.integers(1, 40))
+        kind, units = rng.integers(0, 10), int(rng.integers(1, 40))
+        kind = 7 if kind == 4 and not training else kind
         if kind == 0:
             layers.append(fnn.Maxout(width, units, 3, rng=rng.integers(1000), dtype=dtype))
             width = units
@@ -67,12 +75,22 @@ def random_layers(rng, width, outputs, dtype):
             layers.append((fnn.LayerNorm if rng.random() < 0.5 else fnn.RMSNorm)(width, dtype=dtype))
         elif kind == 3:
             layers.append(fnn.PReLU(width if rng.random() < 0.5 else 1, dtype=dtype))
+        elif kind == 4:
+            layers.append(batch_norm(rng, width, dtype))
+        elif kind == 5:
+            layers.append(fnn.AlphaDropout(0.2 * rng.integers(0, 3), seed=6, layer=len(layers)))
+        elif kind == 6:
+            layers.append(fnn.Scale(width, init=1.5, dtype=dtype))
         else:
             layers += [fnn.Linear(width, units, rng=rng.integers(1000), dtype=dtype), activations[rng.integers(7)]()]
             width = units
             if rng.random() < 0.3:
                 layers.append(fnn.Dropout(0.3, seed=5, layer=len(layers)))
-    return [*layers, fnn.Linear(width, outputs, rng=rng.integers(1000), dtype=dtype)]
+    layers.append(fnn.Linear(width, outputs, rng=rng.integers(1000), dtype=dtype))
+    if training and rng.random() < 0.3:  # the last of them are an ensemble's
+        first = max(len(layers) - 3, 0)
+        layers[first:] = [fnn.Ensemble(int(rng.integers(1, 5)), *layers[first:], rng=rng.integers(1000))]
+    return layers
 
 
 def both(model, *args, **options):
@@ -98,9 +116,9 @@ def assert_equal(compiled, other):
 def test_a_random_network_trains_as_layer_by_layer(seed):
     rng = np.random.default_rng(seed)
     dtype = np.float32 if seed % 4 else np.float64
-    width, outputs, rows = int(rng.integers(1, 50)), int(rng.integers(1, 20)), int(rng.integers(1, 200))
-    model = fnn.Sequential(*random_layers(rng, width, outputs, dtype))
+    width, outputs, rows = int(rng.integers(1, 50)), int(rng.integers(1, 20)), int(rng.integers(2, 200))
     name = list(LOSSES)[seed % len(LOSSES)]
+    model = fnn.Sequential(*random_layers(rng, width, outputs * (1 + (name == "gaussian_nll")), dtype))
     x, y = rng.standard_normal((rows, width)), LOSSES[name](rng, rows, outputs)
     options = OPTIONS[seed % len(OPTIONS)]
     pair = both(model, name, OPTIMIZERS[seed % len(OPTIMIZERS)], seed=seed, **options)
@@ -109,9 +127,224 @@ def test_a_random_network_trains_as_layer_by_layer(seed):
         fit["sample_weight"] = rng.integers(0, 3, rows) + 1e-3
     first = [t.fit(x, y, **fit)["loss"] for t in pair]
     assert first[0] == first[1]
-    steps = [[t.step(x[:n], y[:n]) for n in (rows, 1, min(rows, 33))] for t in pair]
+    least = min(rows, model._least_rows)
+    steps = [[t.step(x[:n], y[:n]) for n in (rows, least, min(rows, 33))] for t in pair]
     assert steps[0] == steps[1]
+    assert pair[0]._owned._lazy is not None  # that step was compiled
+    np.testing.assert_array_equal(*(t._owned.output for t in pair))
     assert_equal(*pair)
+
+
+# Models in which a kind of row meets what a random network seldom has: a place that is not the usual one, or another shape of x.
+PLACED = {
+    "batch norm first": (lambda dtype: [fnn.BatchNorm1d(6, dtype=dtype), fnn.Linear(6, 3, rng=0, dtype=dtype)], (6,)),
+    "batch norm inside a residual block": (
+        lambda dtype: [
+            fnn.Linear(6, 5, rng=0, dtype=dtype),
+            fnn.Residual(fnn.BatchNorm1d(5, momentum=None, dtype=dtype), fnn.ReLU()),
+            fnn.Linear(5, 3, rng=1, dtype=dtype),
+        ],
+        (6,),
+    ),
+    "batch norm last": (lambda dtype: [fnn.Linear(6, 3, rng=0, dtype=dtype), fnn.BatchNorm1d(3, dtype=dtype)], (6,)),
+    "alpha dropout after selu": (
+        lambda dtype: [
+            fnn.Linear(6, 9, rng=0, dtype=dtype),
+            fnn.SELU(),
+            fnn.AlphaDropout(0.3, seed=1),
+            fnn.Linear(9, 3, rng=1, dtype=dtype),
+        ],
+        (6,),
+    ),
+    "scale first, of one factor": (
+        lambda dtype: [fnn.Scale(1, dtype=dtype), fnn.Linear(6, 3, rng=0, dtype=dtype), fnn.Scale(3, dtype=dtype)],
+        (6,),
+    ),
+    "ensemble": (
+        lambda dtype: [
+            fnn.Tanh(),
+            fnn.Ensemble(
+                3,
+                fnn.Scale(6, dtype=dtype),
+                fnn.Linear(6, 5, rng=0, dtype=dtype),
+                fnn.BatchNorm1d(5, dtype=dtype),
+                fnn.ReLU(),
+                fnn.Dropout(0.2, seed=1),
+                fnn.Linear(5, 3, bias=False, rng=1, dtype=dtype),
+                rng=2,
+            ),
+        ],
+        (6,),
+    ),
+    "ensemble behind a layer that is trained, with probabilities": (
+        lambda dtype: [
+            fnn.Linear(6, 5, rng=0, dtype=dtype),
+            fnn.Ensemble(4, fnn.GELU(), fnn.Linear(5, 3, rng=1, dtype=dtype), fnn.LogSoftmax(), rng=2),
+        ],
+        (6,),
+    ),
+    "linear on the rows of a matrix": (
+        lambda dtype: [
+            fnn.Linear(4, 5, rng=0, dtype=dtype),
+            fnn.GELU(),
+            fnn.Dropout(0.2, seed=3),
+            fnn.Residual(fnn.Linear(5, 5, rng=1, dtype=dtype)),
+            fnn.Flatten(),
+            fnn.Linear(15, 3, rng=2, dtype=dtype),
+        ],
+        (3, 4),
+    ),
+    "norms of the rows of a matrix": (
+        lambda dtype: [
+            fnn.LayerNorm((3, 4), dtype=dtype),
+            fnn.PReLU(4, dtype=dtype),
+            fnn.RMSNorm(4, dtype=dtype),
+            fnn.Maxout(4, 2, 3, rng=0, dtype=dtype),
+            fnn.LogSoftmax(2),
+            fnn.Flatten(),
+            fnn.Linear(6, 3, rng=2, dtype=dtype),
+        ],
+        (3, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "clip_norm": 0.5, "l2": 0.01}], ids=str)
+@pytest.mark.parametrize("place", PLACED)
+def test_every_kind_in_every_place_trains_as_layer_by_layer(place, options, isa, dtype):
+    layers, shape = PLACED[place]
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((70, *shape)).astype(dtype), rng.integers(0, 3, 70)
+    pair = both(fnn.Sequential(*layers(dtype)), "cross_entropy", "adam", seed=0, **options)
+    fits = [t.fit(x, y, epochs=2, batch_size=23, verbose=False)["loss"] for t in pair]
+    assert fits[0] == fits[1]
+    assert_equal(*pair)
+    steps = [[t.step(x[:n], y[:n]) for n in (70, 2)] for t in pair]
+    assert steps[0] == steps[1]
+    assert pair[0]._owned._lazy is not None  # that step was compiled
+    np.testing.assert_array_equal(*(t._owned.output for t in pair))
+    assert_equal(*pair)
+
+
+def test_running_statistics_are_those_of_steps_that_were_made():
+    x, y = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32), np.array([0, 1, 0, 1, 1, 0])
+    pair = both(fnn.Sequential(fnn.BatchNorm1d(2), fnn.Linear(2, 2, rng=0)), "cross_entropy", "adam", seed=0)
+    for t in pair:
+        t.step(x, y)
+        with pytest.raises(FloatingPointError):
+            t.step(x * np.nan, y)
+        with pytest.raises(ValueError, match="one value per feature"):
+            t.step(x[:1], y[:1])
+        assert t.model[0].num_batches_tracked == 1
+    assert_equal(*pair)
+
+
+# First layers that read x in whatever dtype it comes: the numbers of four columns, then an index.
+TABLES = {
+    "standardize": lambda dtype: [
+        fnn.Standardize(5, dtype=dtype).fit_statistics(table(30, "f8")),
+        fnn.Linear(5, 3, rng=0, dtype=dtype),
+    ],
+    "standardize in the middle": lambda dtype: [
+        fnn.Linear(5, 6, rng=0, dtype=dtype),
+        fnn.Standardize(1, dtype=dtype).fit_statistics(table(30, "f8")[:, :1]),
+        fnn.ReLU(),
+        fnn.Linear(6, 3, rng=0, dtype=dtype),
+    ],
+    "embedding": lambda dtype: [
+        fnn.Embedding(9, 4, rng=0, dtype=dtype),
+        fnn.Dropout(0.2, seed=2),
+        fnn.Flatten(),
+        fnn.Linear(20, 3, rng=0, dtype=dtype),
+    ],
+    "piecewise linear": lambda dtype: [
+        fnn.PiecewiseLinear(5, 6, dtype=dtype).fit_statistics(table(30, "f8")),
+        fnn.Linear(6, 4, rng=0, dtype=dtype),
+        fnn.ReLU(),
+        fnn.Flatten(),
+        fnn.Linear(20, 3, rng=1, dtype=dtype),
+    ],
+    "piecewise linear in the middle": lambda dtype: [
+        fnn.Linear(5, 2, rng=0, dtype=dtype),
+        fnn.PiecewiseLinear(1, 3, dtype=dtype),
+        fnn.Flatten(),
+        fnn.Linear(6, 3, rng=1, dtype=dtype),
+    ],
+    "periodic": lambda dtype: [
+        fnn.Periodic(5, 7, 0.5, rng=0, dtype=dtype),
+        fnn.Linear(14, 4, rng=1, dtype=dtype),
+        fnn.ReLU(),
+        fnn.Flatten(),
+        fnn.Linear(20, 3, rng=1, dtype=dtype),
+    ],
+    "periodic in the middle": lambda dtype: [
+        fnn.Linear(5, 4, rng=0, dtype=dtype),
+        fnn.Periodic(1, 3, 0.5, rng=0, dtype=dtype),
+        fnn.Flatten(),
+        fnn.Linear(24, 3, rng=1, dtype=dtype),
+    ],
+    "columns": lambda dtype: [
+        fnn.Columns(
+            [
+                ([0, 1], fnn.Standardize(2, dtype=dtype).fit_statistics(table(30, "f8")[:, :2])),
+                ([4, 2, 4], fnn.Embedding(9, 3, rng=1, dtype=dtype)),
+                ([3, 1, 3], fnn.Sequential(fnn.Linear(3, 2, rng=2, dtype=dtype), fnn.Tanh())),
+                (2, fnn.Periodic(1, 3, rng=3, dtype=dtype)),
+                (0, fnn.Sequential(fnn.PiecewiseLinear(1, 4, dtype=dtype), fnn.Linear(4, 2, rng=4, dtype=dtype))),
+            ]
+        ),
+        fnn.Residual(fnn.Linear(21, 21, rng=5, dtype=dtype), fnn.ReLU()),
+        fnn.Linear(21, 3, rng=6, dtype=dtype),
+    ],
+    "columns in the middle": lambda dtype: [
+        fnn.Linear(5, 6, rng=0, dtype=dtype),
+        fnn.Columns([(range(4), fnn.Tanh()), ([5, 0, 5], fnn.Linear(3, 2, rng=2, dtype=dtype)), (0, fnn.Identity())]),
+        fnn.Linear(7, 3, rng=6, dtype=dtype),
+    ],
+    "columns without parameters": lambda dtype: [
+        fnn.Columns([(range(4), fnn.Tanh()), ([4, 0], fnn.Standardize(2, dtype=dtype))]),
+        fnn.Linear(6, 3, rng=6, dtype=dtype),
+    ],
+}
+
+
+def table(rows, source):
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 9, (rows, 5)).astype(source)
+
+
+@pytest.mark.parametrize("source", ["f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", ">f4", "large"])
+@pytest.mark.parametrize("first", TABLES)
+def test_tables_of_every_dtype_train_as_layer_by_layer(first, source, dtype):
+    x = table(70, "i8" if source == "large" else source)
+    if source == "large" and "embedding" not in first:  # beyond what float32 and float64 tell apart
+        x[:, :2] += [2**25 + 1, 2**60 + 1]
+    y = np.random.default_rng(0).integers(0, 3, 70)
+    pair = both(fnn.Sequential(*TABLES[first](dtype)), "cross_entropy", "adam", seed=0)
+    for t in pair:
+        t.step(x[:9], y[:9])
+    if source not in ("f2", ">f4") and first != "columns without parameters":
+        assert pair[0]._owned._lazy is not None  # that step was compiled
+    assert_equal(*pair)
+    fits = [t.fit(x, y, epochs=2, batch_size=23, verbose=False)["loss"] for t in pair]
+    assert fits[0] == fits[1]
+    assert_equal(*pair)
+
+
+def test_an_index_out_of_range_is_named_as_layer_by_layer():
+    x, y = table(8, "f4"), np.zeros(8, np.int64)
+    x[5, 4] = 9
+    pair = both(fnn.Sequential(*TABLES["columns"](np.float32)), "cross_entropy", "sgd", seed=0)
+    for bad in (9, -1, 2.5, np.nan):
+        x[5, 4] = bad
+        messages = []
+        for t in pair:
+            with pytest.raises((IndexError, ValueError)) as caught:
+                t.step(x, y)
+            messages.append(str(caught.value))
+        assert "row 5, column 4" in messages[0]
+        assert messages[0] == messages[1]
+        assert_equal(*pair)
 
 
 @pytest.mark.parametrize("batch", [1, 15, 16, 17, 600])

@@ -33,15 +33,17 @@ cdef bint _is_gathered(fnn_array *to, ndarray a, int64_t features):
 cdef class Network:
     """The table of a compiled network.
 
-    Parameters are lists of tuples: values (features, in_panels); rows (kind, inputs, outputs, parameters, options), where options is
-    a dict of members of fnn_op; parameters (array, slots, sum, average, group, is_weight, in_strips), where slots, sum and average may
-    be None; groups (Optimizer, packed hyper-parameters). Value 0 is the input. waiting is one fnn_waiting and steps one int64, which
-    the network reads and counts on; None for a network of inference."""
+    Parameters are lists of tuples: values (times, features, in_panels, wide); rows (kind, inputs, outputs, parameters, options), where
+    options is a dict of members of fnn_op; parameters (array, slots, sum, average, group, is_weight, in_strips), where slots, sum and
+    average may be None; groups (Optimizer, packed hyper-parameters). inputs are two values, or -1: the input in the network's dtype and
+    in float64. waiting is one fnn_waiting and steps one int64, which the network reads and counts on; None for a network of inference."""
     cdef fnn_network network
     cdef list kept
     cdef readonly int features, outputs
+    cdef int targets  # numbers in a row of the loss's target
+    cdef public bint own_dtype_alone  # whether the input must be what is computed in the network's dtype anyway
 
-    def __cinit__(self, str dtype, list values, list ops, list parameters, list groups, int output, ndarray waiting=None,
+    def __cinit__(self, str dtype, list values, list ops, list parameters, list groups, tuple inputs, int output, ndarray waiting=None,
                   ndarray steps=None):
         cdef fnn_network *n = &self.network
         self.kept = []
@@ -55,8 +57,9 @@ cdef class Network:
             raise MemoryError
         n.output, n.accumulate, n.waiting, n.steps = output, 1, <fnn_waiting *>_data(waiting), <int64_t *>_data(steps)
         self.kept += [waiting, steps]
-        for i, (features, in_panels) in enumerate(values):
-            n.values[i].features, n.values[i].in_panels = features, in_panels
+        n.input, n.wide_input = inputs
+        for i, (times, features, in_panels, wide) in enumerate(values):
+            n.values[i].times, n.values[i].features, n.values[i].in_panels, n.values[i].wide = times, features, bool(in_panels), wide
         for i, op in enumerate(ops):
             self.fill_op(&n.ops[i], op)
         for i, parameter in enumerate(parameters):
@@ -64,7 +67,7 @@ cdef class Network:
         for i, (row, packed) in enumerate(groups):
             n.groups[i].optimizer = (<Optimizer>row).index
             memcpy(n.groups[i].hyper, <const char *><bytes>packed, sizeof(n.groups[i].hyper))
-        self.features, self.outputs = n.values[0].features, n.values[output].features
+        self.features, self.outputs = n.values[0].times * n.values[0].features, n.values[output].features
 
     def __dealloc__(self):
         fnn_network_free(&self.network)
@@ -92,6 +95,12 @@ cdef class Network:
         op.differentiates = options.get("differentiates", -1)
         op.differentiated, op.need_dx = options.get("differentiated", False), options.get("need_dx", True)
         op.number, op.seed = options.get("number", 0), options.get("seed", 0)
+        cdef ndarray many = np.array(options.get("many", ()), np.intc)
+        self.kept.append(many)
+        op.many, op.many_count = <int *>data(many), size(many)
+        for i, array in enumerate(options.get("buffers", ())):
+            self.kept.append(array)
+            op.buffers[i] = data(<ndarray>array)
         return 0
 
     cdef int fill_parameter(self, fnn_parameter *p, tuple row) except -1:
@@ -124,7 +133,11 @@ cdef class Network:
         """The loss: its parameters, class weights and second numbers of each column, or None."""
         cdef fnn_network *n = &self.network
         row.params(n.loss_params, params, "Network")
-        n.loss = row.index
+        n.loss, self.targets = row.index, self.outputs
+        if row.row.kind == FNN_PAIR:
+            n.loss_params[FNN_MAX_PARAMS - 1], self.targets = 1, self.outputs // 2  # logarithms
+        elif row.row.target == FNN_NUMBER_A_ROW:
+            self.targets = 1
         n.ignore_index = ignore_index or 0
         for name, array in (("class_weight", class_weight), ("second", second)):
             if array is not None:
@@ -152,9 +165,11 @@ cdef class Network:
         memset(to, 0, sizeof(to[0]))
         if not _is_gathered(&to.x, x, self.features):
             return False
+        if self.own_dtype_alone and np.result_type(x.dtype, np.float32) != (np.float32 if self.network.dtype == FNN_F32 else np.float64):
+            return False
         if labels:
             to.labels = <const int64_t *>data(target)
-        elif not _is_gathered(&to.target, target, 1 if fnn_loss_rows[self.network.loss].target == FNN_NUMBER_A_ROW else self.outputs):
+        elif not _is_gathered(&to.target, target, self.targets):
             return False
         to.sample_weight = <const double *>_data(sample_weight)
         to.order = <const int64_t *>_data(order)
@@ -210,9 +225,9 @@ cdef class Network:
             fnn_network_flush(&self.network, rate)
 
     def output(self, int64_t batch):
-        """The output of the latest minibatch, of so many rows."""
+        """The output of the latest minibatch, of so many rows; of an ensemble those of its members lie together."""
         cdef npy_intp shape[2]
-        shape[0], shape[1] = batch, self.outputs
+        shape[0], shape[1] = batch * self.network.values[self.network.output].times, self.outputs
         cdef ndarray y = _new(2, shape, self.network.dtype)
         memcpy(data(y), self.network.arena + self.network.values[self.network.output].y, size(y) * _itemsize(self.network.dtype))
         return y

@@ -156,16 +156,9 @@ cdef ndarray _running(object given, int64_t features, ndarray x, str func, str a
 
 cdef object _move(ndarray running, const double *value, double momentum, double factor):
     """running = (1 - momentum) running + momentum factor value, in float64."""
-    cdef ndarray ready = _ready(running, FNN_F32 if typenum(running) == NPY_FLOAT32 else FNN_F64)
-    cdef float *narrow = <float *>data(ready)
-    cdef double *wide = <double *>data(ready)
-    cdef npy_intp j
-    if typenum(ready) == NPY_FLOAT32:
-        for j in range(size(ready)):
-            narrow[j] = <float>((1 - momentum) * narrow[j] + momentum * (factor * value[j]))
-    else:
-        for j in range(size(ready)):
-            wide[j] = (1 - momentum) * wide[j] + momentum * (factor * value[j])
+    cdef int dtype = FNN_F32 if typenum(running) == NPY_FLOAT32 else FNN_F64
+    cdef ndarray ready = _ready(running, dtype)
+    fnn_plain_for(dtype).move(data(ready), value, momentum, factor, size(ready))
     if ready is not running:
         np.copyto(running, ready)
 

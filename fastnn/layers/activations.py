@@ -13,7 +13,6 @@ from fastnn.layers.base import (
     as_count,
     as_dtype,
     as_finite,
-    as_float,
     as_gradient,
     as_integer,
     as_number,
@@ -269,23 +268,13 @@ class AlphaDropout(Dropout):
     """
 
     _kind = "alpha_dropout"
-    _ALPHA = 1.7580993408473766
 
     def _vjp(self, x, step, train):
         if not train or self.p == 0:
             return super()._vjp(x, step, False)
-        # With m = mask / (1 - p): a (mask x - (1 - mask) alpha) + b = a (1 - p) (m (x + alpha) - alpha).
-        mask, factor = self._mask(step), np.sqrt((1 - self.p) / (1 + self.p * self._ALPHA**2)).item()
-        y = mask(as_float(x, "AlphaDropout") + self._ALPHA)
-        y -= self._ALPHA
-        y *= factor
-
-        def pull(dy, need_dx, grads):
-            dx = mask(dy)
-            dx *= factor
-            return dx
-
-        return y, self._backward(pull)
+        drawn = self.p, self.seed, step, self.layer
+        y = _core.alpha_dropout(x, *drawn, False)
+        return y, self._backward(lambda dy, need_dx, grads: _core.alpha_dropout(dy, *drawn, True))
 
 
 class Flatten(Layer):

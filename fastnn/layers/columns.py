@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from fastnn import _fastnn_core as _core
 from fastnn.data import pieces, place, require_finite
 from fastnn.init import as_initialisers, bind, draw, normal
 from fastnn.layers.base import (
@@ -123,27 +124,30 @@ class Standardize(_Fitted):
         )
         return self
 
-    def _statistics(self, x):
-        """Return x, mean and scale in the dtype that is computed in."""
-        x = as_float(x, "Standardize", self.dtype)
-        mean, scale = (self._buffers[name].astype(x.dtype, copy=False) for name in ("mean", "scale"))
-        _require_features(self, x.shape, mean.shape)
-        return x, mean, scale
+    def _places(self, shape):
+        """Return which of the numbers of mean and scale each one of the last axes of an input of this shape meets, in one axis."""
+        mean = self._buffers["mean"]
+        _require_features(self, shape, mean.shape)
+        places = np.arange(mean.size).reshape(mean.shape)
+        return np.broadcast_to(places, shape[len(shape) - mean.ndim :]).astype(np.int64).reshape(-1)
 
     def lower(self, shape):
         _require_features(self, shape, self._buffers["mean"].shape)
         return (Op("standardize", tuple(shape)),)
 
     def __call__(self, x, out=None):
-        x, mean, scale = self._statistics(x)
-        y = x - mean
-        y /= scale
+        x = as_float(x, "Standardize", self.dtype)
+        y = _core.standardize(x, *self._buffers.values(), self._places(x.shape), "Standardize")
         return deliver(y.astype(self.dtype, copy=False), out)
 
     def _vjp(self, x, step, train):
         y = self(x)
-        scale = self._buffers["scale"].astype(y.dtype)
-        return y, self._backward(lambda dy, need_dx, grads: as_gradient(dy, y, "Standardize") / scale)
+
+        def pull(dy, need_dx, grads):
+            dy, scale = as_gradient(dy, y, "Standardize"), self._buffers["scale"]
+            return _core.standardize(dy, None, scale, self._places(y.shape), "Standardize") if need_dx else None
+
+        return y, self._backward(pull)
 
 
 class Scale(Layer):
@@ -170,7 +174,7 @@ class Scale(Layer):
     def __call__(self, x, out=None):
         x = as_float(x, "Scale")
         _require_features(self, x.shape, (self.num_features,))
-        return deliver(x * self._parameters["weight"], out)
+        return deliver(_core.scale_rows(x, self._parameters["weight"], "Scale"), out)
 
     def _vjp(self, x, step, train):
         y = self(x)
@@ -178,9 +182,8 @@ class Scale(Layer):
         def pull(dy, need_dx, grads):
             weight = self._parameters["weight"]
             dy = as_gradient(dy, y, "Scale")
-            products = (dy * as_real(x, "Scale", "x")).reshape(-1, self.num_features)
-            grads["weight"] = products.sum(0, dtype=np.float64).astype(weight.dtype)
-            return dy * weight if need_dx else None
+            grads["weight"] = _core.sum_products(dy, x, weight, "Scale")
+            return _core.scale_rows(dy, weight, "Scale") if need_dx else None
 
         return y, self._backward(pull)
 
@@ -280,58 +283,10 @@ class Embedding(Layer):
 
         def pull(dy, need_dx, grads):
             dy = as_gradient(dy, y, "Embedding").reshape(-1, self.embedding_dim)
-            used, which = np.unique(indices, return_inverse=True)
-            places = which.reshape(-1, 1) * self.embedding_dim + np.arange(self.embedding_dim)
-            sums = np.bincount(
-                places.reshape(-1), dy.reshape(-1), minlength=used.size * self.embedding_dim
-            )  # in float64
-            grads["weight"] = np.zeros_like(weight)
-            grads["weight"][used] = sums.reshape(-1, self.embedding_dim)
+            grads["weight"] = _core.sum_of_indices(indices, dy, weight, "Embedding")
             return np.zeros(indices.shape, dy.dtype) if need_dx else None
 
         return y, self._backward(pull)
-
-
-_BLOCK = 1 << 15  # elements of a block of _cos_sin: a few of its arrays fit in the second cache
-
-
-def _cos_sin(t):
-    """Return cos(2 pi t) and sin(2 pi t) by operations that round alike on every machine, which no library's functions do.
-
-    q quarters of a turn are taken off, exactly; |a| <= pi / 4 is left, where the series of Taylor is short, and the result is turned
-    back by the cosine and the sine of q quarters, which are -1, 0 or 1.
-    """
-    cos, sin = np.empty(t.shape, t.dtype), np.empty(t.shape, t.dtype)
-    flat = t.reshape(-1), cos.reshape(-1), sin.reshape(-1)
-    scratch = np.empty((3, min(_BLOCK, t.size)), t.dtype)
-    terms = range(6 if t.dtype == np.float32 else 9)
-    with np.errstate(invalid="ignore"):  # of infinity and NaN, which give NaN
-        for first in range(0, t.size, _BLOCK):
-            x, c, s = (array[first : first + _BLOCK] for array in flat)
-            q, a, square = scratch[:, : x.size]
-            np.subtract(x, np.rint(x, out=a), out=a)
-            np.rint(np.multiply(a, 4, out=q), out=q)
-            a -= np.multiply(q, 0.25, out=square)
-            a *= 2 * math.pi
-            np.multiply(a, a, out=square)
-            c.fill(0)
-            s.fill(0)
-            for n in reversed(terms):  # sums of (-1)^n a^(2 n) / (2 n)! and (-1)^n a^(2 n + 1) / (2 n + 1)!
-                sign = -1.0 if n % 2 else 1.0
-                c *= square
-                c += sign / math.factorial(2 * n)
-                s *= square
-                s += sign / math.factorial(2 * n + 1)
-            s *= a
-            turn_cos = np.subtract(1, np.abs(q, out=square), out=a)
-            q *= np.subtract(2, square, out=square)  # the sine: q (2 - |q|)
-            turned = s * q
-            q *= c
-            c *= turn_cos
-            c -= turned
-            s *= turn_cos
-            s += q
-    return cos, sin
 
 
 class Periodic(Layer):
@@ -359,6 +314,7 @@ class Periodic(Layer):
     >>> fnn.Sequential(fnn.Periodic(8, 24), fnn.Linear(48, 16), fnn.ReLU(), fnn.Flatten(), fnn.MLP([128, 64, 1]))
     """
 
+    _keeps_y = True
     _only_factors = True  # a penalty would slow the waves down
 
     def __init__(self, num_features, num_frequencies=48, sigma=0.01, *, init=None, rng=None, dtype=np.float32):
@@ -376,27 +332,18 @@ class Periodic(Layer):
         _require_features(self, shape, (self.num_features,))
         return (Op("periodic", (*shape, 2 * self.num_frequencies), ("weight",)),)
 
-    def _waves(self, x):
-        """Return x with an axis of length 1, and cosines and sines."""
+    def __call__(self, x, out=None):
         x = as_float(x, "Periodic")
         _require_features(self, x.shape, (self.num_features,))
-        x = x[..., None]
-        return x, *_cos_sin(x * self._parameters["weight"])
-
-    def __call__(self, x, out=None):
-        return deliver(np.concatenate(self._waves(x)[1:], axis=-1), out)
+        return deliver(_core.waves(x, self._parameters["weight"], "Periodic"), out)
 
     def _vjp(self, x, step, train):
-        x, cos, sin = self._waves(x)
-        y = np.concatenate([cos, sin], axis=-1)
+        y, weight = self(x), self._parameters["weight"]
 
         def pull(dy, need_dx, grads):
-            weight = self._parameters["weight"]
-            dcos, dsin = np.split(as_gradient(dy, y, "Periodic"), 2, axis=-1)
-            dphase = (2 * math.pi) * (cos * dsin - sin * dcos)  # by c x
-            products = (dphase * x).reshape(-1, *weight.shape)
-            grads["weight"] = products.sum(0, dtype=np.float64).astype(weight.dtype)
-            return (dphase * weight).sum(-1) if need_dx else None
+            dy = as_gradient(dy, y, "Periodic")
+            dx, grads["weight"] = _core.waves_backward(dy, y, x, weight, need_dx, "Periodic")
+            return dx
 
         return y, self._backward(pull)
 
@@ -462,36 +409,32 @@ class PiecewiseLinear(_Fitted):
         self._take({"edges": edges})
         return self
 
-    def _bins(self, dtype):
-        """Return start and width of each bin, and the least and the largest that its output may be."""
-        edges = self._buffers["edges"].astype(dtype)
-        with np.errstate(invalid="ignore"):
-            widths = np.diff(edges, axis=1)
-        real = (widths > 0) & (widths < np.inf)
-        least = np.where(real & (np.cumsum(real, axis=1) == 1), -np.inf, 0.0).astype(dtype)
-        behind = np.cumsum(real[:, ::-1], axis=1)[:, ::-1]  # bins from this one on
-        largest = np.where(real, np.where(behind == 1, np.inf, 1.0), 0.0).astype(dtype)
-        return np.where(real, edges[:, :-1], 0), np.where(real, widths, 1), least, largest
-
-    def _encoded(self, x):
-        """Return the unlimited and the limited encoding, and what ``_bins`` returns."""
+    def _input(self, x):
+        """Return x in the dtype that is computed in."""
         x = as_float(x, "PiecewiseLinear", self.dtype)
         _require_features(self, x.shape, (self.num_features,))
-        starts, widths, least, largest = self._bins(x.dtype)
-        free = (x[..., None] - starts) / widths
-        return free, np.clip(free, least, largest).astype(self.dtype, copy=False), widths, least, largest
+        return x
 
     def lower(self, shape):
         _require_features(self, shape, (self.num_features,))
         return (Op("piecewise_linear", (*shape, self.num_bins)),)
 
+    def _computed(self, x, slopes):
+        return _core.bins(self._input(x), self._buffers["edges"], "PiecewiseLinear", slopes).astype(
+            self.dtype, copy=False
+        )
+
     def __call__(self, x, out=None):
-        return deliver(self._encoded(x)[1], out)
+        return deliver(self._computed(x, False), out)
 
     def _vjp(self, x, step, train):
-        free, y, widths, least, largest = self._encoded(x)
-        slopes = np.where((free >= least) & (free < largest), 1 / widths, 0).astype(y.dtype)
-        return y, self._backward(lambda dy, need_dx, grads: (as_gradient(dy, y, "PiecewiseLinear") * slopes).sum(-1))
+        y = self(x)
+
+        def pull(dy, need_dx, grads):
+            dy = as_gradient(dy, y, "PiecewiseLinear")
+            return _core.sum_last(dy, self._computed(x, True), "PiecewiseLinear") if need_dx else None
+
+        return y, self._backward(pull)
 
 
 def _as_columns(columns, i):

@@ -6,6 +6,7 @@ from copy import copy
 
 import numpy as np
 
+from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn._fastnn_core import Predictors
 from fastnn.init import as_initialisers, bind, calculate_gain
@@ -566,18 +567,19 @@ class Ensemble(_Chain):
         self.layers[i].lower(x.shape)  # checks the shape, which a factor could stretch
         r, s, b = (self._parameters[f"{i}.{name}"] for name in "rsb")
         each = x.reshape(-1, 1 if i == self._linear[0] else self.k, x.shape[-1])
-        z, back = self.layers[i]._vjp((each * r).reshape(-1, r.shape[1]), step, train)
+        each = np.broadcast_to(each, (len(each), *r.shape))
+        z, back = self.layers[i]._vjp(core.scale_rows(each, r, "Ensemble").reshape(-1, r.shape[1]), step, train)
         members = z.reshape(-1, *s.shape)
-        y = (members * s + b).reshape(z.shape)
+        y = core.add_rows(core.scale_rows(members, s, "Ensemble"), b, "Ensemble").reshape(z.shape)
 
         def backward(dy, need_dx=True):
             dy = dy.reshape(members.shape)
-            dmembers = back((dy * s).reshape(z.shape)).reshape(-1, *r.shape)
-            sums = ((dmembers * each, "r"), (dy * members, "s"), (dy, "b"))
-            own = {name: products.sum(0, dtype=np.float64).astype(r.dtype) for products, name in sums}
+            dmembers = back(core.scale_rows(dy, s, "Ensemble").reshape(z.shape)).reshape(-1, *r.shape)
+            factors = (("r", dmembers, each, r), ("s", dy, members, s), ("b", dy, None, b))
+            own = {name: core.sum_products(a, c, like, "Ensemble") for name, a, c, like in factors}
             backward.grads = back.grads | own
-            dx = dmembers * r
-            return (dx.sum(1) if each.shape[1] == 1 else dx).reshape(x.shape)
+            dx = core.scale_rows(dmembers, r, "Ensemble")
+            return (core.sum_of_members(dx) if i == self._linear[0] else dx).reshape(x.shape)
 
         backward.buffers = {}
         return y, backward
