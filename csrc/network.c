@@ -203,10 +203,13 @@ static void update(const fnn_pass *pass, const fnn_parameter *p, void *gradient,
 {
     const fnn_group *const group = &pass->network->groups[p->group];
     const int64_t bytes = at * pass->itemsize;
-    fnn_rows slots[FNN_MAX_SLOTS]; /* one run: what pads the rows is 0 and stays 0 */
-    for (int i = 0; i < FNN_MAX_SLOTS; i++) slots[i] = (fnn_rows){p->slots[i] ? (char *)p->slots[i] + bytes : NULL, n};
-    pass->kernels->updates[group->optimizer]((fnn_rows){(char *)p->data + bytes, n}, slots, (fnn_rows){gradient, n}, 1,
-                                             n, group->scalars);
+    const int one_run = group->keeps_zeros; /* with what pads the rows */
+    const int64_t row = one_run ? n : p->row, columns = one_run ? n : p->columns;
+    fnn_rows slots[FNN_MAX_SLOTS];
+    for (int i = 0; i < FNN_MAX_SLOTS; i++)
+        slots[i] = (fnn_rows){p->slots[i] ? (char *)p->slots[i] + bytes : NULL, row};
+    pass->kernels->updates[group->optimizer]((fnn_rows){(char *)p->data + bytes, row}, slots, (fnn_rows){gradient, row},
+                                             n / row, columns, group->scalars);
 }
 
 void fnn_update_rows(fnn_pass *pass, int parameter, void *gradient, int64_t first, int64_t rows)
@@ -436,6 +439,19 @@ static fnn_pass training_pass(const fnn_network *n, int64_t batch)
     return pass;
 }
 
+/* Whether a step leaves zeros as they are: none that starts a slot with another number, or divides by it without an epsilon. */
+static int keeps_zeros(const fnn_pass *pass, const fnn_group *group)
+{
+    double arrays[2 + FNN_MAX_SLOTS] = {0};
+    fnn_rows slots[FNN_MAX_SLOTS];
+    for (int i = 0; i < FNN_MAX_SLOTS; i++) slots[i] = (fnn_rows){&arrays[2 + i], 1};
+    pass->kernels->updates[group->optimizer]((fnn_rows){&arrays[0], 1}, slots, (fnn_rows){&arrays[1], 1}, 1, 1,
+                                             group->scalars);
+    for (int i = 0; i < 2 + FNN_MAX_SLOTS; i++)
+        if (arrays[i] != 0) return 0;
+    return 1;
+}
+
 /* What each group's optimizer makes of the number of the step, which counts from 1. */
 static void form_scalars(const fnn_pass *pass, const double *rates)
 {
@@ -446,6 +462,7 @@ static void form_scalars(const fnn_pass *pass, const double *rates)
         if (rates) hyper[0] = rates[i];
         memset(g->scalars, 0, sizeof g->scalars);
         pass->kernels->scalars[g->optimizer](g->scalars, hyper, (double)(*pass->network->steps + 1));
+        g->keeps_zeros = keeps_zeros(pass, g);
     }
 }
 

@@ -82,6 +82,7 @@ typedef struct {
 typedef struct {
     int optimizer;
     double hyper[FNN_MAX_HYPER], scalars[FNN_MAX_SCALARS];
+    int keeps_zeros; /* whether a step by them leaves zeros, as they pad rows, as they are */
 } fnn_group;
 
 /* What a step does besides the optimizer's update. */
