@@ -26,7 +26,7 @@
     OP(to_panels) OP(to_rows) OP(fork) OP(add)                                                                         \
     OP(reshape) OP(linear) OP(activation) OP(prelu) OP(maxout) OP(softmax) OP(log_softmax) OP(dropout)                 \
     OP(alpha_dropout) OP(layer_norm) OP(rms_norm) OP(batch_norm) OP(scale) OP(members_in) OP(members_out)            \
-    OP(columns) OP(concatenate) OP(standardize) OP(embedding) OP(periodic) OP(piecewise_linear)
+    OP(columns) OP(concatenate) OP(standardize) OP(embedding) OP(periodic) OP(piecewise_linear) OP(transpose)
 /* clang-format on */
 
 enum { FNN_MAX_BUFFERS = 3 };

@@ -497,5 +497,6 @@ const fnn_op_row fnn_op_rows[FNN_OP_COUNT] = {
     ROW(embedding, embedding_place, 0),
     ROW(periodic, periodic_place, 0),
     ROW(piecewise_linear, piecewise_linear_place, 0),
+    ROW(transpose, place_output, 0),
 };
 /* clang-format on */

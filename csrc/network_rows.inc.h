@@ -194,3 +194,20 @@ static void members_out_backward(fnn_pass *pass, const fnn_op *op)
     finished(pass, op, 0);
     finished(pass, op, 1);
 }
+
+/* Matrices of `number` columns, so that what lies along their rows' axis is contiguous; and back. */
+static void transpose_forward(fnn_pass *pass, const fnn_op *op)
+{
+    const fnn_value *x = value(pass, op->inputs[0]);
+    const int64_t rows = value(pass, op->outputs[0])->features, columns = op->number;
+    plain_of(pass)->transpose(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]),
+                              pass->batch * x->times * x->features / (rows * columns), rows, columns);
+}
+
+static void transpose_backward(fnn_pass *pass, const fnn_op *op)
+{
+    const fnn_value *x = value(pass, op->inputs[0]);
+    const int64_t rows = value(pass, op->outputs[0])->features, columns = op->number;
+    plain_of(pass)->transpose(dy_of(pass, op->inputs[0]), dy_of(pass, op->outputs[0]),
+                              pass->batch * x->times * x->features / (rows * columns), columns, rows);
+}

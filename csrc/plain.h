@@ -26,6 +26,9 @@ typedef struct {
     void (*spread)(void *y, const void *x, int64_t rows, int64_t copies, int64_t n);
     void (*gather)(void *x, const void *y, int64_t rows, int64_t copies, int64_t n);
 
+    /* y[m, j, i] = x[m, i, j] of matrices of so many rows. */
+    void (*transpose)(void *y, const void *x, int64_t matrices, int64_t rows, int64_t columns);
+
     /* y[i, j] = x[i, j] factor[i] of rows of n; and y[i] = the sum over j of a[i, j] b[i, j], or of a[i, j] where b is NULL,
      * in increasing order. */
     void (*scale_each)(void *y, const void *x, const void *factor, int64_t rows, int64_t n);

@@ -73,6 +73,15 @@ static void PLAIN(sum_products)(void *to_, double *sums, const void *a_, const v
     for (int64_t j = 0; j < n; j++) to[j] = (T)sums[j];
 }
 
+static void PLAIN(transpose)(void *y_, const void *x_, int64_t matrices, int64_t rows, int64_t columns)
+{
+    const T *x = x_;
+    T *y = y_;
+    for (int64_t m = 0; m < matrices; m++, x += rows * columns, y += rows * columns)
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < columns; j++) y[j * rows + i] = x[i * columns + j];
+}
+
 static void PLAIN(scale_each)(void *y_, const void *x_, const void *factor_, int64_t rows, int64_t n)
 {
     const T *x = x_, *factor = factor_;
@@ -237,6 +246,7 @@ static const fnn_plain PLAIN(plain) = {
     .scale_rows = PLAIN(scale_rows),
     .add_rows = PLAIN(add_rows),
     .divide = PLAIN(divide),
+    .transpose = PLAIN(transpose),
     .scale_each = PLAIN(scale_each),
     .sum_last = PLAIN(sum_last),
     .add_columns = PLAIN(add_columns),

@@ -73,7 +73,7 @@ class Plan:
             self.value = self._add(*sizes, False, wide=True)
             self.inputs = -1, 1
         starts = [i - op.numbers["ops"] for i, op in enumerate(ops) if op.kind == "residual"]
-        self._branches = []  # of each Columns around: (columns of branches to come, values that the others have made)
+        self._branches = []  # of each Columns around: (what its branches get, what those before have made of it, rows for one of the batch)
         self._columns_of = {
             i - sum(op.numbers["ops"]): (i, op.numbers["ops"]) for i, op in enumerate(ops) if op.kind == "concatenate"
         }
@@ -223,9 +223,28 @@ class Plan:
     _alpha_dropout = _dropout
 
     def _softmax(self, op):
-        if op.numbers["axis"] not in (-1, len(op.shape) - 1):
-            raise NotCompiledError(f"{op.kind} along axis {op.numbers['axis']}")
-        self._on_rows(op)
+        axis = op.numbers["axis"] % len(op.shape)
+        if axis == 0:
+            raise NotCompiledError(f"{op.kind} along the batch")
+        self._along(op, axis)
+
+    def _along(self, op, axis, **options):
+        """Append a row for what lies along an axis."""
+        times, features = self.values[self.value][:2]
+        n, inner = op.shape[axis], math.prod(op.shape[axis + 1 :])
+        if inner > 1:
+            self._transpose(n, inner)
+        self._reshape(times * features // n, n)
+        self._bring(in_panels=False)
+        self._row(op.kind, n, False, op.params, **options)
+        if inner > 1:
+            self._transpose(inner, n)
+        self._reshape(times, features)
+
+    def _transpose(self, n, inner):
+        self._bring(in_panels=False)
+        times, features = self.values[self.value][:2]
+        self._row("transpose", n, False, times=times * features // n, number=inner)
 
     _log_softmax = _softmax
 
@@ -243,12 +262,10 @@ class Plan:
     _rms_norm = _layer_norm
 
     def _batch_norm(self, op):
-        if len(op.shape) != 2:
-            raise NotCompiledError(f"{op.kind} of shape {op.shape}")
         momentum = math.nan if op.numbers["momentum"] is None else op.numbers["momentum"]
         names = ("running_mean", "running_var", "num_batches_tracked")
         buffers = [self._buffers[f"{op.layer}.{name}"] for name in names if f"{op.layer}.{name}" in self._buffers]
-        self._on_rows(op, params=(op.numbers["eps"], momentum), buffers=buffers)
+        self._along(op, 1, params=(op.numbers["eps"], momentum), buffers=buffers)
 
     def _scale(self, op):
         self._on_rows(op)
@@ -279,13 +296,14 @@ class Plan:
         columns = np.array([column for op in taken for column in op.numbers["columns"]], np.int64)
         inputs = self.inputs if first else (value,)
         self.rows.append(("columns", inputs, (), (), {"many": many, "buffers": (columns,), "need_dx": trained}))
-        self._branches.append((iter(many), [], times))
+        self._branches.append((many, [], times))
+        self.value = None  # until the first branch begins
 
     def _columns(self, op):
-        branches, made, _ = self._branches[-1]
-        if made or self.rows[-1][0] != "columns":
+        many, made, _ = self._branches[-1]
+        if self.value is not None:
             self._end_branch()
-        self.value = next(branches)
+        self.value = many[len(made)]
 
     def _end_branch(self):
         self._bring(in_panels=False)

@@ -194,6 +194,18 @@ PLACED = {
         ],
         (3, 4),
     ),
+    "along the first axis of a matrix": (
+        lambda dtype: [
+            fnn.BatchNorm1d(3, dtype=dtype),
+            fnn.Linear(4, 5, rng=0, dtype=dtype),
+            fnn.Softmax(1),
+            fnn.BatchNorm1d(3, momentum=None, dtype=dtype),
+            fnn.LogSoftmax(-2),
+            fnn.Flatten(),
+            fnn.Linear(15, 3, rng=2, dtype=dtype),
+        ],
+        (3, 4),
+    ),
     "norms of the rows of a matrix": (
         lambda dtype: [
             fnn.LayerNorm((3, 4), dtype=dtype),
@@ -298,8 +310,15 @@ TABLES = {
     ],
     "columns in the middle": lambda dtype: [
         fnn.Linear(5, 6, rng=0, dtype=dtype),
-        fnn.Columns([(range(4), fnn.Tanh()), ([5, 0, 5], fnn.Linear(3, 2, rng=2, dtype=dtype)), (0, fnn.Identity())]),
-        fnn.Linear(7, 3, rng=6, dtype=dtype),
+        fnn.Columns(
+            [
+                ([1, 2], fnn.Sequential()),
+                (range(4), fnn.Residual(fnn.Columns([(range(4), fnn.Tanh())]))),
+                ([5, 0, 5], fnn.Linear(3, 2, rng=2, dtype=dtype)),
+                (0, fnn.Identity()),
+            ]
+        ),
+        fnn.Linear(9, 3, rng=6, dtype=dtype),
     ],
     "columns without parameters": lambda dtype: [
         fnn.Columns([(range(4), fnn.Tanh()), ([4, 0], fnn.Standardize(2, dtype=dtype))]),
