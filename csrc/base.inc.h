@@ -28,6 +28,15 @@
 #define FNN_PREFETCH(p)
 #endif
 
+/* For a large function that several call and none shall hold a copy of. */
+#if defined(__clang__)
+#define FNN_APART __attribute__((noinline))
+#elif defined(__GNUC__)
+#define FNN_APART __attribute__((noinline, noclone))
+#else
+#define FNN_APART
+#endif
+
 /* For a function that runs a sixth slower under gcc's -fschedule-insns, which setup.py turns on. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define FNN_UNSCHEDULED __attribute__((optimize("no-schedule-insns")))

@@ -70,14 +70,8 @@ typedef struct {
     int64_t in_place_row, columns_in_place;
 } operand_b;
 
-/* Of n columns those that are read in place: all tiles but a last one that ends within a panel. */
-static int64_t columns_in_place(int64_t n)
-{
-    int64_t j = (n - 1) / NC * NC;
-    if (n % PANEL == 0) return n;
-    while (j + tile_columns(n - j) < n) j += tile_columns(n - j);
-    return j < n / PANEL * PANEL ? j : n / PANEL * PANEL;
-}
+/* Of n columns those that are read in place: whole panels of tiles of NR columns. */
+static int64_t columns_in_place(int64_t n) { return whole_tiles(n) * NR / PANEL * PANEL; }
 
 /* One micro-panel of a, its steps given, against the columns [first, last) of b. */
 static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop s, int64_t i, int64_t rows,
@@ -92,7 +86,7 @@ static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop 
         s.panel = in_place && !copying ? PANEL : b->stride;
         s.copy = panel;
         if (copying)
-            copying_tile_of(rows, columns, to, i, j, &s);
+            copying_tile_of(rows, to, i, j, &s);
         else if (columns == NR) {
             const int64_t count = in_place ? 1 : whole_tiles(last - j);
             tiles_of(rows, to, i, j, count, &s);

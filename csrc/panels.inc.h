@@ -8,6 +8,8 @@
  * B. A gradient of a weight is made in strips of whole rows, so that an update finds them in a cache and in one piece.
  */
 
+enum { OWN_KIND = sizeof(T) == sizeof(float) ? FNN_FROM_F32 : FNN_FROM_F64 };
+
 /* The 16 numbers of a kind that stand at `from`. */
 static void convert_panel(T *to, const void *from, int kind)
 {
@@ -34,9 +36,9 @@ static void convert_panel(T *to, const void *from, int kind)
 }
 
 /* n numbers of a kind. */
-static void convert(T *to, const char *from, int kind, int64_t bytes, int64_t n)
+FNN_APART static void convert(T *to, const char *from, int kind, int64_t bytes, int64_t n)
 {
-    if (kind == (sizeof(T) == sizeof(float) ? FNN_FROM_F32 : FNN_FROM_F64))
+    if (kind == OWN_KIND)
         for (; n >= VL; n -= VL, to += VL, from += VL * bytes) v_store(to, v_load((const T *)(const void *)from));
     for (; n >= PANEL; n -= PANEL, to += PANEL, from += PANEL * bytes) convert_panel(to, from, kind);
     if (n > 0) {
@@ -61,27 +63,28 @@ static void FNN(gather_rows)(void *to, const void *x, int from, int64_t row, con
 static void FNN(gather_panels)(fnn_panels to, const void *x, int from, int64_t row, const int64_t *order, int64_t batch,
                                int64_t features, const int64_t *next, int64_t next_batch)
 {
-    enum { AT_ONCE = 64 }; /* columns of a panel's rows that wait in L1, contiguous and of one type, for their turn */
-    const int64_t bytes = element_sizes[from];
-    T rows[PANEL * AT_ONCE];
+    enum { AT_ONCE = 64 }; /* columns of a panel's rows that wait in L1, side by side and of one type, for their turn */
+    static const int8_t sizes[FNN_ELEMENTS] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 1};
+    const int64_t bytes = sizes[from], in_place = from == OWN_KIND && !order;
+    T waiting[PANEL * AT_ONCE];
     for (int64_t i = 0; i < batch; i += PANEL)
         for (int64_t j = 0; j < features; j += AT_ONCE) {
             const int64_t columns = features - j < AT_ONCE ? features - j : AT_ONCE;
+            const T *rows = in_place ? (const T *)x + i * row + j : waiting;
             for (int64_t r = i; next && r < i + PANEL && r < next_batch; r++)
                 for (int64_t at = 0; at < columns * bytes; at += 64)
                     FNN_PREFETCH((const char *)x + (next[r] * row + j) * bytes + at);
-            for (int64_t r = 0; r < PANEL && i + r < batch; r++) {
-                const char *const at = (const char *)x + ((order ? order[i + r] : i + r) * row + j) * bytes;
-                convert(rows + r * AT_ONCE, at, from, bytes, columns);
-            }
-            pack(PANEL, (T *)to.data + i / PANEL * to.panel + j * PANEL, rows, 1, AT_ONCE, batch - i, columns);
+            for (int64_t r = 0; !in_place && r < PANEL && i + r < batch; r++)
+                convert(waiting + r * AT_ONCE, (const char *)x + ((order ? order[i + r] : i + r) * row + j) * bytes,
+                        from, bytes, columns);
+            pack(PANEL, (T *)to.data + i / PANEL * to.panel + j * PANEL, rows, 1, in_place ? row : AT_ONCE, batch - i,
+                 columns);
         }
 }
 
 static void FNN(to_panels)(fnn_panels to, const void *rows, int64_t row, int64_t batch, int64_t features)
 {
-    for (int64_t i = 0; i < batch; i += PANEL)
-        pack(PANEL, (T *)to.data + i / PANEL * to.panel, (const T *)rows + i * row, 1, row, batch - i, features);
+    FNN(gather_panels)(to, rows, OWN_KIND, row, NULL, batch, features, NULL, 0);
 }
 
 static void FNN(from_panels)(void *rows, int64_t row, fnn_panels from, int64_t batch, int64_t features)

@@ -161,7 +161,7 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
     EACH(sum[r][v] = v_set1(0))
     if (to->start) EACH(sum[r][v] = load_lanes(to->start + (i + r) * to->start_row + j + v * VL, PART, lanes))
     k_loop steps = *s;
-    if (rows > 1 && s->a_row == 1) {
+    if (source == IN_PANELS && VL > 1 && rows > 1 && s->a_row == 1) {
         steps.a_row = 1; /* as a constant, which needs no registers for the rows of a */
         add_up(sum, rows, vectors, source, steps, b);
     } else
@@ -204,8 +204,8 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
 /* clang-format on */
 
 /* `count` tiles of NR columns. That what they read does not overlap what they write spares a tile most of its loads. */
-static void tiles_of(int64_t rows, const store_to *restrict to, int64_t i, int64_t j, int64_t count,
-                     const k_loop *restrict s)
+FNN_APART static void tiles_of(int64_t rows, const store_to *restrict to, int64_t i, int64_t j, int64_t count,
+                               const k_loop *restrict s)
 {
     int64_t t = 0;
     HEIGHTS(1, SIDE_BY_SIDE, NV, IN_PANELS)
@@ -221,15 +221,7 @@ static FNN_INLINE void last_tile(const int vectors, int64_t rows, const store_to
         HEIGHTS(1, ONE, vectors, TO_EDGE)
 }
 
-/* A tile that copies b, whole panels of it: the first of several micro-panels, to which tile_rows() gives more than half of
- * MR. */
 /* clang-format off */
-static FNN_INLINE void copying_tile(const int vectors, int64_t rows, const store_to *to, int64_t i, int64_t j,
-                                    const k_loop *s)
-{
-    HEIGHTS(MR / 2 + 1, ONE, vectors, COPYING)
-}
-
 /* Calls f for as many vectors as hold `columns` columns. */
 #define FOR_VECTORS(f)                                                                                                 \
     switch ((columns + VL - 1) / VL) {                                                                                 \
@@ -241,15 +233,16 @@ static FNN_INLINE void copying_tile(const int vectors, int64_t rows, const store
         break;
 /* clang-format on */
 
-static void last_tile_of(int64_t rows, int64_t columns, const store_to *to, int64_t i, int64_t j, k_loop *s)
+FNN_APART static void last_tile_of(int64_t rows, int64_t columns, const store_to *to, int64_t i, int64_t j, k_loop *s)
 {
     s->lanes = (columns - 1) % VL + 1;
     FOR_VECTORS(last_tile)
 }
 
-static void copying_tile_of(int64_t rows, int64_t columns, const store_to *to, int64_t i, int64_t j, const k_loop *s)
+/* A tile of NR columns that copies b: the first of several micro-panels, to which tile_rows() gives more than half of MR. */
+static void copying_tile_of(int64_t rows, const store_to *to, int64_t i, int64_t j, const k_loop *s)
 {
-    FOR_VECTORS(copying_tile)
+    HEIGHTS(MR / 2 + 1, ONE, NV, COPYING)
 }
 
 /* The tile of a product of so few rows, whose columns are rows of a matrix. */
