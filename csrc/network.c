@@ -518,6 +518,8 @@ void fnn_network_prepare(fnn_network *n, int64_t most)
     n->used = 0;
     for (int i = 0; i < n->values_count; i++)
         if (i != n->output) fnn_place_value(n, i);
+    for (int i = 0; i < n->ops_count; i++)
+        if (fnn_op_rows[n->ops[i].kind].keeps_at_inference) fnn_op_rows[n->ops[i].kind].place(n, &n->ops[i]);
 }
 
 /* A block of rows through all layers. */

@@ -468,9 +468,9 @@ static void rms_norm_backward(fnn_pass *pass, const fnn_op *op)
 #include "network_columns.inc.h"
 
 /* clang-format off */
-#define ROW(name, place, in_place) ROW_OF(name, place, in_place, NULL)
-#define ROW_OF(name, place, in_place, commit)                                                                          \
-    [FNN_OP_##name] = {#name, place, name##_forward, name##_backward, in_place, commit}
+#define ROW(name, place, in_place) ROW_OF(name, place, in_place, NULL, 0)
+#define ROW_OF(name, place, in_place, commit, keeps_at_inference)                                                      \
+    [FNN_OP_##name] = {#name, place, name##_forward, name##_backward, in_place, commit, keeps_at_inference}
 const fnn_op_row fnn_op_rows[FNN_OP_COUNT] = {
     ROW(to_panels, place_output, 0),
     ROW(to_rows, place_output, 0),
@@ -486,7 +486,7 @@ const fnn_op_row fnn_op_rows[FNN_OP_COUNT] = {
     ROW(dropout, place_output, 1),
     ROW(layer_norm, norm_place, 0),
     ROW(rms_norm, norm_place, 0),
-    ROW_OF(batch_norm, batch_norm_place, 0, batch_norm_commit),
+    ROW_OF(batch_norm, batch_norm_place, 0, batch_norm_commit, 1),
     ROW(alpha_dropout, place_output, 1),
     ROW(scale, scale_place, 0),
     ROW(members_in, members_in_place, 0),

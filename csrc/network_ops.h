@@ -27,6 +27,7 @@ typedef struct {
     int in_place; /* whether the gradient by the first input is written over that by the output */
     void (*commit)(const fnn_pass *,
                    const fnn_op *); /* what training makes of buffers, once nothing can fail; or NULL */
+    int keeps_at_inference;         /* whether the forward pass needs what `place` places, without training too */
 } fnn_op_row;
 
 extern const fnn_op_row fnn_op_rows[FNN_OP_COUNT]; /* network_ops.c */

@@ -22,7 +22,7 @@ from fastnn.optim import Optimizer
 
 # Kinds of rows that need more than their inputs and outputs: no network of inference has them.
 _TRAINED_ALONE = {
-    "batch_norm", "members", "mean", "columns", "concatenate", "standardize", "embedding", "periodic", "piecewise_linear",
+    "members", "mean", "columns", "concatenate", "standardize", "embedding", "periodic", "piecewise_linear",
 }  # fmt: skip
 
 
@@ -265,6 +265,8 @@ class Plan:
         momentum = math.nan if op.numbers["momentum"] is None else op.numbers["momentum"]
         names = ("running_mean", "running_var", "num_batches_tracked")
         buffers = [self._buffers[f"{op.layer}.{name}"] for name in names if f"{op.layer}.{name}" in self._buffers]
+        if not (self._training or buffers):
+            raise NotCompiledError("statistics of all rows")
         self._along(op, 1, params=(op.numbers["eps"], momentum), buffers=buffers)
 
     def _scale(self, op):

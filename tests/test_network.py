@@ -52,10 +52,14 @@ def layered(*args, **options):
         trainer_module.Compiled = compiled
 
 
-def batch_norm(rng, width, dtype):
+def batch_norm(rng, width, dtype, training):
     momentum = None if rng.random() < 0.3 else 0.1
-    affine, tracks = bool(rng.random() < 0.7), bool(rng.random() < 0.7)
-    return fnn.BatchNorm1d(width, momentum=momentum, affine=affine, track_running_stats=tracks, dtype=dtype)
+    affine, tracks = bool(rng.random() < 0.7), bool(rng.random() < 0.7) or not training
+    layer = fnn.BatchNorm1d(width, momentum=momentum, affine=affine, track_running_stats=tracks, dtype=dtype)
+    if tracks:
+        statistics = {"running_mean": rng.standard_normal(width), "running_var": rng.random(width)}
+        layer.load_state_dict(layer.state_dict() | statistics)
+    return layer
 
 
 def random_layers(rng, width, outputs, dtype, training=True):
@@ -63,7 +67,6 @@ def random_layers(rng, width, outputs, dtype, training=True):
     layers, activations = [], (fnn.ReLU, fnn.GELU, fnn.Tanh, fnn.LeakyReLU, fnn.SiLU, fnn.Softplus, fnn.Identity)
     for _ in range(rng.integers(0, 4)):
         kind, units = rng.integers(0, 10), int(rng.integers(1, 40))
-        kind = 7 if kind == 4 and not training else kind
         if kind == 0:
             layers.append(fnn.Maxout(width, units, 3, rng=rng.integers(1000), dtype=dtype))
             width = units
@@ -76,7 +79,7 @@ def random_layers(rng, width, outputs, dtype, training=True):
         elif kind == 3:
             layers.append(fnn.PReLU(width if rng.random() < 0.5 else 1, dtype=dtype))
         elif kind == 4:
-            layers.append(batch_norm(rng, width, dtype))
+            layers.append(batch_norm(rng, width, dtype, training))
         elif kind == 5:
             layers.append(fnn.AlphaDropout(0.2 * rng.integers(0, 3), seed=6, layer=len(layers)))
         elif kind == 6:
