@@ -102,12 +102,10 @@ static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop 
 #define MICRO_PANELS(depth) ((MC + MR) * ((depth) + VL))
 enum { FINISHED_ROWS = 24 }; /* that wait in L1, to be finished by few long loops */
 
-static void multiply_block(const store_to *to_, const operand_a *a, const operand_b *b, int64_t rows, int64_t columns,
+static void multiply_block(const store_to *to, const operand_a *a, const operand_b *b, int64_t rows, int64_t columns,
                            int64_t depth, int packing, T *micro_panels)
 {
     const int64_t most = packing ? MC : MC_IN_PLACE;
-    store_to there = *to_, *to = &there;
-    if (!to->fetched && rows * columns >= FETCHED) to->fetched = to->c;
     for (int64_t first_row = 0, block_rows; first_row < rows; first_row += block_rows) {
         const operand_a from = operand_rows(a, first_row);
         block_rows = rows - first_row < most + MR ? rows - first_row : most; /* no short block at the end */
@@ -165,6 +163,8 @@ typedef struct {
     const T *bias;
     const fnn_epilogue *e;
 } product;
+
+enum { SUMS_OF_ROW = 8 }; /* of one row's sums in registers: with as many chains no multiply-add waits for another */
 
 static const fnn_epilogue no_epilogue = {NULL, NULL, FNN_identity, NULL};
 
@@ -374,6 +374,50 @@ static void gemv_transposed(const product *g, const T *a, T *waiting)
     if (rest.n) thin(&rest, 0, waiting);
 }
 
+/* `vectors` columns of one row from column j on, b with contiguous rows: their sums stay in registers. */
+static FNN_INLINE void row_tile(int vectors, const product *g, int64_t j)
+{
+    const T *a = g->a.data, *b = (const T *)g->b.data + j;
+    const int64_t at = (vectors - 1) * VL, left = g->n - j - at; /* of the last vector */
+    T *const c = g->c + j;
+    V sum[SUMS_OF_ROW];
+    for (int64_t chunk = 0; chunk == 0 || chunk < g->k; chunk += FNN_K_CHUNK) {
+        const int64_t end = g->k - chunk < FNN_K_CHUNK ? g->k : chunk + FNN_K_CHUNK;
+        for (int v = 0; v < vectors; v++) sum[v] = v_set1(0);
+        for (int64_t p = chunk; p < end; p++, b += g->b.row) {
+            const V x = v_set1(a[p]);
+            FNN_UNROLL(8)
+            for (int v = 0; v < vectors - 1; v++) sum[v] = v_madd(x, v_load(b + v * VL), sum[v]);
+            sum[vectors - 1] = v_madd(x, v_load_upto(b + at, left, 0), sum[vectors - 1]);
+        }
+        for (int v = 0; v < vectors; v++) {
+            const int64_t n = v < vectors - 1 ? VL : left;
+            if (chunk > 0) sum[v] = v_add(v_load_upto(c + v * VL, n, 0), sum[v]);
+            if (g->bias && end == g->k) sum[v] = v_add(sum[v], v_load_upto(g->bias + j + v * VL, n, 0));
+            v_store_upto(c + v * VL, sum[v], n);
+        }
+    }
+}
+
+/* One row against a b of contiguous rows that are not far from each other. */
+static void near_rows(const product *g)
+{
+    for (int64_t j = 0; j < g->n; j += SUMS_OF_ROW * VL) {
+        const int64_t vectors = (g->n - j + VL - 1) / VL;
+        switch (vectors < SUMS_OF_ROW ? vectors : SUMS_OF_ROW) {
+        case 1: row_tile(1, g, j); break;
+        case 2: row_tile(2, g, j); break;
+        case 3: row_tile(3, g, j); break;
+        case 4: row_tile(4, g, j); break;
+        case 5: row_tile(5, g, j); break;
+        case 6: row_tile(6, g, j); break;
+        case 7: row_tile(7, g, j); break;
+        default: row_tile(SUMS_OF_ROW, g, j);
+        }
+    }
+    finish_row(g->c, g->z, NULL, g->n, g->e);
+}
+
 static int gemv(const product *g)
 {
     scratch s = {NULL, 0};
@@ -478,6 +522,10 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
     const product g = {c, e->activation == FNN_identity ? NULL : e->z, ldc, a, b, m, n, k, e->bias, e};
     if (m == 0 || n == 0) return FNN_OK;
     const int aliased = b.col != 1 && b.col * (int64_t)sizeof(T) % ALIASED_ROWS == 0;
+    if (m == 1 && a.col == 1 && b.col == 1 && b.row * (int64_t)sizeof(T) < FAR_ROWS) {
+        near_rows(&g);
+        return FNN_OK;
+    }
     if (k > 0 && n > THIN && m == 1 && (b.col == 1 || b.row == 1) && !aliased) return gemv(&g);
     const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
     if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);

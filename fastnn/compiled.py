@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 
+from fastnn._fastnn_core import is_labels
 from fastnn.losses import SparseCategoricalCrossentropy
 from fastnn.network import Layered
 from fastnn.plan import NotCompiledError, compiled, row_of
@@ -69,7 +70,10 @@ class Compiled(Layered):
     @staticmethod
     def _as_target(loss, before_last, y):
         """Return targets as the network reads them and whether they are labels; None where it does not."""
-        if hasattr(loss, "ignore_index") and y.dtype.kind in "iu":
+        has_labels = hasattr(loss, "ignore_index")
+        if has_labels and is_labels(y):
+            return y, True
+        if has_labels and y.dtype.kind in "iu":
             return (np.ascontiguousarray(y.reshape(-1), np.int64), True) if y.shape[1:] in ((), (1,)) else None
         info = row_of(loss, before_last).info
         labels_alone = isinstance(loss, SparseCategoricalCrossentropy) or info.labels and not info.probabilities
@@ -95,7 +99,8 @@ class Compiled(Layered):
         target = None if network is None else self._as_target(loss, before_last, y)
         if target is None or not rows:
             return None
-        result = network.step(x, *target, _contiguous(weight), rows, divide, self._rate_rows((rows,), epoch))
+        (y, labels), weight = target, weight if weight is None else _contiguous(weight)
+        result = network.step(x, y, labels, weight, rows, divide, self._rate_rows((rows,), epoch))
         if result is None or result[1]:
             return None
         self._lazy = network, len(x), before_last

@@ -10,6 +10,8 @@ import dataclasses
 
 import numpy as np
 
+from fastnn._fastnn_core import is_rows
+
 _PIECE = 1 << 20
 
 
@@ -34,6 +36,8 @@ def as_rows(x, func, name):
         For a scalar, and for rows of unequal length.
     """
     kind = type(x)
+    if is_rows(x):
+        return x
     if kind is not np.ndarray:
         if not hasattr(x, "__array__") and hasattr(x, "__dlpack__"):
             x = np.from_dlpack(x)

@@ -362,3 +362,17 @@ def real_array(object x, str func, str arg):
     cdef ndarray a = _array(x, func, arg)
     _dtype(a, func, arg)
     return a
+
+
+def is_rows(object x):
+    """Whether x is an array, of no subclass, of real numbers of at most 64 bits with at least one dimension."""
+    if type(x) is not ndarray:
+        return False
+    cdef int number = typenum(<ndarray>x)
+    real = number <= cnp.NPY_ULONGLONG or number == NPY_FLOAT32 or number == NPY_FLOAT64 or number == cnp.NPY_FLOAT16
+    return real and (<ndarray>x).ndim > 0
+
+
+def is_labels(ndarray y):
+    """Whether y is labels as a network reads them: contiguous int64 of one dimension."""
+    return y.ndim == 1 and typenum(y) == cnp.NPY_INT64 and cnp.PyArray_ISCARRAY_RO(y)
