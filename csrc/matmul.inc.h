@@ -5,8 +5,9 @@
  * A. Sums over k run in chunks of FNN_K_CHUNK; a chunk is one fma chain from +0, chunk sums are added in increasing
  *    order. The chunk is also the cache block in k. A chain may be stored and reloaded between tiles; a store of T does
  *    not round.
- * B. Five ways through a product, by shape and layout, all with the same bits:
- *      one row       gemv(): against weights (out, in), blocks of b are transposed in registers
+ * B. Six ways through a product, by shape and layout, all with the same bits:
+ *      one row       near_rows(), the sums of a block of columns in registers, where rows of b are contiguous and near; else
+ *                    gemv(): against weights (out, in), blocks of b are transposed in registers
  *      few rows      thin(): b is read once, where it lies if its rows are contiguous
  *      few columns   thin(), transposed
  *      along n       b in panels of PANEL columns; where its rows are contiguous, the first micro-panel of a reads it

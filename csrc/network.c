@@ -13,9 +13,11 @@
 
 enum { LINE = 64, PAGE = 4096 };
 
-/* Of an inference: bytes of a block's activations, which stay in L2 beside the weights; and rows, at least, for which weights
- * that come from further away are read. */
-enum { BLOCK = 1 << 18, LEAST_BLOCK = 128 };
+/* Of an inference: bytes of a block's activations, which stay in L2 beside the weights; and at least so many times 16 rows, for
+ * which weights that come from further away are read. */
+enum { BLOCK = 1 << 18, LEAST_BLOCK = 8 };
+
+enum { TILE = 8 }; /* rows that the parts of a prediction are multiples of */
 
 int64_t fnn_take(fnn_network *network, int64_t bytes)
 {
@@ -500,26 +502,56 @@ void fnn_network_flush(fnn_network *n, const double *rates)
     end_step(&pass);
 }
 
-void fnn_network_prepare(fnn_network *n, int64_t most)
+/* The last row that reads a value. */
+static int last_reader(const fnn_network *n, int value)
 {
-    int64_t features = 0;
+    int last = -1;
+    for (int i = 0; i < n->ops_count; i++)
+        if (n->ops[i].inputs[0] == value || n->ops[i].inputs[1] == value) last = i;
+    return last;
+}
+
+/* Place what row `maker` makes, apart from all values that it or a later row reads. */
+static void place_apart(fnn_network *n, int value, int maker)
+{
+    fnn_value *const v = &n->values[value];
+    const int64_t bytes = (bytes_of(n, v) + LINE - 1) / LINE * LINE;
+    v->y = 0;
+    for (int u = 0; u < value; u++) {
+        const fnn_value *other = &n->values[u];
+        const int64_t end = other->y + (bytes_of(n, other) + LINE - 1) / LINE * LINE;
+        if (last_reader(n, u) >= maker && v->y < end && other->y < v->y + bytes) {
+            v->y = end;
+            u = -1; /* from there on, compared with all again */
+        }
+    }
+    if (n->used < v->y + bytes) n->used = v->y + bytes;
+}
+
+/* Place all values for blocks of so many rows; the output lies with the caller. */
+static void place_block(fnn_network *n, int64_t rows)
+{
+    n->capacity = rows;
+    n->used = 0;
+    place_apart(n, n->input, -1);
+    for (int i = 0; i < n->ops_count; i++)
+        if (n->ops[i].outputs[0] != n->output) place_apart(n, n->ops[i].outputs[0], i);
+    for (int i = 0; i < n->ops_count; i++) /* what a row keeps lies behind all values, and its output too */
+        if (fnn_op_rows[n->ops[i].kind].keeps_at_inference) fnn_op_rows[n->ops[i].kind].place(n, &n->ops[i]);
+}
+
+void fnn_network_prepare(fnn_network *n)
+{
     n->multiply_adds = n->elements = 0;
-    for (int i = 0; i < n->values_count; i++) features += n->values[i].features;
     for (int i = 0; i < n->ops_count; i++) {
         const fnn_op *op = &n->ops[i];
-        const double inputs = (double)n->values[op->inputs[0]].features,
-                     outputs = (double)n->values[op->outputs[0]].features;
-        n->elements += outputs;
-        if (op->kind == FNN_OP_linear) n->multiply_adds += inputs * outputs;
+        const int64_t inputs = n->values[op->inputs[0]].features, outputs = n->values[op->outputs[0]].features;
+        n->elements += (double)outputs;
+        if (op->kind == FNN_OP_linear) n->multiply_adds += (double)inputs * (double)outputs;
     }
-    n->capacity = BLOCK / (features * itemsize_of(n)) / FNN_PANEL * FNN_PANEL;
-    if (n->capacity < LEAST_BLOCK) n->capacity = LEAST_BLOCK;
-    if (most) n->capacity = most;
-    n->used = 0;
-    for (int i = 0; i < n->values_count; i++)
-        if (i != n->output) fnn_place_value(n, i);
-    for (int i = 0; i < n->ops_count; i++)
-        if (fnn_op_rows[n->ops[i].kind].keeps_at_inference) fnn_op_rows[n->ops[i].kind].place(n, &n->ops[i]);
+    place_block(n, FNN_PANEL);
+    const int64_t panels = BLOCK / n->used;
+    place_block(n, (panels < LEAST_BLOCK ? LEAST_BLOCK : panels) * FNN_PANEL);
 }
 
 /* A block of rows through all layers. */
@@ -530,8 +562,7 @@ static int predict_block(const fnn_network *n, void *y, const fnn_array *x, int6
     if (!arena) return FNN_NO_MEMORY;
     fnn_pass pass = new_pass(n, arena, rows);
     pass.y = y;
-    if (!input->in_panels && x->from == (n->dtype == FNN_F32 ? FNN_FROM_F32 : FNN_FROM_F64) &&
-        x->row == input->features)
+    if (x->from == (n->dtype == FNN_F32 ? FNN_FROM_F32 : FNN_FROM_F64) && x->row == input->features)
         pass.x = (char *)x->data; /* read where it lies */
     else
         gather_input(&pass, x, NULL, 0);
@@ -564,7 +595,7 @@ int fnn_network_predict(const fnn_network *n, void *y, const fnn_array *x, int64
     if (rows < FNN_PANEL) return predict_block(n, y, x, rows);
     const int threads = fnn_threads_for_rows((double)rows * n->multiply_adds, (double)rows * n->elements);
     const int64_t even = (blocks + threads - 1) / threads * threads, block = (rows + even - 1) / even;
-    prediction p = {n, y, x, rows, (block + FNN_PANEL - 1) / FNN_PANEL * FNN_PANEL, FNN_OK};
+    prediction p = {n, y, x, rows, (block + TILE - 1) / TILE * TILE, FNN_OK};
     fnn_parallel(threads, (int)((rows + p.block - 1) / p.block), run_block, &p);
     return p.code;
 }

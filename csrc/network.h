@@ -13,7 +13,9 @@
  * E. Where all gradients are needed before the first update, each goes to a buffer; else a weight is updated strip by strip,
  *    as its gradient is finished. Either way by the same functions, with the same bits.
  * F. A network for inference keeps nothing: any number of threads pass through it at once, each with an arena of its own.
- *    Input and output lie with the caller. Blocks of rows go through all layers while their activations are in L2.
+ *    Input and output lie with the caller, values that no row reads any more make room for others, and blocks of rows go
+ *    through all layers while their activations are in L2. Products read and write rows: weights are k-major, so the rows
+ *    of a block need no panels.
  */
 #ifndef FNN_NETWORK_H
 #define FNN_NETWORK_H
@@ -155,9 +157,9 @@ int fnn_network_train(fnn_network *network, const fnn_data *data, const int64_t 
 /* A step by the gradients that wait, if there are any. */
 void fnn_network_flush(fnn_network *network, const double *rates);
 
-/* Prepare a network for inference alone: size and place its values for blocks of as many rows as stay in L2 or, with `most`,
- * for up to `most` rows. It has no dropout, loss or gradients. */
-void fnn_network_prepare(fnn_network *network, int64_t most);
+/* Prepare a network for inference alone: size and place its values for blocks of as many rows as stay in L2. All values are
+ * rows; it has no fork, dropout, loss or gradients. */
+void fnn_network_prepare(fnn_network *network);
 
 /* y (rows, features), contiguous, = the output of such a network for the first rows of x, from any number of threads at once.
  * y does not overlap x. FNN_NO_MEMORY. */

@@ -7,7 +7,7 @@ B. Products work on panels, everything else on rows, elementwise rows on either.
    needs when it is needed.
 C. An activation after a Linear is fused into its product; its derivative is applied by the product that takes the gradient back to it.
 D. In training a value has one reader: a residual block starts with a fork, which makes two values of one.
-E. At inference dropout rests and nothing is kept. A network for few rows has all its values in rows.
+E. At inference dropout rests, nothing is kept, and all values are rows, which any number of rows may read.
 """
 
 import math
@@ -44,8 +44,6 @@ class Plan:
     model : Sequential
         That was lowered.
     training : bool
-    in_rows : bool
-        Whether products, too, work on rows.
 
     Attributes
     ----------
@@ -60,11 +58,11 @@ class Plan:
         Whether the input must be of a dtype that is computed in the network's.
     """
 
-    def __init__(self, ops, names, shape, model, training=True, in_rows=False):
+    def __init__(self, ops, names, shape, model, training=True):
         sizes = math.prod(shape[:-1]), math.prod(shape[-1:])
         self.values, self.rows, self.inputs = [[*sizes, None, False]], [], (0, -1)
         self._model, self._buffers = model, dict(model.named_buffers())
-        self._training, self._in_rows = training, in_rows
+        self._training = training
         self._numbers = {name: i for i, name in enumerate(names)}
         self._skips, self.value, self._each = [], 0, 1
         self._trained = [False]  # by value: whether a gradient is wanted
@@ -119,7 +117,7 @@ class Plan:
         """Return the value's layout; that of an input which nobody has read yet is the products' where it can be."""
         value = self.values[self.value]
         if value[2] is None:
-            value[2] = value[0] == 1 and not self._in_rows
+            value[2] = value[0] == 1 and self._training
         return value[2]
 
     def _reshape(self, times, features):
@@ -180,8 +178,8 @@ class Plan:
     def _linear(self, op):
         if self._following is not None and self._following.kind == "members":
             self._members_in(self._following)
-        self._bring(not self._in_rows)
-        self._row("linear", op.shape[-1], not self._in_rows, op.params, activation="identity", params={})
+        self._bring(self._training)
+        self._row("linear", op.shape[-1], self._training, op.params, activation="identity", params={})
 
     def _members_in(self, op):
         """From its first product on, an ensemble has as many rows as members for one of its input."""
@@ -439,16 +437,14 @@ def predictor(model, shape):
         if len(shape) == 1 and [op.shape for op in model.lower(shape)] != [op.shape[1:] for op in ops]:
             return None
         shape_of_row = shape[len(shape) > 1 :]
-        plans = [Plan(ops, list(parameters), shape_of_row, model, False, in_rows) for in_rows in (True, False)]
+        plan = Plan(ops, list(parameters), shape_of_row, model, training=False)
     except (NotCompiledError, NotImplementedError, ValueError):
         return None  # layer by layer they raise
-    if not math.prod(shape_of_row) or not plans[0].output:
+    if not math.prod(shape_of_row) or not plan.output:
         return None
     known = [(value, (), None, None, 0, False, False) for value in parameters.values()]
-    networks = (
-        _core.Network(str(model.dtype), plan.values, plan.rows, known, [], plan.inputs, plan.output) for plan in plans
-    )
-    return _core.Predictor(*networks, shape)
+    network = _core.Network(str(model.dtype), plan.values, plan.rows, known, [], plan.inputs, plan.output)
+    return _core.Predictor(network, shape)
 
 
 def _first_own(model):

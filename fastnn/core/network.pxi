@@ -234,32 +234,29 @@ cdef class Network:
 
 
 cdef enum:
-    FEW_ROWS = 16  # fewer go through a network whose values lie in rows
     MOST_SHAPES = 100  # of which Predictors are kept
     HELD = 50000  # multiply-adds of a call that keeps the GIL: some 2 us, the price of handing it over and waiting for it again
 
 
 cdef class Predictor:
-    """What computes a model's output for inputs whose rows have one shape, by two networks without training: of the few rows of one
-    call, and of blocks of many. Immutable.
+    """What computes a model's output for inputs whose rows have one shape, by a network without training. Immutable.
 
     Parameters
     ----------
-    few, many : Network
+    network : Network
     shape : tuple of int
         Of an input: a row's, after None; or that of one row alone."""
-    cdef Network few, many
+    cdef Network network
     cdef npy_intp shape[MAX_NDIM]
     cdef int ndim, dtype
     cdef int64_t elements
 
-    def __cinit__(self, Network few, Network many, tuple shape):
-        cdef fnn_network *n = &many.network
-        self.few, self.many, self.ndim, self.dtype = few, many, len(shape), n.dtype
+    def __cinit__(self, Network network, tuple shape):
+        cdef fnn_network *n = &network.network
+        self.network, self.ndim, self.dtype = network, len(shape), n.dtype
         for i, length in enumerate(shape):
             self.shape[i] = -1 if length is None else length
-        fnn_network_prepare(&few.network, FEW_ROWS - 1)
-        fnn_network_prepare(n, 0)
+        fnn_network_prepare(n)
         self.elements = <int64_t>(n.multiply_adds / MULTIPLY_ADDS + n.elements)
 
     cdef bint takes(self, ndarray x) noexcept:
@@ -292,37 +289,35 @@ cdef class Predictor:
         cdef fnn_array source
         cdef npy_intp shape[2]
         cdef int64_t rows = 1 if self.ndim == 1 else x.shape[0]
+        cdef fnn_network *n = &self.network.network
         cdef int code
         cdef cut p
         if typenum(x) == _type_number(self.dtype) and cnp.PyArray_ISCARRAY_RO(x):
             source.data, source.from_ = data(x), FNN_FROM_F32 if self.dtype == FNN_F32 else FNN_FROM_F64
-            source.row, source.itemsize = self.many.features, _itemsize(self.dtype)
-        elif self.ndim == 1 or not _is_gathered(&source, x, self.many.features):
+            source.row, source.itemsize = self.network.features, _itemsize(self.dtype)
+        elif self.ndim == 1 or not _is_gathered(&source, x, self.network.features):
             return None
         shape[0] = rows
-        shape[self.ndim > 1] = self.many.outputs
+        shape[self.ndim > 1] = self.network.outputs
         cdef ndarray y = self.written(out, x, shape)
         if y is None:
             return None
-        if rows >= FEW_ROWS:
+        if rows * n.multiply_adds <= HELD and rows * n.elements <= HELD / 4:
+            code = fnn_network_predict(n, data(y), &source, rows)
+        else:
             p = _cut(rows, self.elements, self.dtype)
             with nogil:
                 while _next(&p):
-                    code = self.predict(&self.many.network, data(y), &source, p.first, p.count)
+                    code = self.predict(data(y), &source, p.first, p.count)
                     if code:
                         break
-        elif rows * self.few.network.multiply_adds > HELD:
-            with nogil:
-                code = fnn_network_predict(&self.few.network, data(y), &source, rows)
-        else:
-            code = fnn_network_predict(&self.few.network, data(y), &source, rows)
         return _deliver(out, _made(code, y))
 
-    cdef int predict(self, fnn_network *n, void *y, const fnn_array *x, int64_t first, int64_t rows) noexcept nogil:
+    cdef int predict(self, void *y, const fnn_array *x, int64_t first, int64_t rows) noexcept nogil:
         """Rows [first, first + rows)."""
         cdef fnn_array part = x[0]
         part.data = <const char *>x.data + first * x.row * x.itemsize
-        return fnn_network_predict(n, _at(y, first * self.many.outputs, self.dtype), &part, rows)
+        return fnn_network_predict(&self.network.network, _at(y, first * self.network.outputs, self.dtype), &part, rows)
 
 
 cdef class Predictors:
