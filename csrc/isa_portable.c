@@ -27,7 +27,7 @@ enum {
     L1_WAYS = 8,                     /* rows of b, or of packed micro-panels, read together: the ways of L1 */
     AHEAD = 8,                       /* rows of b by which it is prefetched */
     A_AHEAD = 0,                     /* steps by which strided rows of a are prefetched; 0: not */
-    COPY_AHEAD = 24,                 /* the same, where it is copied */
+    COPY_AHEAD = 0,                  /* the same, where tiles copy it; 0: none do, which saves code */
     FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
     ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
     STRIP = (1 << 17) / sizeof(T),   /* numbers of a strip of a weight's gradient: 128 KiB of L2 */

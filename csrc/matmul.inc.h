@@ -81,7 +81,8 @@ static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop 
     for (int64_t j = first, columns; j < last; j += columns) {
         columns = tile_columns(last - j);
         T *const panel = b->data + j / PANEL * b->stride + j % PANEL;
-        const int in_place = i == 0 && j + columns <= b->columns_in_place, copying = in_place && first_of_several;
+        const int in_place = i == 0 && j + columns <= b->columns_in_place,
+                  copying = COPY_AHEAD > 0 && in_place && first_of_several;
         s.b = in_place ? b->in_place + j : panel;
         s.b_row = in_place ? b->in_place_row : PANEL;
         s.panel = in_place && !copying ? PANEL : b->stride;
@@ -439,7 +440,7 @@ static int along_n(const product *g)
 {
     const int64_t deepest = g->k < FNN_K_CHUNK ? g->k : FNN_K_CHUNK;
     const int64_t most = g->m < NC_PAYS_ROWS ? NC : NC_MOST, widest = round_up(g->n < most ? g->n : most, PANEL);
-    const int by_first_tiles = g->b.col == 1 && g->m < NC && g->b.row * (int64_t)sizeof(T) < FAR_ROWS;
+    const int by_first_tiles = COPY_AHEAD > 0 && g->b.col == 1 && g->m < NC && g->b.row * (int64_t)sizeof(T) < FAR_ROWS;
     scratch s = {NULL, 0};
     T *panels, *micro_panels;
     do {

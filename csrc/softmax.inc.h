@@ -56,6 +56,7 @@ typedef struct {
 
 enum {
     ROW_VECTORS = FNN_ROW_LANES / VL,
+    EXP_UNROLLED = VL > 1 ? 16 : 1, /* numbers one by one would be large code and no faster */
     EXP_GROUP = ROW_VECTORS > EXP_VECTORS ? ROW_VECTORS : EXP_VECTORS /* vectors of whole groups of lanes */
 };
 
@@ -68,7 +69,7 @@ static FNN_INLINE void exp_lanes(T *e, const T *x, int64_t left, T m, const int 
     V value[EXP_VECTORS];
     VM is_max[EXP_VECTORS];
     const int together = vectors < EXP_VECTORS ? vectors : EXP_VECTORS;
-    FNN_UNROLL(16)
+    FNN_UNROLL(EXP_UNROLLED)
     for (int first = 0; first < vectors; first += together, left -= together * VL) {
         FNN_UNROLL(16)
         for (int v = 0; v < together; v++) {

@@ -211,11 +211,12 @@ FNN_APART static void tiles_of(int64_t rows, const store_to *restrict to, int64_
     HEIGHTS(1, SIDE_BY_SIDE, NV, IN_PANELS)
 }
 
-/* A tile of fewer than NR columns, which end with s->lanes lanes of a vector. */
+/* A tile of fewer than NR columns, which end with s->lanes lanes of a vector. Whole vectors have code of their own where
+ * that is faster. */
 static FNN_INLINE void last_tile(const int vectors, int64_t rows, const store_to *to, int64_t i, int64_t j,
                                  const k_loop *s)
 {
-    if (vectors < NV && s->lanes == VL)
+    if (VL == 1 || (!V_MASKED && vectors < NV && s->lanes == VL))
         HEIGHTS(1, ONE, vectors, IN_PANELS)
     else
         HEIGHTS(1, ONE, vectors, TO_EDGE)

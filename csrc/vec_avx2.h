@@ -24,7 +24,7 @@
 
 typedef __m256d W;
 typedef __m256d WM;
-enum { WL = 4 };
+enum { WL = 4, V_MASKED = 0 }; /* whether the first lanes are loaded as fast as all of them */
 
 /* Sliding windows over these give the mask of the first n lanes. */
 static const int64_t first_n_mask64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};

@@ -14,7 +14,7 @@
 
 typedef __m512d W;
 typedef __mmask8 WM;
-enum { WL = 8 };
+enum { WL = 8, V_MASKED = 1 };
 
 static inline W w_set1(double a) { return _mm512_set1_pd(a); }
 static inline W w_load(const double *p) { return _mm512_loadu_pd(p); }

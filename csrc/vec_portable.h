@@ -15,7 +15,7 @@
 
 typedef double W;
 typedef int WM;
-enum { WL = 1 };
+enum { WL = 1, V_MASKED = 0 };
 
 static inline W w_set1(double a) { return a; }
 static inline W w_load(const double *p) { return *p; }
