@@ -9,7 +9,7 @@ import statistics
 import sys
 import threading
 import time
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +32,8 @@ QUICK_PRODUCTS = """1x784x512 1x256x256 6x256x256 16x256x256 32x64x64 32x64x100 
 PRODUCTS = QUICK_PRODUCTS + " 2x256x256 64x64x64 64x16384x10 2048x2048x2048"
 LAYERS = """784-512:128 512-512:128 784-128:128 1000-100:64 256-256:256 64-100:32 500-500:256 1024-2048:512 2048-2048:512
     64-64:64"""
+STEPS = ["32:64-100-10", "64:1000-100-10", "256:17-256-256-6", "128:784-128-10", "128:784-512-512-10", "256:500 x 10 layers",
+         "512:1024-2048-2048-1000"]  # fmt: skip
 CASES = benchmarks.cases()
 SMALL = [case for case in CASES if case.work < 2e7]
 ACTIVATIONS = {info.layer for info in F.activations().values()}
@@ -70,7 +72,7 @@ def test_the_list_of_cases():
     for name in [row.info.layer for row in core.LOSSES.values()][1:]:
         wanted += [f"loss {name} {shape}" for shape in shapes]
     wanted += [f"update {name} 1048576" for name in core.OPTIMIZERS]
-    wanted += [f"training step {sizes}" for sizes in ("32:64-256-10", "32:64-100-10", "128:784-128-10")]
+    wanted += [f"training step {sizes}" for sizes in STEPS]
     assert names == wanted
 
 
@@ -82,7 +84,7 @@ def test_a_quick_run_has_the_shapes_that_fastnn_is_judged_by_and_each_activation
     for group in ("forward", "backward"):
         assert [case.name for case in quick if case.group == group] == [f"{name} 65536" for name in F.activations()]
     judged = ("softmax", "cross_entropy", "norm", "norm backward", "loss", "update", "training step")
-    rest = [case_id(case) for case in CASES if case.group in judged]
+    rest = [case_id(case) for case in CASES if case.group in judged and case.name not in STEPS[4:]]
     assert [case_id(case) for case in quick[-len(rest) :]] == rest
 
 
@@ -92,7 +94,11 @@ def test_each_benchmark_case_verifies(case):
 
 
 def sizes_of(case):
-    """The numbers in the name, without those of an activation or a loss."""
+    """The numbers in the name, without those of an activation or a loss; the batch and the widths of a training step."""
+    repeated = re.fullmatch(r"(\d+):(\d+) x (\d+) layers", case.name)
+    if repeated:
+        batch, width, layers = map(int, repeated.groups())
+        return [batch] + [width] * (layers + 1)
     return [int(digits) for digits in re.findall(r"\d+", re.sub(r"^[A-Za-z]\w* ", "", case.name))]
 
 
@@ -101,10 +107,10 @@ def test_the_work_of_a_case_is_its_operations_or_its_bytes(case):
     sizes = sizes_of(case)
     float32, multiply_add = 4, 2  # bytes; operations
     if case.group == "training step":
-        batch, inputs, hidden, outputs = sizes
-        first, last = batch * inputs * hidden, batch * hidden * outputs
-        products = first + last, first + last, last  # forward, dweight, dx, which the first layer does not need
-        assert (case.unit, case.work) == ("GFLOP/s", multiply_add * sum(products))
+        batch, *widths = sizes
+        products = [batch * a * b for a, b in pairwise(widths)]
+        total = 2 * sum(products) + sum(products[1:])  # forward, dweight; dx, which the first layer does not need
+        assert (case.unit, case.work) == ("GFLOP/s", multiply_add * total)
     elif case.group.startswith(("matmul", "panels")):
         assert (case.unit, case.work) == ("GFLOP/s", multiply_add * math.prod(sizes))
     else:

@@ -130,6 +130,29 @@ def test_fifty_steps_of_a_random_training_are_those_of_torch(number):
         np.testing.assert_allclose(value, twin.state_dict()[key].numpy(), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")  # of KLDivLoss, about the mean it has
+@pytest.mark.parametrize("optimizer", [fnn.SGD(lr=0.01), fnn.Adam(lr=0.001)], ids=["sgd", "adam"])
+@pytest.mark.parametrize("number", range(10))
+def test_fifty_steps_in_float32_are_those_of_torch(number, optimizer):
+    torch = pytest.importorskip("torch")
+    rng, model, loss, _ = drawn(number)
+    model = model.astype(np.float32)
+    twin, criterion = torch_twin(torch, model), torch_loss(torch, loss)
+    theirs = getattr(torch.optim, type(optimizer).__name__)(twin.parameters(), lr=optimizer.lr)
+    run = fnn.Trainer(model, loss, optimizer, seed=0)
+    targets = TRAINED[loss._row.info.name][0]
+    outputs = [part for part in model if isinstance(part, fnn.Linear)][-1].out_features
+    for _ in range(50):
+        x = rng.standard_normal((2 * int(rng.integers(4, 10)) + 1, model[0].in_features)).astype(np.float32)
+        y = targets(rng, len(x), outputs // 2 if loss._row.info.pair else outputs)
+        y = y if y.dtype.kind == "i" else y.astype(np.float32)
+        theirs.zero_grad()
+        value = criterion(twin(torch.from_numpy(x)), torch.from_numpy(y))
+        value.backward()
+        theirs.step()
+        np.testing.assert_allclose(run.step(x, y), value.item(), rtol=1e-5, atol=1e-6)
+
+
 def test_every_optimizer_loss_and_layer_takes_its_turn():
     turns = [drawn(number)[1:] for number in range(40)]
     assert set(TRAINED) | OURS_ALONE == set(LOSSES)

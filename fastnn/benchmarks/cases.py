@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -398,8 +399,25 @@ def _training_step(batch, *sizes):
         trainer = Trainer(model)
         return partial(trainer.step, x, y), partial(baseline.step, x, y)
 
-    flops = 6 * batch * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)) - 2 * batch * sizes[0] * sizes[1]
-    return Case("training step", f"{batch}:{'-'.join(map(str, sizes))}", flops, "GFLOP/s", build)
+    def build_torch():
+        import torch
+
+        layers = [layer for a, b in pairwise(sizes) for layer in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+        model = torch.nn.Sequential(*layers[:-1])
+        optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        x, y = torch.from_numpy(_normal(batch, sizes[0])), torch.from_numpy(np.arange(batch) % sizes[-1])
+
+        def step():
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+        return step
+
+    flops = 6 * batch * sum(a * b for a, b in pairwise(sizes)) - 2 * batch * sizes[0] * sizes[1]
+    names = [str(size) for size in sizes]
+    name = f"{batch}:{'-'.join(names)}" if len(sizes) < 6 else f"{batch}:{names[0]} x {len(sizes) - 1} layers"
+    return Case("training step", name, flops, "GFLOP/s", build, torch=build_torch)
 
 
 PRODUCTS = [(1, 784, 512), (1, 256, 256), (6, 256, 256), (16, 256, 256), (32, 64, 64), (32, 64, 100), (64, 128, 10), (64, 784, 128),
@@ -410,6 +428,10 @@ MORE_PRODUCTS = [(2, 256, 256), (64, 64, 64), (64, 16384, 10), (2048, 2048, 2048
 NORMS = [(name, *shape) for name in ("layer_norm", "rms_norm", "batch_norm") for shape in ((128, 512), (4096, 256))]
 LAYERS = [(784, 512, 128), (512, 512, 128), (784, 128, 128), (1000, 100, 64), (256, 256, 256), (64, 100, 32), (500, 500, 256),
           (1024, 2048, 512), (2048, 2048, 512), (64, 64, 64)]  # fmt: skip
+
+
+STEPS = [(32, 64, 100, 10), (64, 1000, 100, 10), (256, 17, 256, 256, 6), (128, 784, 128, 10), (128, 784, 512, 512, 10),
+         (256, *[500] * 11), (512, 1024, 2048, 2048, 1000)]  # fmt: skip
 
 
 def cases(quick=False):
@@ -430,5 +452,5 @@ def cases(quick=False):
         *(_norm_backward(*norm) for norm in NORMS),
         *(_loss(info, *shape) for info in LOSSES for shape in LOSS_SHAPES),
         *(_update(row.info, ELEMENTS[-1]) for row in _fastnn_core.OPTIMIZERS.values()),
-        *(_training_step(*sizes) for sizes in [(32, 64, 256, 10), (32, 64, 100, 10), (128, 784, 128, 10)]),
+        *(_training_step(*sizes) for sizes in STEPS[: 4 if quick else None]),
     ]
