@@ -1,6 +1,8 @@
 /*
  * network.c: the passes over the rows of a compiled network, its arena, and the steps of training.
  */
+#include "platform.h" /* first: it asks the system for more than C11 */
+
 #include "network.h"
 
 #include <math.h>
@@ -320,18 +322,32 @@ static void end_step(const fnn_pass *pass)
     ++*pass->network->steps;
 }
 
+/* The clock, where somebody wants to know what rows take. */
+static int64_t begin(const fnn_network *n) { return n->spent ? nanoseconds() : 0; }
+
+static void end(const fnn_network *n, int i, int backward, int64_t began)
+{
+    if (n->spent) n->spent[2 * i + backward] += 1e-9 * (double)(nanoseconds() - began);
+}
+
 static void forward(fnn_pass *pass)
 {
     const fnn_network *n = pass->network;
-    for (int i = 0; i < n->ops_count && pass->code == FNN_OK; i++)
+    for (int i = 0; i < n->ops_count && pass->code == FNN_OK; i++) {
+        const int64_t began = begin(n);
         fnn_op_rows[n->ops[i].kind].forward(pass, &n->ops[i]);
+        end(n, i, 0, began);
+    }
 }
 
 static void backward(fnn_pass *pass)
 {
     const fnn_network *n = pass->network;
-    for (int i = n->ops_count - 1; i >= 0 && pass->code == FNN_OK; i--)
+    for (int i = n->ops_count - 1; i >= 0 && pass->code == FNN_OK; i--) {
+        const int64_t began = begin(n);
         if (n->ops[i].need_dx || n->ops[i].parameters[0] >= 0) fnn_op_rows[n->ops[i].kind].backward(pass, &n->ops[i]);
+        end(n, i, 1, began);
+    }
 }
 
 /* Rows of n elements between arrays whose rows are so many elements apart. */

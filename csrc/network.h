@@ -121,6 +121,7 @@ typedef struct {
     int64_t *steps; /* made so far */
     int64_t capacity;
     double multiply_adds, elements; /* that an inference computes for a row */
+    double *spent;                  /* seconds that each row's forward and backward passes took, added up; or NULL */
     char *arena;
     int64_t used;                                   /* bytes of it */
     int64_t target, labels, sample_weight, scratch; /* offsets of those of a minibatch, and of scratch */

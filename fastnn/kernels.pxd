@@ -266,6 +266,7 @@ cdef extern from "network.h" nogil:
         double multiply_adds, elements
         fnn_waiting *waiting
         int64_t *steps
+        double *spent
         char *arena
 
     ctypedef struct fnn_array:

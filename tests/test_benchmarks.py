@@ -212,6 +212,11 @@ def test_a_training_step_goes_on_as_the_reference_does(case):
     want = [reference.step(x, y) for _ in range(3)]
     for side in case.build():
         np.testing.assert_allclose([side() for _ in range(3)], want, rtol=1e-5)
+    shares = dict(case.rows(seconds=0.01))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(0 <= share < 1 for share in shares.values())
+    products = {f"linear {a}-{b}, forward" if a != b else f"linear {a}, forward" for a, b in pairwise(sizes)}
+    assert products <= {name.partition(" ")[2] for name in shares}
 
 
 @pytest.mark.parametrize(

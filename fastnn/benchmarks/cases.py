@@ -1,6 +1,7 @@
 """The one list of cases: what is timed, on which sizes, and how fast it would be to move or multiply that much."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ class Case:
 
     ``build()`` returns two callables without arguments, fastnn's and NumPy's, which do the same work. They return the same values,
     once ``view`` has brought fastnn's to NumPy's layout. ``torch()``, if given, returns PyTorch's callable, or None where PyTorch
-    lacks the function. ``work`` counts the floating-point operations of a call where ``unit`` is "GFLOP/s", and the bytes that it reads
+    lacks the function. ``rows()``, if given, returns what the rows of a compiled network take, a list of (name, share). ``work`` counts the floating-point operations of a call where ``unit`` is "GFLOP/s", and the bytes that it reads
     and writes where ``unit`` is "GB/s".
     """
 
@@ -36,6 +37,7 @@ class Case:
     build: Callable
     view: Callable = np.asarray
     torch: Callable | None = None
+    rows: Callable | None = None
 
     def verify(self):
         """Compare the two results; AssertionError if they differ by more than TOLERANCE, relative to the largest value."""
@@ -417,7 +419,28 @@ def _training_step(batch, *sizes):
     flops = 6 * batch * sum(a * b for a, b in pairwise(sizes)) - 2 * batch * sizes[0] * sizes[1]
     names = [str(size) for size in sizes]
     name = f"{batch}:{'-'.join(names)}" if len(sizes) < 6 else f"{batch}:{names[0]} x {len(sizes) - 1} layers"
-    return Case("training step", name, flops, "GFLOP/s", build, torch=build_torch)
+    return Case(
+        "training step", name, flops, "GFLOP/s", build, torch=build_torch, rows=partial(_rows_of_step, batch, sizes)
+    )
+
+
+def _rows_of_step(batch, sizes, seconds=0.2):
+    """The share of a training step's time that each row of its compiled network takes, forward and backward."""
+    x, y = _normal(batch, sizes[0]), np.random.default_rng(1).integers(0, sizes[-1], batch)
+    trainer = Trainer(MLP(sizes, task="classification", seed=0))
+    trainer.step(x, y)
+    network, began = trainer._owned._plan, time.perf_counter()
+    network.start_clock()
+    while time.perf_counter() - began < seconds:
+        trainer.step(x, y)
+    taken = time.perf_counter() - began
+    shares = []
+    for i, (kind, inputs, outputs, *passes) in enumerate(network.read_clock()):
+        name = f"{i} {kind} {inputs}-{outputs}" if inputs != outputs else f"{i} {kind} {outputs}"
+        shares += [
+            (f"{name}, {way}", spent / taken) for way, spent in zip(("forward", "backward"), passes, strict=True)
+        ]
+    return [*shares, ("all else", 1 - sum(share for _, share in shares))]
 
 
 PRODUCTS = [(1, 784, 512), (1, 256, 256), (6, 256, 256), (16, 256, 256), (32, 64, 64), (32, 64, 100), (64, 128, 10), (64, 784, 128),

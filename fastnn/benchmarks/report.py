@@ -94,7 +94,7 @@ def print_cases(only="", seconds=None, threads=1, *, quick=False, as_json=False)
         for case in chosen:
             results.append(measure(case, seconds, threads, peers))
             if not as_json:
-                print(row(results[-1]), flush=True)
+                print(row(results[-1]), *row_lines(results[-1]), sep="\n", flush=True)
     finally:
         for peer in peers.values():
             peer.close()
@@ -133,6 +133,12 @@ def row(result):
     line = f"{result['group'] + ' ' + result['name']:34}{microseconds:9.{1 if microseconds < 1e5 else 0}f}"
     line += f"{_times(result['ratio']):>8}{torch:>9}{result['rate']:7.1f} {result['unit']:7}"
     return (line + (f"{result['peak']:5.0%}" if "peak" in result else "")).rstrip()
+
+
+def row_lines(result):
+    """Return the lines below the row of a training step: what takes the time, from 2 % on."""
+    parts = [f"{name} {share:.0%}" for name, share in result.get("rows", ()) if share >= 0.02]
+    return textwrap.wrap("; ".join(parts), WIDTH, initial_indent="    ", subsequent_indent="    ")
 
 
 def _times(ratio):

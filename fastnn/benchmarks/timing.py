@@ -126,7 +126,8 @@ def measure(case, seconds=0.3, threads=1, peers=None):
     -------
     dict
         group, name, seconds of fastnn and of the reference, their ratio, rate and unit; for products ``peak``, the share of the
-        multiply-add peak measured in between; for cases PyTorch has, with a "torch" peer, its seconds and ratio.
+        multiply-add peak measured in between; for cases PyTorch has, with a "torch" peer, its seconds and ratio;
+        for training steps ``rows``, the share of the time that each row of the compiled network takes.
     """
     case.verify()
     ours, theirs = case.build()
@@ -150,6 +151,8 @@ def measure(case, seconds=0.3, threads=1, peers=None):
     }
     if case.unit == "GFLOP/s":
         result["peak"] = result["rate"] * per_gflop
+    if case.rows:
+        result["rows"] = case.rows()
     if torch:
         result["torch_seconds"], result["torch_ratio"] = torch[0], torch[0] / ours
     return result

@@ -224,6 +224,23 @@ cdef class Network:
         with nogil:
             fnn_network_flush(&self.network, rate)
 
+    def start_clock(self):
+        """From now on, note what each row takes."""
+        cdef ndarray spent = np.zeros((self.network.ops_count, 2))
+        self.kept.append(spent)
+        self.network.spent = <double *>data(spent)
+
+    def read_clock(self):
+        """What each row has taken since the clock was started: a list of (kind, features of its input, of its output, seconds of its
+        forward passes, of its backward passes, updates among them)."""
+        cdef const fnn_op *op
+        found = []
+        for i in range(self.network.ops_count):
+            op = &self.network.ops[i]
+            sizes = self.network.values[op.inputs[0]].features, self.network.values[op.outputs[0]].features
+            found.append((fnn_op_rows[op.kind].name.decode(), *sizes, self.network.spent[2 * i], self.network.spent[2 * i + 1]))
+        return found
+
     def output(self, int64_t batch):
         """The output of the latest minibatch, of so many rows; of an ensemble those of its members lie together."""
         cdef npy_intp shape[2]
