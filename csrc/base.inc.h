@@ -9,6 +9,7 @@
 #include "fastnn.h"
 
 #if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpass-failed" /* an unrolling that the optimizer declines costs time alone */
 #define FNN_PRAGMA(text) _Pragma(#text)
 #define FNN_UNROLL(n) FNN_PRAGMA(unroll)
 #elif defined(__GNUC__)
