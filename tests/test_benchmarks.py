@@ -72,7 +72,7 @@ def test_the_list_of_cases():
     for name in [row.info.layer for row in core.LOSSES.values()][1:]:
         wanted += [f"loss {name} {shape}" for shape in shapes]
     wanted += [f"update {name} 1048576" for name in core.OPTIMIZERS]
-    wanted += [f"training step {sizes}" for sizes in STEPS]
+    wanted += [f"step {sizes}" for sizes in STEPS]
     assert names == wanted
 
 
@@ -83,7 +83,7 @@ def test_a_quick_run_has_the_shapes_that_fastnn_is_judged_by_and_each_activation
         assert [case.name for case in quick if case.group == group] == QUICK_PRODUCTS.split()
     for group in ("forward", "backward"):
         assert [case.name for case in quick if case.group == group] == [f"{name} 65536" for name in F.activations()]
-    judged = ("softmax", "cross_entropy", "norm", "norm backward", "loss", "update", "training step")
+    judged = ("softmax", "cross_entropy", "norm", "norm backward", "loss", "update", "step")
     rest = [case_id(case) for case in CASES if case.group in judged and case.name not in STEPS[4:]]
     assert [case_id(case) for case in quick[-len(rest) :]] == rest
 
@@ -106,7 +106,7 @@ def sizes_of(case):
 def test_the_work_of_a_case_is_its_operations_or_its_bytes(case):
     sizes = sizes_of(case)
     float32, multiply_add = 4, 2  # bytes; operations
-    if case.group == "training step":
+    if case.group == "step":
         batch, *widths = sizes
         products = [batch * a * b for a, b in pairwise(widths)]
         total = 2 * sum(products) + sum(products[1:])  # forward, dweight; dx, which the first layer does not need
@@ -174,9 +174,7 @@ def assert_close(got, want):
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in SMALL if case.group not in ("update", "training step", "layer")], ids=case_id
-)
+@pytest.mark.parametrize("case", [case for case in SMALL if case.group not in ("update", "step", "layer")], ids=case_id)
 def test_the_sides_of_a_case_compute_the_same_on_the_same_data(case, torch):
     want = expected(case)
     ours, theirs = case.build()
@@ -204,7 +202,7 @@ def test_both_sides_of_an_update_go_on_alike_and_torch_makes_steps_of_its_own(ca
     assert step is None or step() is None
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.group == "training step"], ids=case_id)
+@pytest.mark.parametrize("case", [case for case in CASES if case.group == "step"], ids=case_id)
 def test_a_training_step_goes_on_as_the_reference_does(case):
     batch, *sizes = sizes_of(case)
     x, y = normal(batch, sizes[0]), np.random.default_rng(1).integers(0, sizes[-1], batch)

@@ -419,9 +419,7 @@ def _training_step(batch, *sizes):
     flops = 6 * batch * sum(a * b for a, b in pairwise(sizes)) - 2 * batch * sizes[0] * sizes[1]
     names = [str(size) for size in sizes]
     name = f"{batch}:{'-'.join(names)}" if len(sizes) < 6 else f"{batch}:{names[0]} x {len(sizes) - 1} layers"
-    return Case(
-        "training step", name, flops, "GFLOP/s", build, torch=build_torch, rows=partial(_rows_of_step, batch, sizes)
-    )
+    return Case("step", name, flops, "GFLOP/s", build, torch=build_torch, rows=partial(_rows_of_step, batch, sizes))
 
 
 def _rows_of_step(batch, sizes, seconds=0.2):
