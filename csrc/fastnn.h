@@ -329,7 +329,8 @@ int fnn_threads_of_last_job(void);
 int fnn_parts_of_last_job(void);
 
 /* split.c. part(context, first, count) for parts of [0, rows), on as many threads as pay for so many multiply-adds; returns
- * FNN_OK or what a part returned. Parts begin at whole tiles of each ISA. */
+ * FNN_OK or what a part returned. Parts begin at whole tiles of each ISA. One that returned FNN_NO_MEMORY, and so did nothing, is
+ * called again by the caller, which may have memory where a worker has none. */
 typedef int (*fnn_part_fn)(void *context, int64_t first, int64_t count);
 int fnn_split_rows(int64_t rows, double multiply_adds, fnn_part_fn part, void *context);
 

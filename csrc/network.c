@@ -487,7 +487,12 @@ static void form_scalars(const fnn_pass *pass, const double *rates)
 int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *starts, int64_t count, const double *rows,
                       int divide, const double *rates, double *losses, int64_t *done)
 {
-    for (*done = 0; *done < count; (*done)++) {
+    *done = 0;
+    if (count > 0) { /* all memory before the first update; a thread's scratch stays */
+        fnn_pass pass = training_pass(n, starts[1] - starts[0]);
+        if (fnn_reserve_scratch(&pass)) return FNN_NO_MEMORY;
+    }
+    for (; *done < count; (*done)++) {
         const int64_t i = *done, soon = i + 1 < count ? starts[i + 2] - starts[i + 1] : 0;
         const fnn_data minibatch = data_from(data, starts[i]);
         fnn_pass pass = training_pass(n, starts[i + 1] - starts[i]);

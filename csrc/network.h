@@ -9,7 +9,7 @@
  * C. Values, their gradients and what a row keeps for its backward pass are offsets into one arena. The same pass over the
  *    rows sizes and places them, for batches of up to `capacity` rows.
  * D. A step is all or nothing. The loss is computed and judged before the backward pass begins; updates and what training
- *    makes of buffers follow. C knows no signals and no clock: who calls for many minibatches says how many.
+ *    makes of buffers follow, for which all memory has been taken. C knows no signals and no clock: who calls for many minibatches says how many.
  * E. Where all gradients are needed before the first update, each goes to a buffer; else a weight is updated strip by strip,
  *    as its gradient is finished. Either way by the same functions, with the same bits.
  * F. A network for inference keeps nothing: any number of threads pass through it at once, each with an arena of its own.

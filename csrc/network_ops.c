@@ -291,6 +291,21 @@ static void linear_backward(fnn_pass *pass, const fnn_op *op)
     if (code) pass->code = code;
 }
 
+/* The parts of products, of no rows: they take their scratch first. */
+int fnn_reserve_scratch(fnn_pass *pass)
+{
+    const fnn_network *n = pass->network;
+    int code = FNN_OK;
+    for (int i = 0; i < n->ops_count && code == FNN_OK; i++) {
+        product g = {pass, &n->ops[i], NULL, {NULL, 0}};
+        if (g.op->kind != FNN_OP_linear) continue;
+        g.w = &n->parameters[g.op->parameters[0]];
+        if (g.op->need_dx) code = dx_part(&g, 0, 0);
+        if (code == FNN_OK) code = dweight_part(&g, 0, 0);
+    }
+    return code;
+}
+
 static void activation_forward(fnn_pass *pass, const fnn_op *op)
 {
     const runs r = runs_of(pass, op->inputs[0]);

@@ -39,6 +39,10 @@ int64_t fnn_take(fnn_network *network, int64_t bytes);
 void fnn_place_value(fnn_network *network, int value);
 void fnn_need_scratch(fnn_network *network, int64_t bytes);
 
+/* network_ops.c. Have the calling thread take the scratch that kernels of the backward pass will ask it for: FNN_OK or
+ * FNN_NO_MEMORY. */
+int fnn_reserve_scratch(fnn_pass *pass);
+
 /* network.c. One step of the optimizer on the rows [first, first + rows) of a parameter by their gradient, which penalties
  * and clipping may change. */
 void fnn_update_rows(fnn_pass *pass, int parameter, void *gradient, int64_t first, int64_t rows);

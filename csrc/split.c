@@ -21,6 +21,8 @@ static const struct {
 /* Pieces end where panels of b, tiles of a and lines of memory do. */
 enum { COLUMNS = FNN_PANEL, ROWS = 8, STRIP_ROWS = 24, ELEMENTS = 64 };
 
+enum { PIECES = 4 }; /* a thread, at most */
+
 /* c = epilogue(a @ b), as fnn_matmul is asked for it. */
 typedef struct {
     const fnn_kernels *kernels;
@@ -60,15 +62,15 @@ static void run_product_part(void *context, int part)
 }
 
 /* The length of a piece when n of so much work is cut for `threads` threads: into one piece a thread, or as many more as
- * are of `per_piece` work and of four units, up to four a thread, so that one which is late or slowed down leaves work to
+ * are of `per_piece` work and of four units, up to PIECES a thread, so that one which is late or slowed down leaves work to
  * the others. From four units on a length is a multiple of `unit`, but when a test forces threads. */
 static int64_t piece(int64_t n, int64_t unit, int threads, double work, double per_piece)
 {
     const double large = work / per_piece, long_enough = (double)n / (double)(4 * unit);
     const double pieces = large < long_enough ? large : long_enough;
     const int each = fnn_forcing_threads() || pieces < threads ? 1
-                     : pieces < 4.0 * threads                  ? (int)(pieces / threads)
-                                                               : 4;
+                     : pieces < 1.0 * PIECES * threads         ? (int)(pieces / threads)
+                                                               : PIECES;
     const int64_t count = (int64_t)each * threads, length = (n + count - 1) / count;
     return fnn_forcing_threads() || length < 4 * unit ? length : (length + unit - 1) / unit * unit;
 }
@@ -100,25 +102,30 @@ typedef struct {
     fnn_part_fn part;
     void *context;
     int64_t rows, length; /* of a part */
-    atomic_int code;
+    unsigned char codes[PIECES * FNN_MAX_THREADS];
 } rows_job;
 
 static void run_rows_part(void *context, int number)
 {
     rows_job *job = context;
     const int64_t first = number * job->length, left = job->rows - first;
-    const int code = job->part(job->context, first, left < job->length ? left : job->length);
-    if (code) job->code = code;
+    job->codes[number] = (unsigned char)job->part(job->context, first, left < job->length ? left : job->length);
 }
 
 int fnn_split_rows(int64_t rows, double multiply_adds, fnn_part_fn part, void *context)
 {
     const int threads = fnn_threads_for(multiply_adds, work_per_thread.multiply_adds);
     if (threads == 1 || rows == 0) return part(context, 0, rows);
-    rows_job job = {part, context, rows, 0, 0};
+    rows_job job = {.part = part, .context = context, .rows = rows};
     job.length = piece(rows, STRIP_ROWS, threads, multiply_adds, work_per_piece.multiply_adds);
-    fnn_parallel(threads, (int)((rows + job.length - 1) / job.length), run_rows_part, &job);
-    return job.code;
+    const int parts = (int)((rows + job.length - 1) / job.length);
+    int code = FNN_OK;
+    fnn_parallel(threads, parts, run_rows_part, &job);
+    for (int i = 0; i < parts; i++) {
+        if (job.codes[i] == FNN_NO_MEMORY) run_rows_part(&job, i); /* here, where memory may have been taken before */
+        if (job.codes[i]) code = job.codes[i];
+    }
+    return code;
 }
 
 typedef struct {

@@ -1,0 +1,95 @@
+"""Steps that run out of memory, at each moment at which they ask for some."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHILD = """
+import ctypes, os, sys
+import numpy as np
+import fastnn as fnn
+from fastnn import _fastnn_core as core
+
+allow = ctypes.CDLL(None).allow_allocations
+rng = np.random.default_rng(0)
+x, y = rng.standard_normal((40, 200)).astype(np.float32), rng.integers(0, 4, 40)
+workers, slices = int(sys.argv[1]), sys.argv[2] == "fit"
+core._force_threads(True)
+fnn.set_num_threads(workers)
+
+def bits(trainer):
+    arrays = [*trainer.model.state_dict().values()]
+    arrays += [slot for slots in trainer._owned.state.values() for slot in slots.values()]
+    return b"".join(array.tobytes() for array in arrays)
+
+def train(allowed):
+    trainer = fnn.Trainer(fnn.MLP([200, 300, 30, 4], seed=0), "cross_entropy", fnn.SGD(lr=0.1, momentum=0.9), seed=0)
+    trainer.loss = fnn.losses.CrossEntropy()
+    before = bits(trainer)
+    allow(allowed)
+    try:
+        trainer.fit(x, y, batch_size=40, verbose=False) if slices else trainer.step(x, y)
+    except MemoryError:
+        assert trainer.steps_done == 0 and bits(trainer) == before, f"half a step, {allowed} allocations allowed"
+        return None
+    assert trainer._owned.prevented is None and trainer.steps_done == 1
+    return bits(trainer)
+
+def child(allowed):
+    "What train returns in a process whose threads have no memory yet."
+    read, write = os.pipe()
+    if os.fork() == 0:
+        try:
+            result = train(allowed)
+            os.write(write, b"refused" if result is None else b"%d" % hash(result))
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+        finally:
+            os._exit(0)
+    os.close(write)
+    result = os.read(read, 100)
+    os.close(read)
+    os.wait()
+    return result
+
+whole, refused = child(-1), 0
+for allowed in range(100):
+    result = child(allowed)
+    assert result in (whole, b"refused"), (allowed, result)
+    if result == whole and allowed > 4 * workers:
+        break
+    refused += result == b"refused"
+assert result == whole and refused >= 2, (result, refused)
+"""
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    """Compile failing.c; return the library's path."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not sys.platform.startswith("linux") or compiler is None or "LD_PRELOAD" in os.environ:
+        pytest.skip("needs Linux, a C compiler, and no other library loaded first")
+    library = tmp_path_factory.mktemp("failing") / "failing.so"
+    source = Path(__file__).with_name("failing.c")
+    subprocess.run(
+        [compiler, "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-shared", source, "-o", library], check=True
+    )
+    return library
+
+
+@pytest.mark.parametrize("call", ["step", "fit"])
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_step_without_memory_has_changed_nothing(failing, workers, call, tmp_path):
+    (tmp_path / "child.py").write_text(CHILD)
+    environment = {
+        **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LD_PRELOAD": str(failing), "PYTHONHASHSEED": "0",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "child.py", str(workers), call], cwd=tmp_path, env=environment, timeout=100,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
