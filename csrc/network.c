@@ -198,8 +198,8 @@ static void regularise(const fnn_pass *pass, const fnn_parameter *p, void *g, in
     const fnn_regularisation *r = &pass->network->regularisation;
     const int penalised = p->is_weight && (r->l1 != 0 || r->l2 != 0);
     if (penalised || r->clip_value < INFINITY)
-        pass->kernels->regularise(g, (char *)p->data + first * pass->itemsize, n, penalised ? r->l1 : 0,
-                                  penalised ? r->l2 : 0, r->clip_value);
+        pass->kernels->regularise(g, (char *)p->data + first * pass->itemsize, n, penalised ? pass->share * r->l1 : 0,
+                                  penalised ? pass->share * r->l2 : 0, r->clip_value);
 }
 
 /* One step of the optimizer on n elements of a parameter from element `at` on. */
@@ -271,11 +271,24 @@ static void gather_gradients(fnn_pass *pass, double rows)
 static void mean_of_gathered(fnn_pass *pass)
 {
     const fnn_network *n = pass->network;
+    pass->share = n->regularisation.of_sum ? 1 / n->waiting->rows : 1;
     for (int i = 0; i < n->parameters_count; i++) {
         const fnn_parameter *p = &n->parameters[i];
         pass->kernels->scale(n->arena + p->gradient, p->sum, 1 / n->waiting->rows, p->rows * p->row);
     }
     *n->waiting = (fnn_waiting){0, 0};
+}
+
+/* The penalties on all weights. */
+static double penalty(const fnn_network *n)
+{
+    const fnn_regularisation *r = &n->regularisation;
+    double total = 0;
+    for (int i = 0; i < n->parameters_count; i++) {
+        const fnn_parameter *p = &n->parameters[i];
+        if (p->is_weight) total += fnn_penalty(n->dtype, p->data, p->rows, p->columns, p->row, r->l1, r->l2);
+    }
+    return total;
 }
 
 static void hold_norms(const fnn_pass *pass)
@@ -452,6 +465,7 @@ static fnn_pass training_pass(const fnn_network *n, int64_t batch)
 {
     fnn_pass pass = new_pass(n, n->arena, batch);
     pass.training = 1;
+    pass.share = 1;
     pass.updating = !n->keeps_gradients;
     pass.step = *n->steps * n->accumulate + n->waiting->minibatches;
     return pass;
@@ -485,7 +499,7 @@ static void form_scalars(const fnn_pass *pass, const double *rates)
 }
 
 int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *starts, int64_t count, const double *rows,
-                      int divide, const double *rates, double *losses, int64_t *done)
+                      int divide, const double *rates, double *losses, double *penalties, int64_t *done)
 {
     *done = 0;
     if (count > 0) { /* all memory before the first update; a thread's scratch stays */
@@ -497,7 +511,9 @@ int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *start
         const fnn_data minibatch = data_from(data, starts[i]);
         fnn_pass pass = training_pass(n, starts[i + 1] - starts[i]);
         losses[i] = 0;
+        if (penalties) penalties[i] = penalty(n);
         if (rows[i] == 0) continue;
+        if (n->regularisation.of_sum) pass.share = 1 / rows[i];
         form_scalars(&pass, rates ? rates + i * n->groups_count : NULL);
         const int code = run(&pass, &minibatch, soon, divide ? rows[i] : NAN, &losses[i]);
         if (code) return code;

@@ -90,6 +90,7 @@ typedef struct {
 /* What a step does besides the optimizer's update. */
 typedef struct {
     double l1, l2;     /* penalties on weights, which come first */
+    int of_sum;        /* whether they are divided by what a minibatch's loss is divided by */
     double clip_value; /* limit of each element of a gradient, then; or infinity */
     double clip_norm;  /* limit of the norm of all gradients, at last; or infinity */
     double max_norm;   /* limit of the norm of a unit's weights, after the update; or infinity */
@@ -150,10 +151,11 @@ void fnn_network_free(fnn_network *network);
 /* Train on minibatches of rows [starts[i], starts[i + 1]) of the data, i in [0, count). rows[i] is how many of minibatch i
  * count, its share in a step of several; one with 0 is left out. Its loss is divided by rows[i] with `divide`, else by the
  * sum of its rows' weights. rates, unless NULL, has one learning rate for each minibatch and group. losses[i] receives the
- * loss before its update. *done counts the minibatches that are done; where it is less than count, the code tells why:
+ * loss before its update, and penalties[i], unless that is NULL, l1 sum |w| + l2 sum w^2. *done counts the minibatches that are done; where it is less than count, the code tells why:
  * fnn_error or fnn_network_error. */
 int fnn_network_train(fnn_network *network, const fnn_data *data, const int64_t *starts, int64_t count,
-                      const double *rows, int divide, const double *rates, double *losses, int64_t *done);
+                      const double *rows, int divide, const double *rates, double *losses, double *penalties,
+                      int64_t *done);
 
 /* A step by the gradients that wait, if there are any. */
 void fnn_network_flush(fnn_network *network, const double *rates);

@@ -14,6 +14,7 @@ typedef struct {
     int64_t batch, itemsize;
     int training;
     int updating; /* whether the backward pass makes the step, each parameter as its gradient is finished */
+    double share; /* of the penalties that the gradient of a weight gets */
     int64_t step; /* number of the step, which tells masks of dropout apart */
     int code;     /* of the first kernel that failed */
     int source;   /* enum fnn_element: what the numbers of the input are */

@@ -240,6 +240,17 @@ static void PLAIN(hold_norms)(void *weight, int64_t rows, int64_t columns, int64
     }
 }
 
+static double PLAIN(penalty)(const T *w, int64_t rows, int64_t columns, int64_t row, double l1, double l2)
+{
+    double magnitudes = 0, squares = 0, square = 0;
+    for (int64_t i = 0; i < rows; i++, w += row) {
+        if (l2 != 0) fnn_kernels_for(FNN_T)->sums_of_squares(&square, w, 1, columns);
+        squares += square;
+        for (int64_t j = 0; l1 != 0 && j < columns; j++) magnitudes += fabs((double)w[j]);
+    }
+    return l1 * magnitudes + l2 * squares;
+}
+
 static const fnn_plain PLAIN(plain) = {
     .move = PLAIN(move),
     .add_number = PLAIN(add_number),

@@ -156,35 +156,68 @@ class Compiled(Layered):
         counting = rows.counting(starts, order)
         weighted = rows.weight is not None or rows.counts is not None
         arguments = rows.x, *target, _contiguous(rows.weight), order
-        total, counted, first, length = 0.0, 0, 0, 1
+
+        def refused(i):
+            return layered_step(*rows.minibatch(slice(*starts[i : i + 2].tolist()), order))
+
+        total, counted, done = 0.0, 0, 0
         self.waiting[0] = 0, 0
         try:
-            while first < len(starts) - 1:
-                last = min(first + length, len(starts) - 1)
-                rates = self._rate_rows(counting[first:last].tolist(), epoch)
-                last = last if rates is None else first + len(rates)
-                began = time.perf_counter()
-                result = network.train(*arguments, starts[first : last + 1], counting[first:last], weighted, rates)
-                if result is None:
+            for losses in self.slices(network, arguments, starts, counting, weighted, epoch, refused):
+                if losses is None:
                     return None
-                losses, refused = result
-                for value, n in zip(losses.tolist(), counting[first:last].tolist(), strict=False):
+                for value, n in zip(losses, counting[done : done + len(losses)].tolist(), strict=True):
                     if n:
                         total += n * value
                         counted += n
-                first += len(losses)
-                if refused:
-                    minibatch = rows.minibatch(slice(*starts[first : first + 2].tolist()), order)
-                    total += minibatch[-1] * layered_step(*minibatch)
-                    counted += minibatch[-1]
-                    first += 1
-                taken = time.perf_counter() - began
-                length = max(1, min(int(len(losses) * _SLICE / max(taken, 1e-6)), 2 * length))
-                report(int(starts[first]), total, counted)
+                done += len(losses)
+                report(int(starts[done]), total, counted)
             network.flush(self._rate_rows((1,), epoch))
         finally:
             self.waiting[0] = 0, 0
         return total, counted
+
+    def slices(self, network, arguments, starts, counting, divide, epoch, refused, penalties=None):
+        """Train on minibatches in order, in calls of about 50 ms; yield after each the losses it has made, a list.
+
+        Parameters
+        ----------
+        network : Network
+            A plan of this model.
+        arguments : tuple
+            The first five of ``Network.train``: rows, targets, whether these are labels, weights, order.
+        starts : ndarray of int64, shape (minibatches + 1,)
+        counting : ndarray of float64, shape (minibatches,)
+            How many rows of each count.
+        divide, epoch
+            As ``try_step`` has them.
+        refused : callable
+            Makes the step of a minibatch, by its number, that the network has refused, and returns its loss.
+        penalties : ndarray of float64, shape (minibatches,), optional
+            Receives the penalties before each step.
+
+        Yields
+        ------
+        list of float, or None where the network cannot read the arrays
+        """
+        first, length = 0, 1
+        while first < len(starts) - 1:
+            last = min(first + length, len(starts) - 1)
+            rates = self._rate_rows(counting[first:last].tolist(), epoch)
+            last = last if rates is None else first + len(rates)
+            began = time.perf_counter()
+            part = None if penalties is None else penalties[first:last]
+            result = network.train(*arguments, starts[first : last + 1], counting[first:last], divide, rates, part)
+            if result is None:
+                yield None
+                return
+            losses, code = result[0].tolist(), result[1]
+            if code:
+                losses.append(refused(first + len(losses)))
+            taken = time.perf_counter() - began
+            first += len(losses)
+            length = max(1, min(int(len(losses) * _SLICE / max(taken, 1e-6)), 2 * length))
+            yield losses
 
 
 def _contiguous(weight):

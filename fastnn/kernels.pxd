@@ -211,6 +211,7 @@ cdef extern from "plain.h" nogil:
 
     const fnn_plain *fnn_plain_for(int)
     void fnn_hold_norms(int, void *, int64_t, int64_t, int64_t, int, double, void *)
+    double fnn_penalty(int, const void *, int64_t, int64_t, int64_t, double, double)
     void fnn_alpha_dropout(int, void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t, int)
 
 cdef extern from "network.h" nogil:
@@ -247,6 +248,7 @@ cdef extern from "network.h" nogil:
 
     ctypedef struct fnn_regularisation:
         double l1, l2, clip_value, clip_norm, max_norm, ema
+        int of_sum
 
     ctypedef struct fnn_waiting:
         int64_t minibatches
@@ -283,7 +285,7 @@ cdef extern from "network.h" nogil:
     int fnn_network_reserve(fnn_network *, int64_t)
     void fnn_network_free(fnn_network *)
     int fnn_network_train(fnn_network *, const fnn_data *, const int64_t *, int64_t, const double *, int, const double *, double *,
-                          int64_t *)
+                          double *, int64_t *)
     void fnn_network_flush(fnn_network *, const double *)
     void fnn_network_prepare(fnn_network *)
     int fnn_network_predict(const fnn_network *, void *, const fnn_array *, int64_t)

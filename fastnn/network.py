@@ -92,6 +92,8 @@ class Layered:
         A specification: ``slots``, names of the arrays kept per parameter, and ``update(param, grad, slots, step)``, in place.
     l1, l2, clip_norm, clip_value, groups, accumulate, ema, max_norm
         As ``Trainer`` has them.
+    of_sum : bool
+        Whether l1 and l2 are penalties of the sum of a minibatch's losses: divided by what its loss is divided by.
 
     Attributes
     ----------
@@ -109,9 +111,12 @@ class Layered:
         With ``ema``, a copy of the model that holds the averages of its parameters.
     """
 
-    def __init__(self, model, optimizer, *, l1, l2, clip_norm, clip_value, groups, accumulate, ema, max_norm):
+    def __init__(
+        self, model, optimizer, *, l1, l2, clip_norm, clip_value, groups, accumulate, ema, max_norm, of_sum=False
+    ):
         self.model, self.optimizer = model, optimizer
-        self.l1, self.l2, self.clip_norm, self.clip_value = l1, l2, clip_norm, clip_value
+        self.l1, self.l2, self.of_sum = l1, l2, of_sum
+        self.clip_norm, self.clip_value = clip_norm, clip_value
         self.accumulate, self.ema, self.max_norm = accumulate, ema, max_norm
         self._weights = frozenset(model._weights())
         options = (l1, l2, clip_norm is not None, clip_value is not None, accumulate > 1)
@@ -318,7 +323,7 @@ class Layered:
         if self._checked:
             gradients = self._as_arrays(gradients)
         if self.accumulate == 1:
-            self._update(gradients, epoch, buffers)
+            self._update(gradients, epoch, rows, buffers)
             return value
         minibatches, before = self.waiting[0].tolist()
         sums = {name: rows * g for name, g in gradients.items()}
@@ -326,7 +331,7 @@ class Layered:
             sums = {name: self.sums[name] + g for name, g in sums.items()}
         minibatches, rows = minibatches + 1, before + rows
         if minibatches == self.accumulate:
-            self._update({name: (1 / rows) * g for name, g in sums.items()}, epoch, buffers, ends_waiting=True)
+            self._update({name: (1 / rows) * g for name, g in sums.items()}, epoch, rows, buffers, ends_waiting=True)
         else:
             with CtrlCWaits():
                 self._commit([*buffers, *((self.sums[name], g) for name, g in sums.items())])
@@ -341,12 +346,12 @@ class Layered:
             yield
             minibatches, rows = self.waiting[0].tolist()
             if minibatches:
-                self._update({name: (1 / rows) * g for name, g in self.sums.items()}, epoch)
+                self._update({name: (1 / rows) * g for name, g in self.sums.items()}, epoch, rows)
         finally:
             self.waiting[0] = 0, 0
 
-    def _update(self, gradients, epoch, buffers=(), ends_waiting=False):
-        gradients = self._regularised(gradients) if self._checked else gradients
+    def _update(self, gradients, epoch, rows, buffers=(), ends_waiting=False):
+        gradients = self._regularised(gradients, 1 / rows if self.of_sum else 1.0) if self._checked else gradients
         self._apply(gradients, self._rates(epoch), buffers, ends_waiting)
 
     def _become(self, new):
@@ -388,11 +393,16 @@ class Layered:
             result[name] = g.copy("K") if np.may_share_memory(g, param) else g
         return result
 
-    def _regularised(self, gradients):
-        """Return new gradients with penalties and clipping."""
+    def penalty(self):
+        """Return l1 sum |w| + l2 sum w^2 over weights."""
+        weights = (param for name, param in self.parameters.items() if name in self._weights)
+        return sum(core.penalty(weight, self.l1, self.l2) for weight in weights)
+
+    def _regularised(self, gradients, share):
+        """Return new gradients with their share of the penalties, and clipping."""
         result = {}
         for name, param in self.parameters.items():
-            l1, l2 = (self.l1, self.l2) if name in self._weights else (0.0, 0.0)  # not biases
+            l1, l2 = (share * self.l1, share * self.l2) if name in self._weights else (0.0, 0.0)  # not biases
             limit = math.inf if self.clip_value is None else self.clip_value
             wanted = l1 or l2 or limit < math.inf
             result[name] = core.regularised(gradients[name], param, l1, l2, limit) if wanted else gradients[name]

@@ -417,7 +417,7 @@ def compiled(network, loss, before_last, shape):
     limits = (
         math.inf if limit is None else limit for limit in (network.clip_value, network.clip_norm, network.max_norm)
     )
-    result.set_options(network.l1, network.l2, *limits, network.ema or 0.0, network.accumulate)
+    result.set_options(network.l1, network.l2, network.of_sum, *limits, network.ema or 0.0, network.accumulate)
     return result
 
 

@@ -8,6 +8,7 @@ import pytest
 import fastnn as fnn
 from fastnn import _fastnn_core as core
 from fastnn import trainer as trainer_module
+from fastnn.compiled import Compiled
 from fastnn.network import Layered
 
 LOSSES = {  # from name to a function of (rng, rows, outputs) that makes targets
@@ -478,3 +479,56 @@ def test_what_has_no_row_is_named_and_runs_layer_by_layer():
     t = fnn.Trainer(fnn.Sequential(fnn.Linear(2, 2, rng=0)), lambda output, target: (0.0, 0 * output), "sgd", seed=0)
     t.step(x, y)
     assert "<lambda>" in repr(t)
+
+
+@pytest.mark.parametrize(
+    "options", [{"l2": 0.02}, {"l1": 0.03, "l2": 0.02, "clip_norm": 0.1}, {"accumulate": 2, "l1": 0.1}]
+)
+def test_penalties_of_a_sum_of_losses_are_divided_as_the_loss_is(options, dtype, isa):
+    """The objective of a minibatch is then (sum of its losses + penalties) / divisor."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 7)).astype(dtype), rng.integers(0, 3, 40)
+    starts, divisors = np.array([0, 17, 36, 40]), np.array([17.0, 9.5, 4.0])
+    none = {
+        "l1": 0.0,
+        "clip_norm": None,
+        "clip_value": None,
+        "groups": {},
+        "accumulate": 1,
+        "ema": None,
+        "max_norm": None,
+    }
+    model = fnn.MLP([7, 5, 3], "tanh", seed=1, dtype=dtype)
+    networks = [
+        kind(copy.deepcopy(model), fnn.SGD(lr=0.5), of_sum=True, **none | {"l2": 0.0} | options)
+        for kind in (Compiled, Layered)
+    ]
+    penalties, told = np.empty(3), []
+    plan = networks[0]._planned(fnn.CrossEntropy(), False, (7,))
+    slices = networks[0].slices(plan, (x, y, True, None, None), starts, divisors, True, 0, None, penalties)
+    losses = [loss for part in slices for loss in part]
+    for first, last, divisor in zip(starts, starts[1:], divisors.tolist(), strict=False):
+        told.append(networks[1].penalty())
+        rows = slice(first, last)
+        value = networks[1].step(
+            x[rows], lambda z, rows=rows, n=divisor: fnn.CrossEntropy()(z, y[rows], divisor=n), rows=divisor
+        )
+        assert value == losses[len(told) - 1]
+    assert penalties.tolist() == told
+    for name, value in networks[1].parameters.items():
+        np.testing.assert_array_equal(networks[0].parameters[name], value, err_msg=name)
+
+
+def test_a_penalty_of_a_sum_of_losses_is_by_hand_what_it_says():
+    x, y = np.ones((4, 2)), np.zeros(4)
+    model = fnn.MLP([2, 1], task="regression", init="ones", dtype=np.float64)
+    network = Compiled(
+        model, fnn.SGD(lr=1.0), l1=0.5, l2=0.25, of_sum=True, clip_norm=None, clip_value=None, groups={}, accumulate=1,
+        ema=None, max_norm=None,
+    )  # fmt: skip
+    plan, penalties = network._planned(fnn.HalfMSE(), False, (2,)), np.empty(1)
+    (loss,) = next(
+        network.slices(plan, (x, y, False, None, None), np.array([0, 4]), np.array([4.0]), True, 0, None, penalties)
+    )
+    assert (loss, penalties[0]) == (2.0, 0.5 * 2 + 0.25 * 2)
+    np.testing.assert_array_equal(model.layers[0].weight, [[1 - (2 + (0.5 + 0.5) / 4)] * 2])

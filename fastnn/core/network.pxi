@@ -148,10 +148,11 @@ cdef class Network:
             else:
                 n.class_weight = _data(array)
 
-    def set_options(self, double l1, double l2, double clip_value, double clip_norm, double max_norm, double ema, int64_t accumulate):
+    def set_options(self, double l1, double l2, bint of_sum, double clip_value, double clip_norm, double max_norm, double ema, int64_t accumulate):
         """What a step does besides the update; a limit that there is not is infinite."""
         cdef fnn_regularisation *r = &self.network.regularisation
-        r.l1, r.l2, r.clip_value, r.clip_norm, r.max_norm, r.ema = l1, l2, clip_value, clip_norm, max_norm, ema
+        r.l1, r.l2, r.of_sum = l1, l2, of_sum
+        r.clip_value, r.clip_norm, r.max_norm, r.ema = clip_value, clip_norm, max_norm, ema
         self.network.accumulate = accumulate
         self.network.keeps_gradients = accumulate > 1 or clip_norm < INFINITY
 
@@ -176,10 +177,10 @@ cdef class Network:
         return True
 
     def train(self, ndarray x, ndarray target, bint labels, ndarray sample_weight, ndarray order, ndarray starts, ndarray rows,
-              bint divide, ndarray rates):
+              bint divide, ndarray rates, ndarray penalties=None):
         """Train on the minibatches between the rows `starts`, of which `rows` count. Returns (losses of those done, code); None where
         the arrays cannot be read. labels says that target holds contiguous int64 labels; order and starts are contiguous int64,
-        sample_weight, rows and rates (minibatches, groups) float64. See fnn_network_train."""
+        sample_weight, rows, rates (minibatches, groups) and penalties, which receives those of each minibatch, float64. See fnn_network_train."""
         cdef fnn_data described
         cdef int64_t count = size(starts) - 1, done = 0, longest = 0, i
         cdef const int64_t *start = <const int64_t *>data(starts)
@@ -193,8 +194,9 @@ cdef class Network:
         cdef const double *counting = <const double *>data(rows)
         cdef const double *rate = <const double *>_data(rates)
         cdef double *loss = <double *>data(losses)
+        cdef double *penalty = <double *>_data(penalties)
         with nogil:
-            code = fnn_network_train(&self.network, &described, start, count, counting, divide, rate, loss, &done)
+            code = fnn_network_train(&self.network, &described, start, count, counting, divide, rate, loss, penalty, &done)
         if code == FNN_NO_MEMORY:
             raise MemoryError("fastnn: no memory for scratch space")
         return losses[:done], code
@@ -212,7 +214,7 @@ cdef class Network:
         self.reserve(x.shape[0])
         cdef const double *rate = <const double *>_data(rates)
         with nogil:
-            code = fnn_network_train(&self.network, &described, starts, 1, &rows, divide, rate, &loss, &done)
+            code = fnn_network_train(&self.network, &described, starts, 1, &rows, divide, rate, &loss, NULL, &done)
         if code == FNN_NO_MEMORY:
             raise MemoryError("fastnn: no memory for scratch space")
         return loss, code
