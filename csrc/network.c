@@ -539,12 +539,23 @@ void fnn_network_flush(fnn_network *n, const double *rates)
     end_step(&pass);
 }
 
-/* The last row that reads a value. */
+static int reads(const fnn_op *op, int value)
+{
+    int found = op->inputs[0] == value || op->inputs[1] == value;
+    for (int j = 0; op->kind == FNN_OP_concatenate && j < op->many_count; j++) found |= op->many[j] == value;
+    return found;
+}
+
+/* The last row that reads a value, or what is the same memory by another shape; -2 where none does. */
 static int last_reader(const fnn_network *n, int value)
 {
-    int last = -1;
-    for (int i = 0; i < n->ops_count; i++)
-        if (n->ops[i].inputs[0] == value || n->ops[i].inputs[1] == value) last = i;
+    int last = -2;
+    for (int i = 0; i < n->ops_count; i++) {
+        if (!reads(&n->ops[i], value)) continue;
+        const int next = n->ops[i].kind == FNN_OP_reshape ? last_reader(n, n->ops[i].outputs[0]) : i;
+        if (last < i) last = i;
+        if (last < next) last = next;
+    }
     return last;
 }
 
@@ -565,16 +576,38 @@ static void place_apart(fnn_network *n, int value, int maker)
     if (n->used < v->y + bytes) n->used = v->y + bytes;
 }
 
-/* Place all values for blocks of so many rows; the output lies with the caller. */
+/* Place what a row makes, but for the output of the network, which lies with the caller. */
+static void place_made(fnn_network *n, int i)
+{
+    const fnn_op *op = &n->ops[i];
+    if (op->kind == FNN_OP_columns) {
+        for (int j = 0; j < op->many_count; j++) place_apart(n, op->many[j], i);
+    } else if (op->outputs[0] == n->output) {
+        return;
+    } else if (op->kind == FNN_OP_reshape && op->inputs[0] != n->input) {
+        n->values[op->outputs[0]].y = n->values[op->inputs[0]].y;
+    } else {
+        place_apart(n, op->outputs[0], i);
+    }
+}
+
+/* Place all values for blocks of so many rows. */
 static void place_block(fnn_network *n, int64_t rows)
 {
     n->capacity = rows;
-    n->used = 0;
-    place_apart(n, n->input, -1);
-    for (int i = 0; i < n->ops_count; i++)
-        if (n->ops[i].outputs[0] != n->output) place_apart(n, n->ops[i].outputs[0], i);
+    n->used = n->scratch_size = 0;
+    if (n->input >= 0) place_apart(n, n->input, -1);
+    if (n->wide_input >= 0) place_apart(n, n->wide_input, -1);
+    for (int i = 0; i < n->ops_count; i++) place_made(n, i);
     for (int i = 0; i < n->ops_count; i++) /* what a row keeps lies behind all values, and its output too */
         if (fnn_op_rows[n->ops[i].kind].keeps_at_inference) fnn_op_rows[n->ops[i].kind].place(n, &n->ops[i]);
+    n->scratch = fnn_take(n, n->scratch_size);
+}
+
+/* Numbers that a value has for a row of the batch. */
+static int64_t numbers_a_row(const fnn_network *n, int value)
+{
+    return n->values[value].times * n->values[value].features;
 }
 
 void fnn_network_prepare(fnn_network *n)
@@ -582,9 +615,9 @@ void fnn_network_prepare(fnn_network *n)
     n->multiply_adds = n->elements = 0;
     for (int i = 0; i < n->ops_count; i++) {
         const fnn_op *op = &n->ops[i];
-        const int64_t inputs = n->values[op->inputs[0]].features, outputs = n->values[op->outputs[0]].features;
+        const int64_t outputs = op->outputs[0] < 0 ? 0 : numbers_a_row(n, op->outputs[0]);
         n->elements += (double)outputs;
-        if (op->kind == FNN_OP_linear) n->multiply_adds += (double)inputs * (double)outputs;
+        if (op->kind == FNN_OP_linear) n->multiply_adds += (double)n->values[op->inputs[0]].features * (double)outputs;
     }
     place_block(n, FNN_PANEL);
     const int64_t panels = BLOCK / n->used;
@@ -594,12 +627,13 @@ void fnn_network_prepare(fnn_network *n)
 /* A block of rows through all layers. */
 static int predict_block(const fnn_network *n, void *y, const fnn_array *x, int64_t rows)
 {
-    const fnn_value *input = &n->values[n->input];
     char *const arena = fnn_arena(n->used);
     if (!arena) return FNN_NO_MEMORY;
     fnn_pass pass = new_pass(n, arena, rows);
     pass.y = y;
-    if (x->from == (n->dtype == FNN_F32 ? FNN_FROM_F32 : FNN_FROM_F64) && x->row == input->features)
+    pass.source = x->from;
+    if (n->wide_input < 0 && x->from == (n->dtype == FNN_F32 ? FNN_FROM_F32 : FNN_FROM_F64) &&
+        x->row == numbers_a_row(n, n->input))
         pass.x = (char *)x->data; /* read where it lies */
     else
         gather_input(&pass, x, NULL, 0);
@@ -622,7 +656,7 @@ static void run_block(void *context, int part)
     const int64_t first = part * p->block, rows = p->rows - first < p->block ? p->rows - first : p->block;
     fnn_array x = *p->x;
     x.data = (const char *)x.data + first * x.row * x.itemsize;
-    const int code = predict_block(n, p->y + first * n->values[n->output].features * itemsize_of(n), &x, rows);
+    const int code = predict_block(n, p->y + first * numbers_a_row(n, n->output) * itemsize_of(n), &x, rows);
     if (code) p->code = code;
 }
 

@@ -27,7 +27,7 @@
 #define FNN_OPS(OP)                                                                                                    \
     OP(to_panels) OP(to_rows) OP(fork) OP(add)                                                                         \
     OP(reshape) OP(linear) OP(activation) OP(prelu) OP(maxout) OP(softmax) OP(log_softmax) OP(dropout)                 \
-    OP(alpha_dropout) OP(layer_norm) OP(rms_norm) OP(batch_norm) OP(scale) OP(members_in) OP(members_out)            \
+    OP(alpha_dropout) OP(layer_norm) OP(rms_norm) OP(batch_norm) OP(scale) OP(members_in) OP(members_out) OP(mean)   \
     OP(columns) OP(concatenate) OP(standardize) OP(embedding) OP(periodic) OP(piecewise_linear) OP(transpose)
 /* clang-format on */
 
@@ -161,11 +161,11 @@ int fnn_network_train(fnn_network *network, const fnn_data *data, const int64_t 
 void fnn_network_flush(fnn_network *network, const double *rates);
 
 /* Prepare a network for inference alone: size and place its values for blocks of as many rows as stay in L2. All values are
- * rows; it has no fork, dropout, loss or gradients. */
+ * rows; it has no fork, dropout, loss or gradients, and a row FNN_OP_mean where training keeps the members of an ensemble. */
 void fnn_network_prepare(fnn_network *network);
 
-/* y (rows, features), contiguous, = the output of such a network for the first rows of x, from any number of threads at once.
- * y does not overlap x. FNN_NO_MEMORY. */
+/* y, contiguous, = the output of such a network for the first rows of x, from any number of threads at once. y does not overlap
+ * x. FNN_NO_MEMORY, or FNN_REFUSED for an input that a layer does not accept; some rows of y may then be written. */
 int fnn_network_predict(const fnn_network *network, void *y, const fnn_array *x, int64_t rows);
 
 #endif

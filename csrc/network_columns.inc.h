@@ -31,18 +31,29 @@ static void columns_place(fnn_network *n, fnn_op *op)
     for (int i = 0; i < op->many_count; i++) fnn_place_value(n, op->many[i]);
 }
 
+/* Copy columns of rows of n numbers: where each goes is a number, so that no call is made for it. */
+#define TAKE_COLUMNS(type)                                                                                             \
+    for (int64_t i = 0; i < rows; i++)                                                                                 \
+        for (int64_t j = 0; j < count; j++)                                                                            \
+    memcpy((type *)to + i * count + j, (const type *)from + i * n + column[j], sizeof(type))
+static void take_columns(void *to, const void *from, const int64_t *column, int64_t rows, int64_t n, int64_t count,
+                         int64_t itemsize)
+{
+    if (itemsize == sizeof(float))
+        TAKE_COLUMNS(float);
+    else
+        TAKE_COLUMNS(double);
+}
+#undef TAKE_COLUMNS
+
 /* Each branch gets its columns of the one input or of the other; buffers[0] has their numbers, branch after branch. */
 static void columns_forward(fnn_pass *pass, const fnn_op *op)
 {
     const int64_t *column = op->buffers[0];
     for (int b = 0; b < op->many_count; b++) {
         const fnn_value *branch = value(pass, op->many[b]), *x = value(pass, op->inputs[branch->wide]);
-        const int64_t rows = pass->batch * branch->times, itemsize = branch->wide ? 8 : pass->itemsize;
-        char *to = at(pass, branch->y);
-        const char *from = at(pass, x->y);
-        for (int64_t i = 0; i < rows; i++, from += x->features * itemsize)
-            for (int64_t j = 0; j < branch->features; j++, to += itemsize)
-                memcpy(to, from + column[j] * itemsize, (size_t)itemsize);
+        take_columns(at(pass, branch->y), y_of(pass, op->inputs[branch->wide]), column, pass->batch * branch->times,
+                     x->features, branch->features, branch->wide ? 8 : pass->itemsize);
         column += branch->features;
     }
 }
@@ -64,7 +75,7 @@ static void join(const fnn_pass *pass, const fnn_op *op, int backward)
 {
     const fnn_value *y = value(pass, op->outputs[0]);
     const int64_t rows = pass->batch * y->times, row = y->features * pass->itemsize;
-    char *joined = backward ? at(pass, y->dy) : at(pass, y->y);
+    char *joined = backward ? dy_of(pass, op->outputs[0]) : y_of(pass, op->outputs[0]);
     for (int b = 0; b < op->many_count; b++) {
         const fnn_value *branch = value(pass, op->many[b]);
         const int64_t bytes = branch->times * branch->features / y->times * pass->itemsize;

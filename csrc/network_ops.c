@@ -117,8 +117,14 @@ static void rest(fnn_pass *pass, const fnn_op *op)
     (void)op;
 }
 
-/* The same numbers as rows of another length. */
-#define reshape_forward rest
+/* The same numbers as rows of another length: in training in the same place. */
+static void reshape_forward(fnn_pass *pass, const fnn_op *op)
+{
+    const fnn_value *x = value(pass, op->inputs[0]);
+    char *const to = y_of(pass, op->outputs[0]);
+    const char *const from = y_of(pass, op->inputs[0]);
+    if (to != from) memcpy(to, from, (size_t)(pass->batch * x->times * x->features * pass->itemsize));
+}
 #define reshape_backward rest
 
 #define fork_forward rest
@@ -504,14 +510,15 @@ const fnn_op_row fnn_op_rows[FNN_OP_COUNT] = {
     ROW_OF(batch_norm, batch_norm_place, 0, batch_norm_commit, 1),
     ROW(alpha_dropout, place_output, 1),
     ROW(scale, scale_place, 0),
-    ROW(members_in, members_in_place, 0),
+    ROW_OF(members_in, members_in_place, 0, NULL, 1),
     ROW(members_out, members_out_place, 0),
+    ROW(mean, place_output, 0),
     ROW(columns, columns_place, 0),
     ROW(concatenate, place_output, 0),
     ROW(standardize, place_output, 0),
-    ROW(embedding, embedding_place, 0),
+    ROW_OF(embedding, embedding_place, 0, NULL, 1),
     ROW(periodic, periodic_place, 0),
-    ROW(piecewise_linear, piecewise_linear_place, 0),
+    ROW_OF(piecewise_linear, piecewise_linear_place, 0, NULL, 1),
     ROW(transpose, place_output, 0),
 };
 /* clang-format on */

@@ -163,7 +163,7 @@ static void members_in_backward(fnn_pass *pass, const fnn_op *op)
     plain_of(pass)->sum_products(gradient(pass, op, 0), zero_sums(pass, all), dy, members_of(pass, op), groups, all);
     if (op->need_dx) {
         plain_of(pass)->scale_rows(first ? dy : dx, dy, parameter(pass, op, 0), groups, all);
-        if (first) plain_of(pass)->gather(dx, dy, groups, op->number, n);
+        if (first) plain_of(pass)->gather(dx, dy, groups, op->number, n, 1);
     }
     finished(pass, op, 0);
 }
@@ -194,6 +194,15 @@ static void members_out_backward(fnn_pass *pass, const fnn_op *op)
     finished(pass, op, 0);
     finished(pass, op, 1);
 }
+
+/* The mean over members; training has no such row, as each has a loss of its own. */
+static void mean_forward(fnn_pass *pass, const fnn_op *op)
+{
+    const fnn_value *y = value(pass, op->outputs[0]);
+    plain_of(pass)->gather(y_of(pass, op->outputs[0]), y_of(pass, op->inputs[0]), pass->batch * y->times, op->number,
+                           y->features, (double)op->number);
+}
+#define mean_backward rest
 
 /* Matrices of `number` columns, so that what lies along their rows' axis is contiguous; and back. */
 static void transpose_forward(fnn_pass *pass, const fnn_op *op)

@@ -22,9 +22,10 @@ typedef struct {
     /* x = x / number */
     void (*divide)(void *x, double number, int64_t n);
 
-    /* y[i, k, j] = x[i, j] for each of `copies` k; and x[i, j] = the sum of y[i, k, j] over k in increasing order, in float64. */
+    /* y[i, k, j] = x[i, j] for each of `copies` k; and x[i, j] = the sum of y[i, k, j] over k in increasing order, in float64,
+     * divided by a number. */
     void (*spread)(void *y, const void *x, int64_t rows, int64_t copies, int64_t n);
-    void (*gather)(void *x, const void *y, int64_t rows, int64_t copies, int64_t n);
+    void (*gather)(void *x, const void *y, int64_t rows, int64_t copies, int64_t n, double divisor);
 
     /* y[m, j, i] = x[m, i, j] of matrices of so many rows. */
     void (*transpose)(void *y, const void *x, int64_t matrices, int64_t rows, int64_t columns);

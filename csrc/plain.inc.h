@@ -46,7 +46,7 @@ static void PLAIN(spread)(void *y_, const void *x_, int64_t rows, int64_t copies
         for (int64_t k = 0; k < copies; k++, y += n) memcpy(y, x, (size_t)n * sizeof(T));
 }
 
-static void PLAIN(gather)(void *x_, const void *y_, int64_t rows, int64_t copies, int64_t n)
+static void PLAIN(gather)(void *x_, const void *y_, int64_t rows, int64_t copies, int64_t n, double divisor)
 {
     const T *y = y_;
     T *x = x_;
@@ -54,7 +54,7 @@ static void PLAIN(gather)(void *x_, const void *y_, int64_t rows, int64_t copies
         for (int64_t j = 0; j < n; j++) {
             double sum = 0;
             for (int64_t k = 0; k < copies; k++) sum += y[k * n + j];
-            x[j] = (T)sum;
+            x[j] = (T)(sum / divisor);
         }
 }
 

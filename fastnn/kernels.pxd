@@ -199,7 +199,7 @@ cdef extern from "plain.h" nogil:
         void (*scale_rows)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
         void (*add_rows)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
         void (*divide)(void *, double, int64_t) noexcept nogil
-        void (*gather)(void *, const void *, int64_t, int64_t, int64_t) noexcept nogil
+        void (*gather)(void *, const void *, int64_t, int64_t, int64_t, double) noexcept nogil
         void (*scale_each)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
         void (*sum_last)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
         void (*standardize)(void *, const void *, const double *, const double *, const int64_t *, int64_t, int64_t) noexcept nogil

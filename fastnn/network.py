@@ -296,7 +296,9 @@ class Layered:
         finish = self.model._last if before_last else lambda y: y
         if self.model._members is None:
             return finish(output)
-        return np.mean([finish(member) for member in _members_of(output)], 0)
+        return core.sum_of_members(
+            np.stack([finish(member) for member in _members_of(output)], -2), self.model._members
+        )
 
     prevented = None  # what keeps the network from being compiled; nobody has asked
 

@@ -20,11 +20,6 @@ from fastnn.layers.containers import Container
 from fastnn.losses import Loss
 from fastnn.optim import Optimizer
 
-# Kinds of rows that need more than their inputs and outputs: no network of inference has them.
-_TRAINED_ALONE = {
-    "members", "mean", "columns", "concatenate", "standardize", "embedding", "periodic", "piecewise_linear",
-}  # fmt: skip
-
 
 class NotCompiledError(Exception):
     """Names what has no row in a compiled network, and so keeps a model from being compiled."""
@@ -156,8 +151,7 @@ class Plan:
     # ---------------------------------------------------------------------------------------------------------------- kinds
 
     def _append(self, op):
-        rests = not self._training and (op.kind in _TRAINED_ALONE or len(op.shape) != 2)
-        if rests or len(op.shape) < 2 or None in op.shape[1:]:
+        if len(op.shape) < 2 or None in op.shape[1:]:
             raise NotCompiledError(f"{op.kind} of shape {op.shape}")
         if op.kind in F.activations():
             self._activation(op)
@@ -195,6 +189,12 @@ class Plan:
 
     def _mean(self, op):
         """Members of an ensemble have losses of their own, so there is no mean in training."""
+        if not self._training:
+            if "head" in op.numbers:
+                raise NotCompiledError("a mean of probabilities")
+            k, (times, features) = op.numbers["k"], self.values[self.value][:2]
+            self._bring(in_panels=False)
+            self._row(op.kind, features, False, times=times // k, number=k)
 
     def _flatten(self, op):
         self._reshape(self._each * math.prod(op.shape[1:-1]), op.shape[-1])
@@ -440,11 +440,13 @@ def predictor(model, shape):
         plan = Plan(ops, list(parameters), shape_of_row, model, training=False)
     except (NotCompiledError, NotImplementedError, ValueError):
         return None  # layer by layer they raise
-    if not math.prod(shape_of_row) or not plan.output:
+    made = ops[-1].shape[len(shape) == 1 :] if ops else ()
+    if not math.prod(shape_of_row) or not plan.rows or (len(shape) == 1 and len(made) != 1):
         return None
     known = [(value, (), None, None, 0, False, False) for value in parameters.values()]
     network = _core.Network(str(model.dtype), plan.values, plan.rows, known, [], plan.inputs, plan.output)
-    return _core.Predictor(network, shape)
+    network.own_dtype_alone = plan.own_dtype_alone
+    return _core.Predictor(network, shape, made)
 
 
 def _first_own(model):

@@ -91,7 +91,7 @@ def random_layers(rng, width, outputs, dtype, training=True):
             if rng.random() < 0.3:
                 layers.append(fnn.Dropout(0.3, seed=5, layer=len(layers)))
     layers.append(fnn.Linear(width, outputs, rng=rng.integers(1000), dtype=dtype))
-    if training and rng.random() < 0.3:  # the last of them are an ensemble's
+    if rng.random() < 0.3:  # the last of them are an ensemble's
         first = max(len(layers) - 3, 0)
         layers[first:] = [fnn.Ensemble(int(rng.integers(1, 5)), *layers[first:], rng=rng.integers(1000))]
     return layers

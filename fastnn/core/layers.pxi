@@ -70,8 +70,8 @@ def alpha_dropout(object x, double p, uint64_t seed, uint32_t step, uint32_t lay
     return y
 
 
-def sum_of_members(ndarray y):
-    """The sum over the last axis but one of a contiguous array."""
+def sum_of_members(ndarray y, double divisor=1.0):
+    """The sum over the last axis but one of a contiguous array, divided by a number."""
     cdef int dtype = _dtype(y, "Ensemble", "dy")
     cdef npy_intp shape[64]
     cdef int ndim = y.ndim, i
@@ -86,7 +86,7 @@ def sum_of_members(ndarray y):
     cdef void *source = data(y)
     cdef int64_t rows = size(x) // n
     with nogil:
-        plain.gather(to, source, rows, members, n)
+        plain.gather(to, source, rows, members, n, divisor)
     return x
 
 

@@ -42,6 +42,7 @@ cdef class Network:
     cdef readonly int features, outputs
     cdef int targets  # numbers in a row of the loss's target
     cdef public bint own_dtype_alone  # whether the input must be what is computed in the network's dtype anyway
+    cdef bint refuses  # whether there is an input of a dtype it takes that it refuses
 
     def __cinit__(self, str dtype, list values, list ops, list parameters, list groups, tuple inputs, int output, ndarray waiting=None,
                   ndarray steps=None):
@@ -62,6 +63,7 @@ cdef class Network:
             n.values[i].times, n.values[i].features, n.values[i].in_panels, n.values[i].wide = times, features, bool(in_panels), wide
         for i, op in enumerate(ops):
             self.fill_op(&n.ops[i], op)
+            self.refuses |= op[0] == "embedding"
         for i, parameter in enumerate(parameters):
             self.fill_parameter(&n.parameters[i], parameter)
         for i, (row, packed) in enumerate(groups):
@@ -161,12 +163,17 @@ cdef class Network:
             raise MemoryError("fastnn: no memory for the activations of a network")
         return 0
 
+    cdef bint takes(self, fnn_array *to, ndarray x):
+        """Whether the network can read the input x; it is then described in `to`."""
+        if not _is_gathered(to, x, self.features):
+            return False
+        own = np.float32 if self.network.dtype == FNN_F32 else np.float64
+        return not self.own_dtype_alone or np.result_type(x.dtype, np.float32) == own
+
     cdef bint describe(self, fnn_data *to, ndarray x, ndarray target, bint labels, ndarray sample_weight, ndarray order):
         """Whether the network can read these arrays; they are then described in `to`."""
         memset(to, 0, sizeof(to[0]))
-        if not _is_gathered(&to.x, x, self.features):
-            return False
-        if self.own_dtype_alone and np.result_type(x.dtype, np.float32) != (np.float32 if self.network.dtype == FNN_F32 else np.float64):
+        if not self.takes(&to.x, x):
             return False
         if labels:
             to.labels = <const int64_t *>data(target)
@@ -239,7 +246,7 @@ cdef class Network:
         found = []
         for i in range(self.network.ops_count):
             op = &self.network.ops[i]
-            sizes = self.network.values[op.inputs[0]].features, self.network.values[op.outputs[0]].features
+            sizes = [self.network.values[value].features if value >= 0 else 0 for value in (op.inputs[0], op.outputs[0])]
             found.append((fnn_op_rows[op.kind].name.decode(), *sizes, self.network.spent[2 * i], self.network.spent[2 * i + 1]))
         return found
 
@@ -263,18 +270,22 @@ cdef class Predictor:
     Parameters
     ----------
     network : Network
-    shape : tuple of int
-        Of an input: a row's, after None; or that of one row alone."""
+    shape, made : tuple of int
+        Of an input and the output: a row's, after None; or that of one row alone."""
     cdef Network network
     cdef npy_intp shape[MAX_NDIM]
-    cdef int ndim, dtype
-    cdef int64_t elements
+    cdef npy_intp made[MAX_NDIM]
+    cdef int ndim, made_ndim, dtype
+    cdef int64_t elements, outputs
 
-    def __cinit__(self, Network network, tuple shape):
+    def __cinit__(self, Network network, tuple shape, tuple made):
         cdef fnn_network *n = &network.network
-        self.network, self.ndim, self.dtype = network, len(shape), n.dtype
+        self.network, self.ndim, self.made_ndim, self.dtype = network, len(shape), len(made), n.dtype
         for i, length in enumerate(shape):
             self.shape[i] = -1 if length is None else length
+        for i, length in enumerate(made):
+            self.made[i] = -1 if length is None else length
+        self.outputs = n.values[n.output].times * n.values[n.output].features
         fnn_network_prepare(n)
         self.elements = <int64_t>(n.multiply_adds / MULTIPLY_ADDS + n.elements)
 
@@ -290,23 +301,24 @@ cdef class Predictor:
     cdef object written(self, object out, ndarray x, npy_intp *shape):
         """The array to write: out, or a new one where it cannot be written at once; None where it is not accepted."""
         cdef ndarray a
-        cdef int ndim = 1 if self.ndim == 1 else 2
+        cdef int ndim = self.made_ndim
         if out is None:
             return _new(ndim, shape, self.dtype)
         if type(out) is ndarray:
             a = out
-            if (a.ndim == ndim and typenum(a) == _type_number(self.dtype) and a.shape[ndim - 1] == shape[ndim - 1]
-                    and a.shape[0] == shape[0] and cnp.PyArray_ISCARRAY(a)):
-                return _apart(a, out, x, False)
+            if (a.ndim == ndim and typenum(a) == _type_number(self.dtype) and cnp.PyArray_CompareLists(a.shape, shape, ndim)
+                    and cnp.PyArray_ISCARRAY(a)):
+                return _new(ndim, shape, self.dtype) if self.network.refuses else _apart(a, out, x, False)
         try:
-            return _output(out, ndim, shape, self.dtype, "out")
+            a = _output(out, ndim, shape, self.dtype, "out")
         except (TypeError, ValueError):  # the last layer will say so
             return None
+        return _new(ndim, shape, self.dtype) if self.network.refuses else a
 
     cdef object run(self, ndarray x, object out):
         """The output for x; None where x or out is none that can be taken here."""
         cdef fnn_array source
-        cdef npy_intp shape[2]
+        cdef npy_intp shape[MAX_NDIM]
         cdef int64_t rows = 1 if self.ndim == 1 else x.shape[0]
         cdef fnn_network *n = &self.network.network
         cdef int code
@@ -314,10 +326,11 @@ cdef class Predictor:
         if typenum(x) == _type_number(self.dtype) and cnp.PyArray_ISCARRAY_RO(x):
             source.data, source.from_ = data(x), FNN_FROM_F32 if self.dtype == FNN_F32 else FNN_FROM_F64
             source.row, source.itemsize = self.network.features, _itemsize(self.dtype)
-        elif self.ndim == 1 or not _is_gathered(&source, x, self.network.features):
+        elif not self.network.takes(&source, x if self.ndim > 1 else x[None]):
             return None
-        shape[0] = rows
-        shape[self.ndim > 1] = self.network.outputs
+        memcpy(shape, self.made, sizeof(shape))
+        if self.ndim > 1:
+            shape[0] = rows
         cdef ndarray y = self.written(out, x, shape)
         if y is None:
             return None
@@ -330,13 +343,13 @@ cdef class Predictor:
                     code = self.predict(data(y), &source, p.first, p.count)
                     if code:
                         break
-        return _deliver(out, _made(code, y))
+        return None if code == FNN_REFUSED else _deliver(out, _made(code, y))
 
     cdef int predict(self, void *y, const fnn_array *x, int64_t first, int64_t rows) noexcept nogil:
         """Rows [first, first + rows)."""
         cdef fnn_array part = x[0]
         part.data = <const char *>x.data + first * x.row * x.itemsize
-        return fnn_network_predict(&self.network.network, _at(y, first * self.network.outputs, self.dtype), &part, rows)
+        return fnn_network_predict(&self.network.network, _at(y, first * self.outputs, self.dtype), &part, rows)
 
 
 cdef class Predictors:

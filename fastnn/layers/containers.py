@@ -544,7 +544,10 @@ class Ensemble(_Chain):
         super()._take({name: value for name, value in state.items() if name not in self._parameters})
 
     def _rows(self, shape, leaf):
-        """Return the rows of the layers, ``members`` after each Linear, and at last ``mean``; between these k rows stand for one."""
+        """Return the rows of the layers, ``members`` after each Linear, and at last ``mean``; between these k rows stand for one.
+
+        The mean is of probabilities where it names the layer that makes them, a ``head``.
+        """
         ops, lead = [], None
         for i in range(len(self.layers)):
             branch = self._rows_of(i, shape, leaf)
@@ -557,7 +560,8 @@ class Ensemble(_Chain):
                 branch.append(Op("members", branch[-1].shape, factors, {"k": self.k}, str(i)))
             ops += branch
             shape = ops[-1].shape if ops else shape
-        return [*ops, Op("mean", (*lead, *shape[1:]), numbers={"k": self.k})]
+        head = {} if self._head is None else {"head": type(self._head).__name__}
+        return [*ops, Op("mean", (*lead, *shape[1:]), numbers={"k": self.k} | head)]
 
     def _vjp_layer(self, i, x, step, train):
         return (self._vjp_members if i in self._linear else super()._vjp_layer)(i, x, step, train)
@@ -604,9 +608,7 @@ class Ensemble(_Chain):
         """Return the mean of the members' outputs, and the function that takes its gradient back to them."""
         if self._head is not None:
             return _mean_of_probabilities(ys, isinstance(self._head, activations.Sigmoid))
-        return ys.mean(-2, dtype=np.float64).astype(ys.dtype), lambda dy: np.broadcast_to(
-            dy[..., None, :] / self.k, ys.shape
-        )
+        return core.sum_of_members(ys, self.k), lambda dy: np.broadcast_to(dy[..., None, :] / self.k, ys.shape)
 
     def __call__(self, x, out=None):
         return deliver(self._mean(self._outputs(x, 0, False)[0])[0], out)
