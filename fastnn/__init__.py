@@ -33,9 +33,19 @@ def show_versions():
     cli.show_versions()
 
 
-def __getattr__(name):
-    if name != "reference":
-        raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
-    from importlib import import_module  # on first use: who computes with the kernels never loads it
+# Loaded on first use: who computes with the kernels, or has no tables, never needs them.
+_LATER = {
+    "reference": "fastnn.reference",
+    "Preprocessing": "fastnn.preprocessing",
+    "read_table": "fastnn.table",
+    "train_table": "fastnn.table",
+}
 
-    return import_module("fastnn.reference")
+
+def __getattr__(name):
+    if name not in _LATER:
+        raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(_LATER[name])
+    return module if name == "reference" else getattr(module, name)

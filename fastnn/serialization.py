@@ -148,7 +148,7 @@ def _require_keys(table, names, what):
         )
 
 
-def _parse(text):
+def parse(text):
     """Return the value of a JSON text; duplicate names and NaN are refused."""
     from json import loads  # on first use: it would take a tenth of the package's import
 
@@ -176,7 +176,7 @@ def _read(path):
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= length <= min(len(data) - 8, _MAX_HEADER):
         raise ValueError("the header's length does not fit the file")
-    header = _parse(data[8 : 8 + length].decode("utf-8"))
+    header = parse(data[8 : 8 + length].decode("utf-8"))
     if not isinstance(header, dict):
         raise ValueError(f"the header is {type(header).__name__} but a table was expected")
     metadata = header.pop("__metadata__", {})
@@ -230,8 +230,8 @@ def load(path):
 
     Returns
     -------
-    Layer
-        An MLP comes back as the Sequential it is.
+    Layer or TableModel
+        An MLP comes back as the Sequential it is; a model of a table, which ``TableModel.save`` or ``fastnn train`` wrote, as a TableModel.
 
     Raises
     ------
@@ -243,12 +243,14 @@ def load(path):
         tensors, metadata = _read(path)
     except ValueError as error:
         raise ValueError(f"load: {path}: not a safetensors file of float32, float64 or int64: {_line(error)}") from None
+    if "table" in metadata:
+        return _table_model(path, tensors, metadata)
     if "architecture" not in metadata:
         raise ValueError(f"load: {path}: the file has tensors but no fastnn architecture; use load_state_dict")
     if "trainer" in metadata:
         tensors = {name: value for name, value in tensors.items() if not name.startswith(_TRAINER)}
     try:
-        model = construct(_parse(metadata["architecture"]))
+        model = construct(parse(metadata["architecture"]))
         if not isinstance(model, Layer):
             raise TypeError(f"{type(model).__name__} is not a layer")
         model.load_state_dict(tensors)
@@ -257,6 +259,17 @@ def load(path):
             f"load: {path}: the architecture in the file is not fastnn's, or does not fit: {_line(error)}"
         ) from None
     return model
+
+
+def _table_model(path, tensors, metadata):
+    from fastnn.table.model import TableModel  # on first use: whoever has no tables loads nothing of them
+
+    try:
+        return TableModel.of(tensors, metadata)
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError, IndexError) as error:
+        raise ValueError(
+            f"load: {path}: the table in the file is not fastnn's, or does not fit: {_line(error)}"
+        ) from None
 
 
 def _line(error):
@@ -292,7 +305,7 @@ def save(model, path):
     tensors = dict(model._named_state())
     from json import dumps  # on first use
 
-    _write(as_path(path, "save"), tensors, {"format": "fastnn", "architecture": dumps(describe(model))})
+    write(as_path(path, "save"), tensors, {"format": "fastnn", "architecture": dumps(describe(model))})
 
 
 def _header(tensors, metadata):
@@ -309,7 +322,8 @@ def _header(tensors, metadata):
     return text + b" " * (-len(text) % 8)
 
 
-def _write(path, tensors, metadata):
+def write(path, tensors, metadata):
+    """Write a safetensors file of arrays by name and texts by name; see ``save`` for how, and for what is raised."""
     target = os.path.realpath(os.fsdecode(path))  # a symbolic link stays and points to the new file
     mode = _mode_of_a_file(path, target)
     header = _header(tensors, metadata)
@@ -483,7 +497,7 @@ def save_trainer(trainer, path):
     metadata = {"format": "fastnn", "trainer": dumps(table)}
     if table["model"] is None:
         metadata["architecture"] = dumps(architecture)
-    _write(as_path(path, "save"), tensors | _tensors_of(trainer.history), metadata)
+    write(as_path(path, "save"), tensors | _tensors_of(trainer.history), metadata)
 
 
 def load_trainer(cls, path, model, loss, optimizer, metrics):
@@ -497,7 +511,7 @@ def load_trainer(cls, path, model, loss, optimizer, metrics):
     if "trainer" not in metadata:
         raise ValueError(f"Trainer.load: {path}: the file holds no trainer; fastnn.load reads models")
     try:
-        table = _parse(metadata["trainer"])
+        table = parse(metadata["trainer"])
         if not isinstance(table, dict):
             raise TypeError(f"the trainer is {type(table).__name__} but a table was expected")
         version = table.get("version")
@@ -528,7 +542,7 @@ def _resumed(cls, table, tensors, architecture, model, loss, optimizer, metrics)
     fresh = model is None
     if fresh:
         own = table["model"]
-        model = _made(_parse(architecture) if own is None else {"own": own}, layers.Sequential, "model")
+        model = _made(parse(architecture) if own is None else {"own": own}, layers.Sequential, "model")
     if loss is None and table["loss"] is not None:
         loss = _made(table["loss"], Loss, "loss")
     optimizer = _made(table["optimizer"], Optimizer, "optimizer") if optimizer is None else optimizer

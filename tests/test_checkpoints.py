@@ -365,7 +365,7 @@ def rewritten(path, change=None, table=None, **tensors):
     if change is not None:
         change(found)
     metadata["trainer"] = json.dumps(found) if table is None else table
-    serialization._write(path, {name: value for name, value in (old | tensors).items() if value is not None}, metadata)
+    serialization.write(path, {name: value for name, value in (old | tensors).items() if value is not None}, metadata)
 
 
 def table_changes():

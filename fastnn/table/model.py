@@ -1,0 +1,208 @@
+"""What was learned from a table: networks, the preprocessing they expect, and what their outputs mean."""
+
+import numpy as np
+
+from fastnn import metrics
+from fastnn.preprocessing import Preprocessing
+from fastnn.serialization import as_path, construct, describe, parse, write
+from fastnn.table import recipes
+from fastnn.table.reading import counted, read_table
+from fastnn.table.target import Target
+
+_VERSION = 1  # of the table in a file
+_KEYS = {"version", "preset", "target", "preprocessing", "calibration"}
+
+
+class TableModel:
+    """Predicts a column of tables from other columns; ``train_table`` makes it, ``save`` and ``fastnn.load`` keep it.
+
+    Tables may be anything that ``read_table`` takes. Their columns may come in any order; the target may be among them or not.
+
+    Attributes
+    ----------
+    target : str
+        The column that is predicted.
+    task : {"classification", "regression"}
+    classes : tuple or None
+        Of classification, in the order of the columns of ``predict_proba``.
+    features : tuple of str
+        The columns that are needed.
+    preset : str
+        The recipe that was trained.
+    models : list of Sequential
+        Whose mean is the prediction.
+    preprocessing : Preprocessing
+    calibration : dict
+        What the rows held out told about how certain predictions are.
+    history : History or None
+        Of the training; None of a model that was loaded.
+    held_out : dict or None
+        How well the rows held out were predicted, and the baseline; None of a model that was loaded.
+    """
+
+    def __init__(self, models, preprocessing, target, *, preset, calibration=None, history=None, held_out=None):
+        self.models, self.preprocessing, self._target = list(models), preprocessing, target
+        self.preset, self.calibration, self.history, self.held_out = preset, calibration or {}, history, held_out
+
+    def __repr__(self):
+        return f"<TableModel of {self.target!r}: {self.task} by {counted(len(self.features), 'column')}, preset {self.preset!r}>"
+
+    @property
+    def target(self):
+        """The column that is predicted."""
+        return self._target.name
+
+    @property
+    def task(self):
+        """Classification or regression."""
+        return self._target.task
+
+    @property
+    def classes(self):
+        """The classes, or None."""
+        return self._target.classes
+
+    @property
+    def features(self):
+        """The columns that are needed."""
+        return self.preprocessing.features
+
+    def _outputs(self, table):
+        """Return the networks' mean output."""
+        return recipes.predict(self.models, self.preprocessing.transform(table))
+
+    def predict(self, table):
+        """Predict the target.
+
+        Parameters
+        ----------
+        table : Table, or whatever ``read_table`` takes
+
+        Returns
+        -------
+        ndarray, shape (rows,)
+            Classes, or numbers in the target's units.
+
+        Raises
+        ------
+        ValueError
+            For a column that is missing, or has a value of another kind, by column and row.
+        """
+        return self._decided(self._outputs(read_table(table)))
+
+    def _decided(self, output):
+        if self.task == "classification":
+            return self._target.labels(output.argmax(axis=1))
+        return output[:, 0] * self._target.scale + self._target.center
+
+    def predict_proba(self, table):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        table : Table, or whatever ``read_table`` takes
+
+        Returns
+        -------
+        ndarray of float64, shape (rows, classes)
+
+        Raises
+        ------
+        ValueError
+            As ``predict``, and for regression.
+        """
+        if self.task != "classification":
+            raise ValueError(f"predict_proba: {self.target!r} is a number, which has no probabilities; use predict")
+        return self._outputs(read_table(table))
+
+    def evaluate(self, table):
+        """Compare predictions with a table that has the target; rows without one are left out.
+
+        Parameters
+        ----------
+        table : Table, or whatever ``read_table`` takes
+
+        Returns
+        -------
+        dict
+            ``{"loss": mean of -log(probability of the class), "accuracy": share of rows that are right}``, or ``{"r2": ..., "rmse": ...}``.
+
+        Raises
+        ------
+        ValueError
+            As ``predict``, and where the target is missing or holds what is no class.
+        """
+        table = read_table(table)
+        y = self._target.encode(table[self.target], "evaluate")
+        rows = self._target.known(y)
+        if rows.size == 0:
+            raise ValueError(f"evaluate: {table.source} has no row with a value of {self.target!r}")
+        output = recipes.predict(self.models, self.preprocessing.transform(table, rows=rows))
+        return self.measured(output, y[rows])
+
+    def measured(self, output, y):
+        """Return the metrics of outputs and targets, as ``evaluate`` does."""
+        if self.task == "classification":
+            return {"loss": metrics.log_loss(output, y), "accuracy": metrics.accuracy(output, y)}
+        predicted = self._decided(output)
+        return {"r2": metrics.r2(predicted, y) if len(y) > 1 else float("nan"), "rmse": metrics.rmse(predicted, y)}
+
+    def save(self, path):
+        """Write the model to a safetensors file, from which ``fastnn.load`` reads it; no code is in it.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be written.
+        """
+        from json import dumps
+
+        table = {
+            "version": _VERSION, "preset": self.preset, "target": self._target.describe(), "preprocessing": self.preprocessing.describe(),
+            "calibration": self.calibration,
+        }  # fmt: skip
+        tensors = {
+            f"{i}.{name}": array for i, model in enumerate(self.models) for name, array in model.state_dict().items()
+        }
+        architecture = dumps([describe(model) for model in self.models])
+        write(
+            as_path(path, "save"), tensors, {"format": "fastnn", "architectures": architecture, "table": dumps(table)}
+        )
+
+    @classmethod
+    def of(cls, tensors, metadata):
+        """Return the model of a file's tensors and metadata.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            For anything that ``save`` would not have written.
+        """
+        table = parse(metadata["table"])
+        if not isinstance(table, dict) or table.get("version") != _VERSION:
+            raise ValueError(f"the table in the file is not of version {_VERSION}, which this fastnn reads")
+        if set(table) != _KEYS or not isinstance(table["preset"], str) or not isinstance(table["calibration"], dict):
+            raise ValueError("the table in the file is not one that save writes")
+        descriptions = parse(metadata["architectures"])
+        if not isinstance(descriptions, list) or not descriptions:
+            raise ValueError("the file holds no networks")
+        target, preprocessing = Target.made(table["target"]), Preprocessing.of(table["preprocessing"])
+        models = [construct(description) for description in descriptions]
+        parts = [{} for _ in models]
+        for name, array in tensors.items():
+            number, _, rest = name.partition(".")
+            if not number.isdecimal() or int(number) >= len(models):
+                raise ValueError(f"tensor {name!r:.60} belongs to no network")
+            parts[int(number)][rest] = array
+        outputs = 1 if target.classes is None else len(target.classes)
+        for model, part in zip(models, parts, strict=True):
+            model.load_state_dict(part)
+        made = cls(models, preprocessing, target, preset=table["preset"], calibration=table["calibration"])
+        probe = recipes.predict(models, np.zeros((1, preprocessing.layout.width), np.float32))
+        if probe.shape != (1, outputs):
+            raise ValueError(f"the networks make {probe.shape[1:]} outputs of a row but ({outputs},) were expected")
+        return made

@@ -1,0 +1,417 @@
+"""Tables: columns of numbers, categories, booleans and dates, made of arrays, data frames and CSV files.
+
+Design
+A. A column of texts, wherever it comes from, becomes what ``_of_texts`` says, by its distinct texts alone, so that all readers agree.
+B. ``files.py`` reads files; here nothing is opened.
+C. A column of numbers is the array that was given, or a view of it: a table of a large array takes no memory.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from difflib import get_close_matches
+
+import numpy as np
+
+# What stands for a value that is not known, in lower case.
+MISSING = frozenset(
+    {"", "na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "?", "-", "--", "missing", "<na>", "nat"}
+)
+_PAIRS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("off", "on"))
+_DATE = re.compile(r"(\d{4})([-/.])(\d\d?)\2(\d\d?)([T ]\d.*)?")
+_DAY_OR_MONTH_FIRST = re.compile(r"(\d\d?)([-/.])(\d\d?)\2(\d{4})([T ]\d.*)?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_STRAY = 0.05  # a column of numbers may have texts in this share of its cells at most, which then count as missing
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"number", "category", "boolean", "date"}
+    values : ndarray, shape (rows,)
+        Numbers of any real dtype, NaN where missing; codes of categories, -1 where missing; booleans as 0, 1 and NaN; dates as seconds
+        since 1970 (UTC), float64, NaN where missing.
+    categories : tuple of str, or None
+        Of a category; of a boolean that was text the words for 0 and 1.
+    """
+
+    name: str
+    kind: str
+    values: np.ndarray
+    categories: tuple | None = None
+
+    def missing(self, rows=slice(None)):
+        """Return where these rows have no value, as an array of bool."""
+        values = self.values[rows]
+        if self.kind == "category":
+            return values < 0
+        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+
+    def labels(self):
+        """Return what the values of a category or a boolean stand for, as plain values by code."""
+        if self.categories is not None:
+            return self.categories
+        return (False, True)
+
+    def text(self, row):
+        """Return a value as one would write it."""
+        value = self.values[row]
+        if self.missing([row])[0]:
+            return ""
+        if self.kind == "date":
+            return str(np.datetime64(int(value), "s"))
+        return str(self.labels()[int(value)]) if self.kind != "number" else as_text(value)
+
+
+def as_text(number):
+    """Return a number as one would write it: integers without a point."""
+    number = float(number)
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+class Table:
+    """Columns of one length, in order; ``read_table`` makes one.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+    source : str
+        For messages: the name of a file or "the table".
+    notes : sequence of str
+        What whoever uses the table should know about how it was read.
+    """
+
+    def __init__(self, columns, source="the table", notes=()):
+        self.columns, self.source, self.notes = tuple(columns), source, tuple(notes)
+        self._by_name = {column.name: column for column in self.columns}
+        if len(self._by_name) < len(self.columns):
+            require_unique([column.name for column in self.columns], source)
+        for column in self.columns:
+            if len(column.values) != len(self):
+                raise ValueError(
+                    f"read_table: column {column.name!r} has {len(column.values)} rows but {self.columns[0].name!r} has {len(self)}"
+                )
+
+    def __len__(self):
+        return len(self.columns[0].values) if self.columns else 0
+
+    def __repr__(self):
+        return f"<Table of {counted(len(self), 'row')}: {self.kinds()}>"
+
+    def kinds(self):
+        """Return how many columns there are of each kind, in words."""
+        kinds = [column.kind for column in self.columns]
+        plural = {"number": "numbers", "category": "categories", "boolean": "booleans", "date": "dates"}
+        return ", ".join(
+            f"{kinds.count(kind)} {kind if kinds.count(kind) == 1 else many}"
+            for kind, many in plural.items()
+            if kind in kinds
+        )
+
+    @property
+    def names(self):
+        """The names of the columns, in order."""
+        return tuple(self._by_name)
+
+    def __contains__(self, name):
+        return name in self._by_name
+
+    def __getitem__(self, name):
+        if name not in self._by_name:
+            raise ValueError(self.unknown(name))
+        return self._by_name[name]
+
+    def unknown(self, name):
+        """Return the message that a column is not there, with the names that are close to it."""
+        by_text = {str(known).lower(): known for known in self.names}
+        close = [by_text[text] for text in get_close_matches(str(name).lower(), by_text, cutoff=0.5)]
+        shown = close or self.names[:10]
+        more = "" if close or len(shown) == len(self.names) else f" and {len(self.names) - len(shown)} more"
+        said = "close to it" if close else "its columns"
+        return f"{self.source} has no column {name!r}; {said}: {', '.join(map(repr, shown))}{more}"
+
+    def take(self, rows):
+        """Return a table of some rows: an array of their numbers or of bool, or a slice."""
+        columns = [Column(c.name, c.kind, c.values[rows], c.categories) for c in self.columns]
+        return Table(columns, self.source, self.notes)
+
+    def without(self, name):
+        """Return a table of the other columns."""
+        self[name]
+        return Table([c for c in self.columns if c.name != name], self.source, self.notes)
+
+
+def counted(number, noun):
+    """Return "1 row", "1,000 rows"."""
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
+def require_unique(names, source):
+    """Raise ValueError where a name of a column stands twice."""
+    seen = {}
+    for i, name in enumerate(names, 1):
+        if name in seen:
+            raise ValueError(
+                f"read_table: {source}: columns {seen[name]} and {i} are both called {name!r}; rename one of them"
+            )
+        seen[name] = i
+
+
+def read_table(source, *, separator=None, encoding=None, header=None):
+    """Return a table of a CSV file, a data frame or arrays.
+
+    Parameters
+    ----------
+    source : str, path-like, open text file, DataFrame of pandas or polars, structured array, dict, 2-D array or Table
+        A file may be compressed by gzip. A dict has an array for each name; the columns of a 2-D array are "x0", "x1", ...
+    separator : str, optional
+        Of a file; a comma, semicolon, tabulator, bar or space is recognised.
+    encoding : str, optional
+        Of a file; UTF-8 and UTF-16 are recognised, anything else is read as Windows-1252, which holds Latin-1's letters.
+    header : bool, optional
+        Whether a file's first line has the names of the columns; recognised if None. Without one they are "x0", "x1", ...
+
+    Returns
+    -------
+    Table
+        A text is missing where it is empty or one of NA, n/a, NaN, null, None, ?, - and their like. A column of text is boolean (true and
+        false, yes and no, t and f, y and n, on and off), numbers, dates (2024-01-31, 31.01.2024, 1/31/2024, with or without a time), or else
+        categories. Up to a twentieth of the cells of a column of numbers may be other text; they count as missing, and ``notes`` says so.
+
+    Raises
+    ------
+    ValueError
+        For a file without rows, lines of unequal length, names that stand twice.
+    OSError
+        Where the file cannot be read.
+    TypeError
+        For another kind of source.
+    """
+    if isinstance(source, Table):
+        return source
+    if hasattr(source, "__fspath__") or isinstance(source, str) or hasattr(source, "read"):
+        from fastnn.table.files import read_file
+
+        return read_file(source, separator, encoding, header)
+    if any(option is not None for option in (separator, encoding, header)):
+        raise TypeError(
+            f"read_table: separator, encoding and header are of files but source is {type(source).__name__}"
+        )
+    if hasattr(source, "columns") and hasattr(source, "dtypes"):
+        return made(_frame_columns(source))
+    if isinstance(source, dict):
+        return made((name, values) for name, values in source.items())
+    array = (
+        source if isinstance(source, np.ndarray) else np.asarray(source, object if isinstance(source, list) else None)
+    )
+    if array.dtype.names:
+        return made((name, array[name]) for name in array.dtype.names)
+    if array.ndim != 2:
+        raise TypeError(
+            f"read_table: source is {type(source).__name__} of shape {array.shape} but the name of a file, a data frame, a dict of arrays, "
+            "a structured array or a 2-D array was expected"
+        )
+    return made((f"x{i}", array[:, i]) for i in range(array.shape[1]))
+
+
+def made(named, source="the table", notes=(), comma=False):
+    """Return the table of pairs (name, array, or list of texts); ``comma`` says that 1,5 may be a number."""
+    columns, notes = [], list(notes)
+    for name, values in named:
+        column, note = _column(str(name), values, comma)
+        columns.append(column)
+        notes += [note] if note else []
+    return Table(columns, source, notes)
+
+
+def _frame_columns(frame):
+    """Yield (name, array or list) of a frame of pandas or polars."""
+    require_unique([str(name) for name in frame.columns], "the data frame")
+    polars = type(frame).__module__.partition(".")[0] == "polars"
+    for i, name in enumerate(frame.columns):
+        yield name, _of_polars(frame.to_series(i)) if polars else _of_pandas(frame.iloc[:, i])
+
+
+def _of_polars(series):
+    """Return a series of polars as an array, or as a list with None where it has no value."""
+    if series.dtype.is_numeric():
+        return (series.cast(float) if series.null_count() else series).to_numpy()
+    if series.dtype.is_temporal() and str(series.dtype) != "Time":
+        return series.to_numpy()
+    return series.to_list()
+
+
+def _of_pandas(series):
+    """Return a series of pandas as an array, or as a list with None where it has no value."""
+    kind, plain = series.dtype.kind, isinstance(series.dtype, np.dtype)
+    if kind in "iuf":
+        return series.to_numpy() if plain else series.to_numpy(float, na_value=np.nan)
+    if kind == "M":
+        return (series if plain else series.dt.tz_convert("UTC").dt.tz_localize(None)).to_numpy()
+    empty = series.isna().tolist()
+    return [None if missing else value for value, missing in zip(series.tolist(), empty, strict=True)]
+
+
+# ---------------------------------------------------------------------------------------------------------------- columns
+
+
+def _column(name, values, comma):
+    """Return the column of an array or a list, and a note about it or None."""
+    if isinstance(values, (list, tuple)):
+        return _of_list(name, values, comma)
+    values = np.asarray(values)
+    kind = values.dtype.kind
+    if values.ndim != 1:
+        raise ValueError(f"read_table: column {name!r} has shape {values.shape} but one value per row was expected")
+    if kind == "b":
+        return Column(name, "boolean", values.astype(np.float32)), None
+    if kind in "iuf":
+        values = values.astype(np.float64) if values.dtype.itemsize > 8 else values
+        return Column(name, "number", values), None
+    if kind in "Mm":
+        seconds = values.astype(f"{kind}8[us]").astype(np.int64) / 1e6
+        seconds[np.isnat(values)] = np.nan
+        return Column(name, "date" if kind == "M" else "number", seconds), None
+    if kind in "SUOT":
+        return _of_list(name, values.tolist(), comma)
+    raise TypeError(
+        f"read_table: column {name!r} has dtype {values.dtype} but real numbers, text, booleans or dates were expected"
+    )
+
+
+def _of_list(name, values, comma):
+    """Return the column of a list, and a note about it or None: its own numbers and booleans, or whatever its texts are."""
+    types = set(map(type, values)) - {type(None)}
+    kinds = {np.dtype(one).kind if issubclass(one, (bool, int, float, np.generic)) else "O" for one in types}
+    if kinds == {"b"}:
+        return Column(name, "boolean", np.array([np.nan if v is None else v for v in values], np.float32)), None
+    if kinds and kinds <= set("iuf"):
+        return Column(name, "number", np.array([np.nan if v is None else v for v in values], np.float64)), None
+    texts = [
+        v if type(v) is str else "" if v is None else v.decode("utf-8", "replace") if type(v) is bytes else str(v)
+        for v in values
+    ]
+    return _of_texts(name, texts, comma)
+
+
+def _of_texts(name, texts, comma):
+    """Return the column that texts mean, and a note about it or None."""
+    distinct = {}
+    codes = np.array([distinct.setdefault(text, len(distinct)) for text in texts], np.intp)
+    words = [text.strip() for text in distinct]
+    known = [word for word in words if word.lower() not in MISSING]
+    for kind, parse in (("boolean", _booleans), ("number", _numbers), ("date", _dates)):
+        values = parse(known, comma) if kind == "number" else parse(known)
+        if values is not None:
+            filled = [values.get(word, np.nan) for word in words]
+            column = Column(
+                name,
+                kind,
+                np.array(filled, np.float32 if kind == "boolean" else np.float64)[codes],
+                _spelled(values, kind),
+            )
+            return column, None
+    return _mixed(name, words, known, codes, comma)
+
+
+def _spelled(values, kind):
+    """Return the words for 0 and 1 of a boolean, where both occur; one that is missing is made up."""
+    if kind != "boolean":
+        return None
+    words = {value: word for word, value in values.items()}
+    lower = next(pair for pair in _PAIRS if {word.lower() for word in values} <= set(pair))
+    return tuple(words.get(value, lower[value]) for value in (0, 1))
+
+
+def _booleans(words):
+    """Return a dict from word to 0 or 1, or None where they are no booleans."""
+    lower = {word.lower() for word in words}
+    for pair in _PAIRS:
+        if lower and lower <= set(pair):
+            return {word: pair.index(word.lower()) for word in words}
+    return None
+
+
+def _number(word, comma):
+    """Return the number that a text is, or None."""
+    if comma and word.count(",") == 1 and "." not in word:
+        word = word.replace(",", ".")
+    try:
+        return None if "_" in word else float(word)
+    except ValueError:
+        return None
+
+
+def _numbers(words, comma):
+    """Return a dict from word to number, or None where one is none."""
+    numbers = {}
+    for word in words:
+        numbers[word] = _number(word, comma)
+        if numbers[word] is None:
+            return None
+    return numbers
+
+
+def _dates(words):
+    """Return a dict from word to seconds since 1970, or None where one is no date."""
+    seconds, ordered = {}, []
+    for word in words:
+        match = _DATE.fullmatch(word)
+        if match:
+            year, _, month, day, time = match.groups()
+        else:
+            match = _DAY_OR_MONTH_FIRST.fullmatch(word)
+            if not match:
+                return None
+            first, mark, second, year, time = match.groups()
+            ordered.append((mark, int(first), int(second)))
+            day, month = first, second
+        seconds[word] = year, month, day, time or ""
+    if any(mark == "/" for mark, *_ in ordered) and all(first <= 12 for _, first, _ in ordered):  # as in 1/31/2024
+        return (
+            None
+            if not words
+            else _stamps(
+                {w: (y, d, m, t) if not _DATE.fullmatch(w) else (y, m, d, t) for w, (y, m, d, t) in seconds.items()}
+            )
+        )
+    return _stamps(seconds)
+
+
+def _stamps(parts):
+    """Return the seconds since 1970 of (year, month, day, time) by word, or None where one is no date."""
+    try:
+        moments = {
+            word: datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}{time.replace('Z', '+00:00')}")
+            for word, (year, month, day, time) in parts.items()
+        }
+    except ValueError:
+        return None
+    return {
+        word: ((m if m.tzinfo else m.replace(tzinfo=timezone.utc)) - _EPOCH).total_seconds()
+        for word, m in moments.items()
+    }
+
+
+def _mixed(name, words, known, codes, comma):
+    """Return the column of texts that are not all of a kind, and a note or None: categories, or numbers with a few strays."""
+    numbers = {word: _number(word, comma) for word in known}
+    values = np.array([np.nan if numbers.get(word) is None else numbers[word] for word in words])[codes]
+    strays = np.array([word in numbers and numbers[word] is None for word in words])[codes]
+    share = strays.sum() / max(1, (~np.isnan(values)).sum() + strays.sum())
+    if share <= _STRAY:
+        row = int(strays.argmax())
+        note = (
+            f"column {name!r}: text among numbers counts as missing ({int(strays.sum())} of {len(codes):,} cells; the first is "
+            f"{words[codes[row]]!r} in row {row + 1})"
+        )
+        return Column(name, "number", values), note
+    categories = sorted(set(known))
+    places = {word: i for i, word in enumerate(categories)}
+    return Column(
+        name, "category", np.array([places.get(word, -1) for word in words], np.int32)[codes], tuple(categories)
+    ), None
