@@ -16,8 +16,8 @@
 enum { LINE = 64, PAGE = 4096 };
 
 /* Of an inference: bytes of a block's activations, which stay in L2 beside the weights; and at least so many times 16 rows, for
- * which weights that come from further away are read. */
-enum { BLOCK = 1 << 18, LEAST_BLOCK = 8 };
+ * which weights that come from further away are read and packed. */
+enum { BLOCK = 1 << 18, LEAST_BLOCK = 32 };
 
 enum { TILE = 8 }; /* rows that the parts of a prediction are multiples of */
 

@@ -337,13 +337,19 @@ cdef class Predictor:
         if rows * n.multiply_adds <= HELD and rows * n.elements <= HELD / 4:
             code = fnn_network_predict(n, data(y), &source, rows)
         else:
-            p = _cut(rows, self.elements, self.dtype)
+            p = _cut_at(rows, self.rows_per_look())
             with nogil:
                 while _next(&p):
                     code = self.predict(data(y), &source, p.first, p.count)
                     if code:
                         break
         return None if code == FNN_REFUSED else _deliver(out, _made(code, y))
+
+    cdef int64_t rows_per_look(self) noexcept:
+        """How many rows are computed between two looks at signals: a whole block, for which weights are packed once, where that takes
+        no more than four times as long as between other looks."""
+        cdef int64_t most = _per_look(self.dtype), each = max(self.elements, 1)
+        return max(most // each, min(4 * most // each, self.network.network.capacity), 1)
 
     cdef int predict(self, void *y, const fnn_array *x, int64_t first, int64_t rows) noexcept nogil:
         """Rows [first, first + rows)."""
