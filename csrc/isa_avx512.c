@@ -26,7 +26,7 @@ enum {
     CHAINS = 2,                      /* blocks of columns that one row meets side by side */
     L1_WAYS = 8,                     /* rows of b, or of packed micro-panels, read together: the ways of L1 */
     AHEAD = 8,                       /* rows of b by which it is prefetched */
-    A_AHEAD = 0,                     /* steps by which strided rows of a are prefetched; 0: not */
+    A_AHEAD = 16,                    /* steps by which strided rows of a are prefetched; 0: not */
     COPY_AHEAD = 24,                 /* the same, where it is copied */
     FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
     ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */

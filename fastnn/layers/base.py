@@ -36,13 +36,13 @@ def blank(shape, dtype):
 def parameter_array(shape, dtype, k_major=False):
     """Return zeros for a parameter, in a block of memory of its own: aligned to 64 bytes, its rows padded with zeros to 16 elements.
 
-    With ``k_major``, a matrix (out, in) is the transposed view of rows (in, out), of which no two lie a multiple of 4096 bytes
-    apart: they would share few sets of the caches. Any other array is one row.
+    With ``k_major``, a matrix (out, in) is the transposed view of rows (in, out), of which no two neighbours lie a multiple of
+    1024 bytes apart: a column of them would share few sets of the caches. Any other array is one row.
     """
     dtype = np.dtype(dtype)
     rows, n = shape[::-1] if k_major else (1, math.prod(shape))
     padded = -(-n // 16) * 16
-    if k_major and padded * dtype.itemsize % 4096 == 0:
+    if k_major and padded * dtype.itemsize % 1024 == 0:
         padded += 16
     nbytes = rows * padded * dtype.itemsize
     memory = np.zeros(nbytes + 64, np.uint8)
