@@ -1,4 +1,4 @@
-"""The command line: ``fastnn train digits``, ``fastnn bench``, ``fastnn info``, ``fastnn verify``."""
+"""The command line: ``fastnn train``, ``predict``, ``evaluate``, ``bench``, ``info``, ``verify``."""
 
 import errno
 import json
@@ -56,7 +56,9 @@ def _verify(options):
         raise SystemExit(1)
 
 
-BATCH_SIZE, DROPOUT, LABEL_SMOOTHING = 32, 0.5, 0.1  # of `fastnn train digits`
+# Of `fastnn train digits`; the second line has what options stand for where they are not given.
+BATCH_SIZE, DROPOUT, LABEL_SMOOTHING = 32, 0.5, 0.1
+DIGITS = {"seed": 0, "hidden": [256], "epochs": 100, "lr": 2e-3, "out": "digits.safetensors"}
 
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "FASTNN_NUM_THREADS")
@@ -124,12 +126,43 @@ def _check_output(path):
         raise type(error)(error.errno, error.strerror, path) from None
 
 
+def _only_for(options, names, what):
+    """Raise ValueError where an option is given that is of no use here."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise ValueError(f"--{name} is for {what}, not for {options.data}")
+
+
 def _train(options):
+    if options.data != "digits":
+        from fastnn.table import commands
+
+        _only_for(options, ("hidden", "lr"), "digits")
+        commands.train_file(options, _check_output)
+        return
+    _only_for(options, ("target", "task", "preset", "compare"), "tables")
+    for name, value in DIGITS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    _train_digits(options)
+
+
+def _predict(options):
+    from fastnn.table import commands
+
+    commands.predict_file(options, _check_output)
+
+
+def _evaluate(options):
+    from fastnn.table import commands
+
+    commands.evaluate_file(options)
+
+
+def _train_digits(options):
     from fastnn.datasets import load_digits
     from fastnn.serialization import save
 
-    if options.data != "digits":
-        raise ValueError(f"data set {options.data!r} is unknown; expected: digits")
     _check_output(options.out)  # before the work, not after it
     x, y = load_digits()
     x /= 16
@@ -201,17 +234,29 @@ def _parser():
     parser = Parser(prog="fastnn", description="Neural-network kernels for CPUs.")
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     parser.set_defaults(command=None, run=lambda options: parser.print_help())
-    commands = parser.add_subparsers(dest="command", metavar="train | bench | info | verify", parser_class=Parser)
-    train = commands.add_parser("train", help="train an MLP on a data set and save it")
-    train.add_argument("data", help="digits: 1,797 handwritten digits that come with the package")
-    train.add_argument("--seed", type=seed, default=0, help="of weights, dropout and order (%(default)s)")
-    train.add_argument(
-        "--hidden", type=sizes, default=[256], metavar="N[,N...]", help="sizes of the hidden layers (256)"
-    )
-    train.add_argument("--epochs", type=positive(int), default=100, help="(%(default)s)")
-    train.add_argument("--lr", type=positive(float), default=2e-3, help="learning rate of Adam (%(default)s)")
-    train.add_argument("--out", default="digits.safetensors", help="where to save the model (%(default)s)")
+    listed = "train | predict | evaluate | bench | info | verify"
+    commands = parser.add_subparsers(dest="command", metavar=listed, parser_class=Parser)
+    train = commands.add_parser("train", help="train a model on a table, or an MLP on the digits, and save it")
+    train.add_argument("data", help="a CSV file; or digits: 1,797 handwritten digits that come with the package")
+    train.add_argument("--target", metavar="COLUMN", help="the column of the table to predict")
+    train.add_argument("--out", help="where to save the model (DATA.safetensors)")
+    train.add_argument("--task", choices=("classification", "regression"), help="of the table (recognised)")
+    train.add_argument("--preset", help="recipe for the table")
+    train.add_argument("--compare", action="store_true", help="train scikit-learn's MLP and LightGBM on the table too")
+    train.add_argument("--seed", type=seed, help="of split, weights, dropout and order (drawn; of digits 0)")
+    train.add_argument("--epochs", type=positive(int), help="at most (as the recipe has it; of digits 100)")
+    train.add_argument("--hidden", type=sizes, metavar="N[,N...]", help="of digits: sizes of the hidden layers (256)")
+    train.add_argument("--lr", type=positive(float), help="of digits: learning rate of Adam (0.002)")
     train.set_defaults(run=_train)
+    predict = commands.add_parser("predict", help="predict the target of a table's rows")
+    predict.add_argument("model", help="the file that fastnn train wrote")
+    predict.add_argument("data", help="a CSV file; it may have the target or not")
+    predict.add_argument("--out", help="where to write its columns and the predictions (standard output)")
+    predict.set_defaults(run=_predict)
+    evaluate = commands.add_parser("evaluate", help="compare predictions with a table's target")
+    evaluate.add_argument("model", help="the file that fastnn train wrote")
+    evaluate.add_argument("data", help="a CSV file with the target")
+    evaluate.set_defaults(run=_evaluate)
     bench = commands.add_parser("bench", help="compare fastnn with NumPy, and PyTorch, on this machine")
     bench.add_argument("--only", default="", metavar="TEXT", help="cases whose group and name contain TEXT")
     bench.add_argument("--quick", action="store_true", help="fewer cases, less time for each: under a minute in all")
@@ -226,7 +271,7 @@ def _parser():
     info.set_defaults(run=_info)
     verify = commands.add_parser("verify", help="compare the bits of this machine's results with the published ones")
     verify.set_defaults(run=_verify)
-    for command in (train, bench, info, verify):
+    for command in (train, predict, evaluate, bench, info, verify):
         command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser
 
@@ -258,7 +303,9 @@ def main(arguments=None):
         try:
             options = _parser().parse_args(arguments)
             program = f"fastnn {options.command}"
-            if arguments is None and options.command in ("train", "bench"):  # they compare with NumPy
+            if arguments is None and (
+                options.command == "bench" or getattr(options, "data", "") == "digits"
+            ):  # they compare with NumPy
                 _restart_with_one_thread()
             options.run(options)
         finally:

@@ -105,12 +105,15 @@ def test_the_split_has_a_seed():
     assert (cli._stratified_split(y, seed=1)[1] != cli._stratified_split(y)[1]).any()
 
 
-def test_defaults_of_train():
-    options = vars(cli._parser().parse_args(["train", "digits"]))
+def test_defaults_of_train_digits(monkeypatch):
+    ran = []
+    monkeypatch.setattr(cli, "_train_digits", ran.append)
+    cli.main(["train", "digits"])
+    options = vars(ran[0])
     del options["run"]
     assert options == {
         "command": "train", "data": "digits", "seed": 0, "hidden": [256], "epochs": 100, "lr": 2e-3, "out": "digits.safetensors",
-        "json": False,
+        "json": False, "target": None, "task": None, "preset": None, "compare": False,
     }  # fmt: skip
 
 

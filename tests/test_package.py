@@ -353,7 +353,8 @@ def test_bench(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "missing.csv"], "fastnn train: data set 'missing.csv' is unknown; expected: digits"),
+        (["train", "missing.csv"], "fastnn train: missing.csv: No such file; a CSV file, or digits, was expected"),
+        (["train", "digits", "--target", "y"], "fastnn train: --target is for tables, not for digits"),
         (["train", "digits", "--lr", "-1"], "fastnn train: argument --lr: -1 is not positive"),
         (["train", "digits", "--lr", "x"], "fastnn train: argument --lr: invalid float value: 'x'"),
         (["train", "digits", "--lr", "1e30"], "fastnn train: fit, epoch 1: the loss is "),
@@ -363,7 +364,7 @@ def test_bench(tmp_path):
         (["train"], "fastnn train: the following arguments are required: data"),
         (["info", "--x"], "fastnn: unrecognized arguments: --x"),
         (["bench", "--only", "nothing at all"], "fastnn bench: no case contains 'nothing at all'"),
-        (["trian"], "fastnn: argument train | bench | info | verify: invalid choice: 'trian'"),
+        (["trian"], "fastnn: argument train | predict | evaluate | bench | info | verify: invalid choice: 'trian'"),
         (["train", "digits", "--seed", str(2**64)], f"fastnn train: argument --seed: {2**64} is not below 2^64"),
         (["train", "digits", "--hidden", "1000000000000"], "fastnn train: "),
         (["train", "digits", "--out", ""], "fastnn train: --out needs the name of a file"),

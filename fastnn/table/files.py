@@ -29,6 +29,23 @@ READERS = ("polars", "pandas", "csv")
 def read_file(source, separator, encoding, header):
     """Return the table of a file; see ``reading.read_table``."""
     text, name, notes = _text(source, encoding)
+    dialect, names, header = _layout(text, name, separator, header)
+    columns = _fast_columns(text, dialect, names, header)
+    if columns is None:
+        columns = zip(*_csv_rows(text, dialect, names, header, name), strict=True)
+    columns = (column if isinstance(column, np.ndarray) else list(column) for column in columns)
+    return made(zip(names, columns, strict=True), name, notes, comma=dialect["delimiter"] != ",")
+
+
+def rows_of(path):
+    """Return the names of a file's columns, and its rows as lists of texts."""
+    text, name, _ = _text(path, None)
+    dialect, names, header = _layout(text, name, None, None)
+    return names, _csv_rows(text, dialect, names, header, name)
+
+
+def _layout(text, name, separator, header):
+    """Return the options of csv's reader, the names of the columns, and whether the first line has them."""
     if not text or text.isspace():
         raise ValueError(
             f"read_table: {name} is empty; a line with the names of columns and lines of values were expected"
@@ -43,10 +60,7 @@ def read_file(source, separator, encoding, header):
     require_unique(names, name)
     if header and len(sample) == 1:
         raise ValueError(f"read_table: {name} has the names of {counted(len(names), 'column')} but no rows below them")
-    columns = _fast_columns(text, dialect, names, header)
-    if columns is None:
-        columns = _csv_columns(text, dialect, names, header, name)
-    return made(zip(names, columns, strict=True), name, notes, comma=dialect["delimiter"] != ",")
+    return dialect, names, header
 
 
 def _text(source, encoding):
@@ -163,8 +177,8 @@ def _is_number(cell):
     return _number(cell.strip(), True) is not None and cell.strip().lower() not in MISSING
 
 
-def _csv_columns(text, dialect, names, header, name):
-    """Return a list of texts per column, by the standard library's reader."""
+def _csv_rows(text, dialect, names, header, name):
+    """Return the rows below the header as lists of texts, by the standard library's reader."""
     reader = csv.reader(io.StringIO(text, newline=""), **dialect)
     rows, width = [], len(names)
     try:
@@ -179,7 +193,7 @@ def _csv_columns(text, dialect, names, header, name):
                 )
     except csv.Error as error:
         raise ValueError(f"read_table: {name}, line {reader.line_num}: {error}") from None
-    return [list(column) for column in zip(*rows[header:], strict=True)]
+    return rows[header:]
 
 
 def _fast_columns(text, dialect, names, header):

@@ -7,7 +7,7 @@ from fastnn.preprocessing import Preprocessing
 from fastnn.serialization import as_path, construct, describe, parse, write
 from fastnn.table import recipes
 from fastnn.table.reading import counted, read_table
-from fastnn.table.target import Target
+from fastnn.table.target import Target, parted
 
 _VERSION = 1  # of the table in a file
 _KEYS = {"version", "preset", "target", "preprocessing", "calibration"}
@@ -35,14 +35,22 @@ class TableModel:
     calibration : dict
         What the rows held out told about how certain predictions are.
     history : History or None
-        Of the training; None of a model that was loaded.
+        Of the training, of several the first; None of a model that was loaded.
     held_out : dict or None
         How well the rows held out were predicted, and the baseline; None of a model that was loaded.
+    seed : int or None
+        Of the training; None of a model that was loaded.
     """
 
-    def __init__(self, models, preprocessing, target, *, preset, calibration=None, history=None, held_out=None):
+    def __init__(self, models, preprocessing, target, *, preset, calibration=None, history=None, seed=None):
         self.models, self.preprocessing, self._target = list(models), preprocessing, target
-        self.preset, self.calibration, self.history, self.held_out = preset, calibration or {}, history, held_out
+        self.preset, self.calibration, self.history, self.held_out, self.seed = (
+            preset,
+            calibration or {},
+            history,
+            None,
+            seed,
+        )
 
     def __repr__(self):
         return f"<TableModel of {self.target!r}: {self.task} by {counted(len(self.features), 'column')}, preset {self.preset!r}>"
@@ -88,9 +96,10 @@ class TableModel:
         ValueError
             For a column that is missing, or has a value of another kind, by column and row.
         """
-        return self._decided(self._outputs(read_table(table)))
+        return self.decided(self._outputs(read_table(table)))
 
-    def _decided(self, output):
+    def decided(self, output):
+        """Return what outputs of the networks mean, as ``predict`` does."""
         if self.task == "classification":
             return self._target.labels(output.argmax(axis=1))
         return output[:, 0] * self._target.scale + self._target.center
@@ -115,12 +124,14 @@ class TableModel:
             raise ValueError(f"predict_proba: {self.target!r} is a number, which has no probabilities; use predict")
         return self._outputs(read_table(table))
 
-    def evaluate(self, table):
-        """Compare predictions with a table that has the target; rows without one are left out.
+    def evaluate(self, table, target=None):
+        """Compare predictions with the target; rows without one are left out.
 
         Parameters
         ----------
         table : Table, or whatever ``read_table`` takes
+        target : array_like, optional
+            Beside the table; its column of the name ``target`` if None.
 
         Returns
         -------
@@ -132,19 +143,22 @@ class TableModel:
         ValueError
             As ``predict``, and where the target is missing or holds what is no class.
         """
-        table = read_table(table)
-        y = self._target.encode(table[self.target], "evaluate")
+        return self.measured(*self.outputs_and_target(read_table(table), target))
+
+    def outputs_and_target(self, table, target=None):
+        """Return the networks' outputs and the targets of the rows that have one."""
+        column, _ = parted(table, self.target if target is None else target, "evaluate")
+        y = self._target.encode(column, "evaluate")
         rows = self._target.known(y)
         if rows.size == 0:
             raise ValueError(f"evaluate: {table.source} has no row with a value of {self.target!r}")
-        output = recipes.predict(self.models, self.preprocessing.transform(table, rows=rows))
-        return self.measured(output, y[rows])
+        return recipes.predict(self.models, self.preprocessing.transform(table, rows=rows)), y[rows]
 
     def measured(self, output, y):
         """Return the metrics of outputs and targets, as ``evaluate`` does."""
         if self.task == "classification":
             return {"loss": metrics.log_loss(output, y), "accuracy": metrics.accuracy(output, y)}
-        predicted = self._decided(output)
+        predicted = self.decided(output)
         return {"r2": metrics.r2(predicted, y) if len(y) > 1 else float("nan"), "rmse": metrics.rmse(predicted, y)}
 
     def save(self, path):

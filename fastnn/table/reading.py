@@ -128,7 +128,7 @@ class Table:
     def unknown(self, name):
         """Return the message that a column is not there, with the names that are close to it."""
         by_text = {str(known).lower(): known for known in self.names}
-        close = [by_text[text] for text in get_close_matches(str(name).lower(), by_text, cutoff=0.5)]
+        close = [by_text[text] for text in get_close_matches(str(name).lower(), by_text)]
         shown = close or self.names[:10]
         more = "" if close or len(shown) == len(self.names) else f" and {len(self.names) - len(shown)} more"
         said = "close to it" if close else "its columns"

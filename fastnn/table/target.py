@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastnn.table.reading import as_text, counted
+from fastnn.table.reading import as_text, counted, read_table
 
 _MOST_CLASSES = 20  # integers with more distinct values are numbers to predict, not classes
 _ROWS_PER_CLASS = 3  # and so are those that occur less often in the mean
@@ -124,9 +124,10 @@ class Target:
         """Return the rows that have a target, of what ``encode`` returns."""
         return np.flatnonzero(codes >= 0 if self.task == "classification" else ~np.isnan(codes))
 
-    def standardise(self, y):
-        """Learn centre and scale of the numbers to train on."""
-        self.center, self.scale = float(y.mean()), float(y.std()) or 1.0
+    def standardise(self, y, kept):
+        """Learn centre and scale of the first ``kept`` numbers, and return all standardised, float32."""
+        self.center, self.scale = float(y[:kept].mean()), float(y[:kept].std()) or 1.0
+        return ((y - self.center) / self.scale).astype(np.float32)
 
     def labels(self, codes):
         """Return the classes of their numbers, as an array."""
@@ -174,3 +175,15 @@ def _words(label):
     if isinstance(label, bool):
         return (str(label).lower(), str(label), "1" if label else "0")
     return (label,) if isinstance(label, str) else (as_text(label),)
+
+
+def parted(table, target, func):
+    """Return the column to predict, and the table of the others."""
+    if isinstance(target, str):
+        return table[target], table.without(target)
+    column = read_table({"target": target if hasattr(target, "dtype") else np.asarray(target)})["target"]
+    if len(column.values) != len(table):
+        raise ValueError(
+            f"{func}: target has {counted(len(column.values), 'row')} but {table.source} has {len(table):,}"
+        )
+    return column, table

@@ -11,7 +11,7 @@ from fastnn.random import draw_seed, permutation
 from fastnn.table import recipes, report
 from fastnn.table.model import TableModel
 from fastnn.table.reading import counted, read_table
-from fastnn.table.target import Target
+from fastnn.table.target import Target, parted
 
 _FEW = 4000  # rows up to which several networks hold out parts in turn
 _FOLDS = 5
@@ -25,8 +25,8 @@ def train_table(
     Parameters
     ----------
     table : Table, or whatever ``read_table`` takes
-    target : str
-        The column to predict. Rows without a value in it are left out.
+    target : str or array_like
+        The column to predict, or an array of its values beside the table. Rows without a value in it are left out.
     task : {"classification", "regression"}, optional
         Recognised if None: text, booleans and integers of at most 20 values that occur three times or more in the mean are classes.
     preset : str
@@ -56,87 +56,81 @@ def train_table(
     UserWarning
         For rows without target, identifiers, and columns that tell the target.
     """
-    lines = []
+    shown = verbose if verbose != "auto" else sys.stderr is not None and sys.stderr.isatty()
 
     def say(text, warning=False):
-        lines.append(text)
         if warning:
             warnings.warn(text, UserWarning, stacklevel=3)
-        shown = verbose if verbose != "auto" else sys.stderr is not None and sys.stderr.isatty()
-        if shown and not warning:
+        elif shown:
             print(text, file=sys.stderr)
 
-    return train(
-        read_table(table),
-        target,
-        say,
-        task=task,
-        preset=preset,
-        epochs=epochs,
-        validation=validation,
-        seed=seed,
-        verbose=verbose,
-    )
+    options = {
+        "task": task,
+        "preset": preset,
+        "epochs": epochs,
+        "validation": validation,
+        "seed": seed,
+        "verbose": verbose,
+    }
+    return train(read_table(table), target, say, **options)
 
 
-def train(
-    table, name, say, *, task=None, preset=recipes.DEFAULT, epochs=None, validation=None, seed=None, verbose="auto"
-):
-    """Do what ``train_table`` does; ``say`` is told texts, and with ``warning=True`` what may be wrong."""
+def train(table, target, say, *, preset, task, epochs, validation, seed, verbose, compare=False):
+    """Do what ``train_table`` does; ``say`` is told texts, with ``warning=True`` what may be wrong, and with ``compare`` how others do."""
     if preset not in recipes.PRESETS:
         raise ValueError(f"train_table: preset is {preset!r} but one of {', '.join(recipes.PRESETS)} was expected")
     seed = draw_seed() if seed is None else as_integer(seed, "train_table", "seed", 0, 2**64 - 1)
-    column = table[name]
+    column, features = parted(table, target, "train_table")
     target = Target.of(column, task, table.source)
     y = target.encode(column, "train_table")
     rows = target.known(y)
     if rows.size < 2:
         raise ValueError(
-            f"train_table: {table.source} has {counted(rows.size, 'row')} with a value of {name!r} but two or more were expected"
+            f"train_table: {table.source} has {counted(rows.size, 'row')} with a number in {target.name!r} but two or more were expected"
         )
-    y = y[rows]
-    features = table.without(name)
-    folds = _folds(y if target.task == "classification" else None, len(rows), validation, seed)
-    if len(folds) == 1:  # the rows to train on come first, so that either part is a view
-        order = np.concatenate([np.setdiff1d(np.arange(len(rows)), folds[0]), folds[0]])
-        rows, y, folds = rows[order], y[order], [np.arange(len(rows) - len(folds[0]), len(rows))]
-    fitted_on = rows[: len(rows) - len(folds[0])] if len(folds) == 1 else rows
-    preprocessing = Preprocessing().fit(features, rows=fitted_on)
+    classify = target.task == "classification"
+    order, folds = _folds(y[rows] if classify else None, len(rows), validation, seed)
+    rows = rows[order]
+    y, kept = y[rows], len(rows) - len(folds[0]) if len(folds) == 1 else len(rows)
+    preprocessing = Preprocessing().fit(features, rows=rows[:kept])
+    say(report.understood(table, target, y, preprocessing, folds, seed))
     for text in _doubts(table, target, features, preprocessing, rows, y):
         say(text, warning=True)
-    say(report.understood(table, target, y, preprocessing, folds))
-    if target.task == "regression":
-        target.standardise(y[: len(fitted_on)])
-        t = ((y - target.center) / target.scale).astype(np.float32)[:, None]
+    t = y if classify else target.standardise(y, kept)
+    x = preprocessing.transform(features, rows=rows)
     fitted = recipes.fit(
-        preprocessing.transform(features, rows=rows), y if target.task == "classification" else t, preprocessing.layout, task=target.task,
-        outputs=1 if target.classes is None else len(target.classes), preset=preset, epochs=epochs, folds=folds, seed=seed, verbose=verbose,
+        x, t, preprocessing.layout, task=target.task, outputs=len(target.classes) if classify else 1, preset=preset, epochs=epochs,
+        folds=folds, seed=seed, verbose=verbose,
     )  # fmt: skip
-    model = TableModel(fitted.models, preprocessing, target, preset=preset, history=fitted.history)
-    model.held_out = report.result(model, fitted.outputs, y, fitted.held)
-    say(report.told(model, fitted.outputs, y[fitted.held]))
+    model = TableModel(fitted.models, preprocessing, target, preset=preset, history=fitted.history, seed=seed)
+    model.held_out = report.measured(model, fitted.outputs, y[fitted.held], y[:kept])
+    say(report.result(model, fitted.outputs, y[fitted.held], model.held_out))
+    if compare:
+        model.held_out["compared"] = report.compared(model, x, t, y, folds)
+        say(report.told(model.held_out["compared"]))
     return model
 
 
 def _folds(codes, rows, validation, seed):
-    """Return the rows to hold out, a list of arrays of ascending numbers; each class, if there are any, is spread over them evenly."""
+    """Return an order of the rows, and lists of places in it to hold out in turn, over which each class, if there are any, is spread evenly.
+
+    Where one part alone is held out it comes last, so that either part is a view of what is in this order.
+    """
     order = permutation(rows, seed, 0)
     if codes is not None:
         order = order[codes[order].argsort(kind="stable")]
     if validation is None and rows <= _FEW:
-        count = min(_FOLDS, rows)
-        return [np.sort(order[i::count]) for i in range(count)]
+        parts = [np.sort(order[i::_FOLDS]) for i in range(min(_FOLDS, rows))]
+        return np.arange(rows), parts
     share = 0.2 if validation is None else validation
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
         raise ValueError(f"train_table: validation is {validation!r} but a share between 0 and 1 was expected")
-    if codes is None:
-        return [np.sort(order[: min(rows - 1, max(1, round(rows * share)))])]
-    held = []
-    for label in np.unique(codes):
-        of_class = order[codes[order] == label]
-        held.append(of_class[: min(round(len(of_class) * share), len(of_class) - 1)])
+    classes = [order] if codes is None else [order[codes[order] == label] for label in np.unique(codes)]
+    held = [of_class[: min(round(len(of_class) * share), len(of_class) - 1)] for of_class in classes]
     held = np.sort(np.concatenate(held))
-    return [held if held.size else order[:1]]
+    held = held if held.size else order[:1]
+    kept = np.setdiff1d(np.arange(rows), held)
+    return np.concatenate([kept, held]), [np.arange(len(kept), rows)]
 
 
 def _doubts(table, target, features, preprocessing, rows, y):

@@ -1,0 +1,139 @@
+"""``fastnn train FILE``, ``fastnn predict`` and ``fastnn evaluate``."""
+
+import csv
+import io
+import json
+import os
+import sys
+
+import numpy as np
+
+from fastnn.serialization import load
+from fastnn.table import recipes, report
+from fastnn.table.files import rows_of
+from fastnn.table.model import TableModel
+from fastnn.table.reading import counted, read_table
+from fastnn.table.training import train
+
+ENDINGS = (".gz", ".csv", ".tsv", ".txt", ".dat", ".data")
+
+
+def default_out(path):
+    """Return the name of the model of a data file: its own without the ending, and ".safetensors"."""
+    folder, name = os.path.split(path)
+    for ending in ENDINGS:
+        name = name[: -len(ending)] if name.lower().endswith(ending) and len(name) > len(ending) else name
+    return os.path.join(folder, f"{name}.safetensors")
+
+
+def _read(options):
+    """Return the table of the file that a command names; a file that does not exist is told with what it may be."""
+    if not os.path.exists(options.data):
+        known = "a CSV file, or digits," if options.command == "train" else "a CSV file"
+        raise ValueError(f"{options.data}: No such file; {known} was expected")
+    return read_table(options.data)
+
+
+def train_file(options, check_output):
+    """Train a model of a file's column, and say what came of it."""
+    table = _read(options)
+    if options.target is None:
+        raise ValueError(
+            f"which column is to be predicted? say --target COLUMN; the columns of {options.data}: {', '.join(table.names)}"
+        )
+    table[options.target]
+    out = default_out(options.data) if options.out is None else options.out
+    check_output(out)  # before the work, not after it
+    doubts = []
+
+    def say(text, warning=False):
+        if warning:
+            doubts.append(text)
+        if not options.json:
+            print(report.line("warning", text) if warning else text, flush=True)
+
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    model = train(
+        table, options.target, say, task=options.task, preset=options.preset or recipes.DEFAULT, epochs=options.epochs,
+        validation=None, seed=options.seed, verbose=False if options.json else 1 if terminal else 2, compare=options.compare,
+    )  # fmt: skip
+    model.save(out)
+    if options.json:
+        result = {
+            "data": options.data, "rows": len(table), "target": model.target, "task": model.task, "classes": model.classes,
+            "features": model.features, "ignored": model.preprocessing.ignored, "preset": model.preset, "seed": model.seed,
+            "held_out": model.held_out, "warnings": doubts, "saved": out,
+        }  # fmt: skip
+        print(json.dumps(result))
+        return
+    print(report.line("saved", out))
+    print(report.line("next", f"fastnn predict {out} NEW.csv --out PREDICTED.csv"))
+
+
+def _model(path):
+    model = load(path)
+    if not isinstance(model, TableModel):
+        raise ValueError(f"{path} holds a network but no table's model; fastnn train FILE --target COLUMN makes one")
+    return model
+
+
+def _predictions(model, table):
+    """Return the columns that predictions add: name -> values."""
+    if model.task == "regression":
+        return {"prediction": model.predict(table).tolist()}
+    p = model.predict_proba(table)
+    labels = [model.classes[i] for i in p.argmax(axis=1).tolist()]
+    return {
+        "label": labels,
+        **{f"probability_{label}": column.tolist() for label, column in zip(model.classes, p.T, strict=True)},
+    }
+
+
+def predict_file(options, check_output):
+    """Write a file with the columns of another and predictions."""
+    model, table = _model(options.model), _read(options)
+    if options.out is not None:
+        check_output(options.out)
+    added = _predictions(model, table)
+    if options.json:
+        text = json.dumps(added) + "\n"
+    else:
+        names, rows = rows_of(options.data)
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow([*names, *(_unused(name, names) for name in added)])
+        formatted = ([f"{v:.6g}" if isinstance(v, float) else v for v in column] for column in added.values())
+        writer.writerows([*row, *extra] for row, extra in zip(rows, zip(*formatted, strict=True), strict=True))
+        text = stream.getvalue()
+    if options.out is None:
+        sys.stdout.write(text)
+        return
+    with open(options.out, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+    print(f"{counted(len(table), 'row')} with predictions of {model.target} in {options.out}", file=sys.stderr)
+
+
+def _unused(name, names):
+    """Return a name that no other column has."""
+    while name in names:
+        name = f"{name}_"
+    return name
+
+
+def evaluate_file(options):
+    """Say how well a model predicts a file that has the target."""
+    model = _model(options.model)
+    outputs, y = model.outputs_and_target(_read(options))
+    if options.json:
+        found = model.measured(outputs, y)
+        print(
+            json.dumps({"rows": len(y), **{key: value if np.isfinite(value) else None for key, value in found.items()}})
+        )
+        return
+    print(
+        report.line(
+            "model",
+            f"{options.model}: {model.target} by {counted(len(model.features), 'column')}, preset {model.preset}",
+        )
+    )
+    print(report.result(model, outputs, y, report.measured(model, outputs, y, y), "rows"))

@@ -1,0 +1,162 @@
+"""fastnn train FILE, predict and evaluate: what they write, what they say, and the one line that each mistake gets."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import cli
+
+
+def text(rows=240, seed=0):
+    """A CSV file with categories, missing values, booleans, dates and quotes; ``grade`` follows from colour and size."""
+    rng = np.random.default_rng(seed)
+    lines = ["size,colour,day,ok,place,grade"]
+    for _ in range(rows):
+        size, colour = rng.normal(), rng.choice(["red", "green", "blue"])
+        grade = "good" if (size > 0) ^ (colour == "red") else "bad"
+        shown = "" if rng.random() < 0.1 else f"{size:.4f}"
+        shown_colour = "NA" if rng.random() < 0.05 else colour
+        place = f'"street {rng.integers(12)}, town"'
+        lines.append(
+            f"{shown},{shown_colour},2024-01-{rng.integers(1, 29):02},{rng.choice(['yes', 'no'])},{place},{grade}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text(text())
+    (tmp_path / "new.csv").write_text(text(50, seed=1))
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder, capsys):
+    """Run a command in this process, and return what it wrote to standard output and error."""
+
+    def run(*arguments):
+        cli.main(list(arguments))
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def refused(folder, capsys):
+    """Assert that a command ends with exit status 2 and this line."""
+
+    def refused(arguments, message):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(arguments)
+        out, err = capsys.readouterr()
+        assert caught.value.code == 2
+        assert (out, err) == ("", f"fastnn {arguments[0]}: {message}\n")
+
+    return refused
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_the_three_commands(folder):
+    def fastnn(*arguments):
+        command = [sys.executable, "-m", "fastnn", *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    told = fastnn("train", "data.csv", "--target", "grade", "--seed", "0")
+    assert fastnn("predict", "data.safetensors", "new.csv", "--out", "out.csv") == ""
+    found = json.loads(fastnn("evaluate", "data.safetensors", "new.csv", "--json"))
+    written = rows((folder / "out.csv").read_text())
+    assert found["accuracy"] == pytest.approx(np.mean([row["label"] == row["grade"] for row in written]))
+    assert found["accuracy"] > 0.7
+    assert found["loss"] > 0
+    assert (
+        "saved       data.safetensors\nnext        fastnn predict data.safetensors NEW.csv --out PREDICTED.csv\n"
+        in told
+    )
+
+
+def test_train_says_what_was_understood_and_how_good_it_is(run):
+    out = run("train", "data.csv", "--target", "grade", "--seed", "0", "--epochs", "5").out
+    heads = [line.split()[0] for line in out.splitlines() if line[0] != " "]
+    assert heads == ["table", "target", "used", "missing", "split", "held", "confusion", "saved", "next"]
+    assert "data.csv: 240 rows, 6 columns (1 number, 3 categories, 1 boolean, 1 date)" in out
+    assert "; always '" in out
+
+
+def test_train_in_json(run):
+    printed = json.loads(
+        run("train", "data.csv", "--target", "grade", "--seed", "3", "--epochs", "4", "--out", "m", "--json").out
+    )
+    assert (printed["target"], printed["task"], printed["classes"]) == ("grade", "classification", ["bad", "good"])
+    assert (printed["rows"], printed["seed"], printed["saved"], printed["warnings"]) == (240, 3, "m", [])
+    assert set(printed["held_out"]) == {"rows", "loss", "accuracy", "baseline"}
+    again = json.loads(
+        run("train", "data.csv", "--target", "grade", "--seed", "3", "--epochs", "4", "--out", "m", "--json").out
+    )
+    assert again == printed, "a seed says everything"
+
+
+def test_predictions_stand_beside_the_columns_as_they_were_written(run):
+    run("train", "data.csv", "--target", "grade", "--seed", "0", "--epochs", "4")
+    out = run("predict", "data.safetensors", "new.csv").out
+    got, given = rows(out), rows(Path("new.csv").read_text())
+    added = ["label", "probability_bad", "probability_good"]
+    assert [{name: row[name] for name in given[0]} for row in got] == given
+    assert list(got[0]) == [*given[0], *added]
+    p = fnn.load("data.safetensors").predict_proba("new.csv")
+    np.testing.assert_allclose([[float(row[name]) for name in added[1:]] for row in got], p, atol=1e-6)
+    assert [row["label"] for row in got] == [("bad", "good")[i] for i in p.argmax(axis=1)]
+    without = "\n".join(",".join(line.split(",")[:-1]) for line in Path("new.csv").read_text().splitlines())
+    Path("without.csv").write_text(without)
+    assert [row["label"] for row in rows(run("predict", "data.safetensors", "without.csv").out)] == [
+        row["label"] for row in got
+    ]
+    printed = json.loads(run("predict", "data.safetensors", "new.csv", "--json").out)
+    assert list(printed) == added
+    assert printed["label"] == [row["label"] for row in got]
+
+
+def test_numbers(run, folder):
+    x = np.random.default_rng(0).normal(size=100)
+    (folder / "n.csv").write_text(
+        "a;b\n" + "".join(f"{v:.3f}".replace(".", ",") + f";{3 * v + 100:.3f}".replace(".", ",") + "\n" for v in x)
+    )
+    out = run("train", "n.csv", "--target", "b", "--seed", "0", "--epochs", "20").out
+    assert "target      b: a number from " in out
+    assert "errors      half of the rows within " in out
+    found = json.loads(run("evaluate", "n.safetensors", "n.csv", "--json").out)
+    assert set(found) == {"rows", "r2", "rmse"}
+    assert found["r2"] > 0.9
+    assert list(rows(run("predict", "n.safetensors", "n.csv").out)[0]) == ["a", "b", "prediction"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "data.csv", "--target", "grad"], "data.csv has no column 'grad'; close to it: 'grade'"),
+        (["train", "data.csv", "--target", "xyz"], "data.csv has no column 'xyz'; its columns: 'size', 'colour', 'day', 'ok', 'place', 'grade'"),
+        (["train", "data.csv"], "which column is to be predicted? say --target COLUMN; the columns of data.csv: size, colour, day, ok, place, grade"),
+        (["train", "data.csv", "--target", "day"], "train_table: target 'day' holds dates, which cannot be predicted; numbers or classes were expected"),
+        (["train", "data.csv", "--target", "grade", "--lr", "0.1"], "--lr is for digits, not for data.csv"),
+        (["train", "data.csv", "--target", "grade", "--out", "no/m"], "no/m: No such file or directory"),
+        (["train", "none.csv", "--target", "grade"], "none.csv: No such file; a CSV file, or digits, was expected"),
+        (["predict", "none", "data.csv"], "none: No such file or directory"),
+        (["predict", "data.csv", "data.csv"], "load: data.csv: not a safetensors file of float32, float64 or int64: the header's length does not fit the file"),
+        (["predict", "net", "data.csv"], "net holds a network but no table's model; fastnn train FILE --target COLUMN makes one"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_line(arguments, message, refused):
+    fnn.save(fnn.MLP([2, 2], seed=0), "net")
+    refused(arguments, message)
