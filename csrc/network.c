@@ -440,7 +440,8 @@ static int differentiate(const fnn_pass *pass, const fnn_target *target, double 
 static int run(fnn_pass *pass, const fnn_data *data, int64_t soon, double divisor, double *loss)
 {
     fnn_target target;
-    pass->source = data->x.from;
+    pass->source = &data->x;
+    pass->order = data->order;
     pass->code = gather_target(pass, data, &target);
     if (pass->code) return pass->code;
     gather_input(pass, &data->x, data->order, soon);
@@ -620,7 +621,7 @@ void fnn_network_prepare(fnn_network *n)
         if (op->kind == FNN_OP_linear) n->multiply_adds += (double)n->values[op->inputs[0]].features * (double)outputs;
     }
     place_block(n, FNN_PANEL);
-    const int64_t panels = BLOCK / n->used;
+    const int64_t panels = BLOCK / (n->used + LINE); /* a single row of the table needs nothing */
     place_block(n, (panels < LEAST_BLOCK ? LEAST_BLOCK : panels) * FNN_PANEL);
 }
 
@@ -631,8 +632,8 @@ static int predict_block(const fnn_network *n, void *y, const fnn_array *x, int6
     if (!arena) return FNN_NO_MEMORY;
     fnn_pass pass = new_pass(n, arena, rows);
     pass.y = y;
-    pass.source = x->from;
-    if (n->wide_input < 0 && x->from == (n->dtype == FNN_F32 ? FNN_FROM_F32 : FNN_FROM_F64) &&
+    pass.source = x;
+    if (n->input >= 0 && n->wide_input < 0 && x->from == (n->dtype == FNN_F32 ? FNN_FROM_F32 : FNN_FROM_F64) &&
         x->row == numbers_a_row(n, n->input))
         pass.x = (char *)x->data; /* read where it lies */
     else

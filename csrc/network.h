@@ -51,7 +51,7 @@ typedef struct {
 
 typedef struct {
     int kind;       /* enum fnn_op_kind */
-    int inputs[2];  /* values, or -1 */
+    int inputs[2];  /* values, or -1; a first `standardize` has none, it reads the rows of the data */
     int outputs[2]; /* values, or -1 */
     int *many;      /* values that `columns` makes and `concatenate` reads, beside these */
     int many_count;

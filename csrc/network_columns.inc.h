@@ -5,12 +5,14 @@
  * A. A layer that reads any dtype, first in a network or in its branch of `columns`, reads float64: so indices and dates keep
  *    their digits. What is computed in float32 layer by layer, because it comes as float32 or as small integers, is rounded to
  *    that first.
+ * B. `standardize` as the first row reads the input where it lies, so that images of bytes, say, are converted and scaled
+ *    while they are in L1; it has no value before it.
  */
 
 /* Whether numbers of the input are computed in float64, as NumPy's result_type of theirs and the network's dtype says. */
 static int computes_wide(const fnn_pass *pass)
 {
-    const int from = pass->source;
+    const int from = pass->source->from;
     return pass->network->dtype == FNN_F64 || from == FNN_FROM_F64 || from == FNN_FROM_I32 || from == FNN_FROM_U32 ||
            from == FNN_FROM_I64 || from == FNN_FROM_U64;
 }
@@ -94,8 +96,47 @@ static void concatenate_backward(fnn_pass *pass, const fnn_op *op) { join(pass, 
 /* Buffers of standardize: mean, scale, and which of their numbers each of a row has. */
 enum { MEAN, SCALE, PLACES };
 
+/* Numbers [from, from + count) of rows i, i + 1 ... of the input, in a dtype. */
+static void read_input(const fnn_pass *pass, int dtype, void *to, int64_t i, int64_t rows, int64_t from, int64_t count)
+{
+    const fnn_array *x = pass->source;
+    const int64_t at = (pass->order ? 0 : i * x->row) + from;
+    fnn_kernels_for(dtype)->gather_rows(to, (const char *)x->data + at * x->itemsize, x->from, x->row,
+                                        pass->order ? pass->order + i : NULL, rows, count);
+}
+
+static void standardize_input(fnn_pass *pass, const fnn_op *op)
+{
+    enum { IN_L1 = 4096, AT_ONCE = 512 }; /* numbers */
+    const int64_t n = op->number, each = numbers_of(pass, op->outputs[0]) / pass->batch;
+    const int64_t *const places = op->buffers[PLACES];
+    const double *const mean = op->buffers[MEAN], *const scale = op->buffers[SCALE];
+    const int dtype = pass->network->dtype;
+    char *y = y_of(pass, op->outputs[0]);
+    if (dtype == FNN_F64 || !computes_wide(pass)) {
+        for (int64_t i = 0, rows = 1 + IN_L1 / each; i < pass->batch; i += rows, y += rows * each * pass->itemsize) {
+            if (rows > pass->batch - i) rows = pass->batch - i;
+            read_input(pass, dtype, y, i, rows, 0, each);
+            plain_of(pass)->standardize(y, y, mean, scale, places, rows * each / n, n);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < pass->batch * each; i += n)
+        for (int64_t j = 0; j < n; j += AT_ONCE) {
+            const int64_t count = n - j < AT_ONCE ? n - j : AT_ONCE;
+            double wide[AT_ONCE];
+            read_input(pass, FNN_F64, wide, i / each, 1, i % each + j, count);
+            fnn_plain_for(FNN_F64)->standardize(wide, wide, mean, scale, places + j, 1, count);
+            narrow(pass, y + (i + j) * pass->itemsize, wide, count);
+        }
+}
+
 static void standardize_forward(fnn_pass *pass, const fnn_op *op)
 {
+    if (op->inputs[0] < 0) {
+        standardize_input(pass, op);
+        return;
+    }
     const int64_t all = numbers_of(pass, op->inputs[0]), n = op->number;
     char *const y = y_of(pass, op->outputs[0]), *x = y_of(pass, op->inputs[0]);
     const double *const mean = op->buffers[MEAN], *const scale = op->buffers[SCALE];
@@ -133,7 +174,7 @@ static void embedding_forward(fnn_pass *pass, const fnn_op *op)
 {
     const fnn_parameter *w = &pass->network->parameters[op->parameters[0]];
     const int wide = value(pass, op->inputs[0])->wide, dtype = wide ? FNN_F64 : pass->network->dtype;
-    const int narrow_source = wide ? pass->source == FNN_FROM_F32 : dtype == FNN_F32;
+    const int narrow_source = wide ? pass->source->from == FNN_FROM_F32 : dtype == FNN_F32;
     const int64_t all = numbers_of(pass, op->inputs[0]), exact = (int64_t)1 << (narrow_source ? 24 : 53);
     const int64_t bytes = w->columns * pass->itemsize;
     int64_t *const index = (int64_t *)at(pass, op->kept);

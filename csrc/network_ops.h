@@ -17,7 +17,9 @@ typedef struct {
     double share; /* of the penalties that the gradient of a weight gets */
     int64_t step; /* number of the step, which tells masks of dropout apart */
     int code;     /* of the first kernel that failed */
-    int source;   /* enum fnn_element: what the numbers of the input are */
+    const fnn_array
+        *source; /* whose rows are the input: the first `batch`, or, unless NULL, those that `order` names */
+    const int64_t *order;
 } fnn_pass;
 
 typedef struct {

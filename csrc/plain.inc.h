@@ -117,10 +117,19 @@ static void PLAIN(add_columns)(void *dx_, const void *dy_, const int64_t *column
 static void PLAIN(standardize)(void *y_, const void *x_, const double *mean, const double *scale, const int64_t *places,
                                int64_t rows, int64_t n)
 {
-    const T *x = x_;
-    T *y = y_;
-    for (int64_t i = 0; i < rows; i++, x += n, y += n)
-        for (int64_t j = 0; j < n; j++) y[j] = (mean ? x[j] - (T)mean[places[j]] : x[j]) / (T)scale[places[j]];
+    enum { AT_ONCE = 512 };
+    T means[AT_ONCE], scales[AT_ONCE]; /* of a part of all rows */
+    for (int64_t first = 0; first < n; first += AT_ONCE) {
+        const int64_t count = n - first < AT_ONCE ? n - first : AT_ONCE;
+        const T *x = (const T *)x_ + first;
+        T *y = (T *)y_ + first;
+        for (int64_t j = 0; j < count; j++) {
+            means[j] = mean ? (T)mean[places[first + j]] : 0;
+            scales[j] = (T)scale[places[first + j]];
+        }
+        for (int64_t i = 0; i < rows; i++, x += n, y += n)
+            for (int64_t j = 0; j < count; j++) y[j] = (x[j] - means[j]) / scales[j];
+    }
 }
 
 static int PLAIN(indices)(int64_t *to, const void *x_, int64_t n, int64_t limit)

@@ -46,7 +46,7 @@ class Plan:
         A value has so many rows for each of the batch; a wide one is float64.
     rows : list of (kind, inputs, outputs, parameters, options)
     inputs : (int, int)
-        The input in the network's dtype and in float64, -1 where nobody reads it.
+        The input in the network's dtype and in float64, -1 where nobody reads it or a first ``standardize`` does, from where it lies.
     output : int
         The value that the last row makes, in rows.
     own_dtype_alone : bool
@@ -334,8 +334,11 @@ class Plan:
             raise NotCompiledError(f"{op.kind} of shape {op.shape}")
         places = np.broadcast_to(np.arange(mean.size).reshape(mean.shape), op.shape[len(op.shape) - mean.ndim :])
         self._bring(in_panels=False)
+        inputs, (times, features) = (self.value,), self.values[self.value][:2]
+        if self.value == self.inputs[1]:  # which it reads where it lies
+            inputs, self.inputs = (), (-1, -1)
         self._row(
-            op.kind, self.values[self.value][1], False,
+            op.kind, features, False, inputs=inputs, times=times,
             buffers=(mean, scale, places.astype(np.int64).reshape(-1)), number=places.size,
         )  # fmt: skip
 

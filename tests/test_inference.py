@@ -93,6 +93,9 @@ def test_tables_of_every_dtype_predict_as_layer_by_layer(first, source, dtype):
     [fnn.Linear(4, 5, rng=0), fnn.Softmax(1)],
     [fnn.Residual(fnn.Flatten(), fnn.Linear(12, 12, rng=0)), fnn.Softmax()],
     [fnn.Embedding(9, 3, rng=0)],
+    [fnn.Standardize(4)],
+    [fnn.Standardize((3, 4)), fnn.Flatten()],
+    [fnn.Scale(4)],
     [fnn.Linear(4, 6, rng=0), fnn.Residual(fnn.Linear(6, 6, rng=1)), fnn.Flatten()],
 ], ids=str)  # fmt: skip
 def test_outputs_of_several_axes_and_flat_ones(layers):

@@ -354,6 +354,27 @@ def test_tables_of_every_dtype_train_as_layer_by_layer(first, source, dtype):
     assert_equal(*pair)
 
 
+@pytest.mark.parametrize("source", ["u1", "i4", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(1,), (300,), (3, 1), (3, 300)], ids=str)
+def test_images_are_standardized_as_layer_by_layer(shape, source, dtype):
+    rng = np.random.default_rng(0)
+    x, y = (rng.random((90, 3, 300)) * 255).astype(source), rng.integers(0, 3, 90)
+    statistics = {"mean": 100 * rng.random(shape), "scale": 50 + rng.random(shape)}
+    first = fnn.Standardize(shape, dtype=dtype)
+    first.load_state_dict(statistics)
+    pair = both(
+        fnn.Sequential(first, fnn.Flatten(), fnn.Linear(900, 3, rng=0, dtype=dtype)), "cross_entropy", "adam", seed=0
+    )
+    fits = [t.fit(x, y, epochs=2, batch_size=25, verbose=False)["loss"] for t in pair]
+    assert fits[0] == fits[1]
+    assert [pair[0].step(x, y), pair[0].step(x[:1], y[:1])] == [pair[1].step(x, y), pair[1].step(x[:1], y[:1])]
+    assert pair[0]._owned._lazy is not None  # that step was compiled
+    assert_equal(*pair)
+    model = pair[0].model
+    assert model._predicts(x)
+    np.testing.assert_array_equal(model(x), model._run(model._input(x)))
+
+
 def test_an_index_out_of_range_is_named_as_layer_by_layer():
     x, y = table(8, "f4"), np.zeros(8, np.int64)
     x[5, 4] = 9
