@@ -35,6 +35,12 @@ void fnn_need_scratch(fnn_network *network, int64_t bytes)
 
 static int64_t itemsize_of(const fnn_network *n) { return n->dtype == FNN_F32 ? 4 : 8; }
 
+/* Numbers that a value has for a row of the batch. */
+static int64_t numbers_a_row(const fnn_network *n, int value)
+{
+    return n->values[value].times * n->values[value].features;
+}
+
 /* Bytes of a value, or of its gradient. */
 static int64_t bytes_of(const fnn_network *n, const fnn_value *v)
 {
@@ -500,8 +506,9 @@ static void form_scalars(const fnn_pass *pass, const double *rates)
 }
 
 int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *starts, int64_t count, const double *rows,
-                      int divide, const double *rates, double *losses, double *penalties, int64_t *done)
+                      int divide, const double *rates, double *losses, double *penalties, void *outputs, int64_t *done)
 {
+    const int64_t bytes = numbers_a_row(n, n->output) * itemsize_of(n); /* of a row of the output */
     *done = 0;
     if (count > 0) { /* all memory before the first update; a thread's scratch stays */
         fnn_pass pass = training_pass(n, starts[1] - starts[0]);
@@ -518,6 +525,7 @@ int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *start
         form_scalars(&pass, rates ? rates + i * n->groups_count : NULL);
         const int code = run(&pass, &minibatch, soon, divide ? rows[i] : NAN, &losses[i]);
         if (code) return code;
+        if (outputs) memcpy((char *)outputs + (starts[i] - starts[0]) * bytes, pass.y, (size_t)(pass.batch * bytes));
         commit(&pass);
         if (n->accumulate > 1) {
             gather_gradients(&pass, rows[i]);
@@ -603,12 +611,6 @@ static void place_block(fnn_network *n, int64_t rows)
     for (int i = 0; i < n->ops_count; i++) /* what a row keeps lies behind all values, and its output too */
         if (fnn_op_rows[n->ops[i].kind].keeps_at_inference) fnn_op_rows[n->ops[i].kind].place(n, &n->ops[i]);
     n->scratch = fnn_take(n, n->scratch_size);
-}
-
-/* Numbers that a value has for a row of the batch. */
-static int64_t numbers_a_row(const fnn_network *n, int value)
-{
-    return n->values[value].times * n->values[value].features;
 }
 
 void fnn_network_prepare(fnn_network *n)

@@ -151,11 +151,12 @@ void fnn_network_free(fnn_network *network);
 /* Train on minibatches of rows [starts[i], starts[i + 1]) of the data, i in [0, count). rows[i] is how many of minibatch i
  * count, its share in a step of several; one with 0 is left out. Its loss is divided by rows[i] with `divide`, else by the
  * sum of its rows' weights. rates, unless NULL, has one learning rate for each minibatch and group. losses[i] receives the
- * loss before its update, and penalties[i], unless that is NULL, l1 sum |w| + l2 sum w^2. *done counts the minibatches that are done; where it is less than count, the code tells why:
- * fnn_error or fnn_network_error. */
+ * loss before its update, and penalties[i], unless that is NULL, l1 sum |w| + l2 sum w^2; outputs, unless NULL, the network's
+ * for the rows of all minibatches but those left out. *done counts the minibatches that are done; where it is less than count,
+ * the code tells why: fnn_error or fnn_network_error. */
 int fnn_network_train(fnn_network *network, const fnn_data *data, const int64_t *starts, int64_t count,
                       const double *rows, int divide, const double *rates, double *losses, double *penalties,
-                      int64_t *done);
+                      void *outputs, int64_t *done);
 
 /* A step by the gradients that wait, if there are any. */
 void fnn_network_flush(fnn_network *network, const double *rates);

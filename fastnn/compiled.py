@@ -44,15 +44,16 @@ class Compiled(Layered):
         """The output of the latest minibatch."""
         if self._lazy is not None:
             network, rows, before_last = self._lazy
-            output = network.output(rows)
-            if self.model._members is not None:
-                output = output.reshape(rows, self.model._members, network.outputs)
-            self._output, self._lazy = self._finished(output, before_last), None
+            self._output, self._lazy = self._shaped(network.output(rows), before_last), None
         return self._output
 
     @output.setter
     def output(self, value):
         self._output, self._lazy = value, None
+
+    def _shaped(self, output, before_last):
+        """Return the model's output from that of a network."""
+        return self._finished(output[:, 0] if self.model._members is None else output, before_last)
 
     def _planned(self, loss, before_last, shape):
         """Return the compiled network for a loss and rows of a shape, or None."""
@@ -129,8 +130,8 @@ class Compiled(Layered):
             minibatches += n != 0
         return np.array(rates)
 
-    def try_epoch(self, rows, batch_size, order, loss, before_last, epoch, layered_step, report):
-        """Train on all rows once, by the compiled network; return the sum of the losses times the rows that counted, and their number.
+    def try_epoch(self, rows, batch_size, order, loss, before_last, epoch, layered_step, report, seen=None):
+        """Train on all rows once, by the compiled network; return whether it can.
 
         Parameters
         ----------
@@ -142,16 +143,19 @@ class Compiled(Layered):
         layered_step : callable
             Makes, layer by layer, the step of a minibatch (x, y, weight, counting) that the network has refused.
         report : callable
-            Of (rows done, sum, number), after each slice.
+            Of (rows done, sum, number), after each slice: the sum of the losses times the rows that counted, and their number.
+        seen : callable, optional
+            Of (starts, counting, outputs) of minibatches, before they are reported.
 
         Returns
         -------
-        (float, float), or None where the network cannot do it and nothing has been done
+        bool
+            Where False, nothing has been done.
         """
         network = None if rows.mixup else self._planned(loss, before_last, rows.x.shape[1:])
         target = None if network is None else self._as_target(loss, before_last, rows.y)
         if target is None:
-            return None
+            return False
         starts = rows.starts(batch_size, self.model._least_rows)
         counting = rows.counting(starts, order)
         weighted = rows.weight is not None or rows.counts is not None
@@ -160,12 +164,17 @@ class Compiled(Layered):
         def refused(i):
             return layered_step(*rows.minibatch(slice(*starts[i : i + 2].tolist()), order))
 
+        def see(first, stop, outputs):
+            output = self.output if outputs is None else self._shaped(outputs, before_last)
+            seen(starts[first : stop + 1], counting[first:stop], output)
+
+        see = None if seen is None else see
         total, counted, done = 0.0, 0, 0
         self.waiting[0] = 0, 0
         try:
-            for losses in self.slices(network, arguments, starts, counting, weighted, epoch, refused):
+            for losses in self.slices(network, arguments, starts, counting, weighted, epoch, refused, seen=see):
                 if losses is None:
-                    return None
+                    return False
                 for value, n in zip(losses, counting[done : done + len(losses)].tolist(), strict=True):
                     if n:
                         total += n * value
@@ -175,9 +184,9 @@ class Compiled(Layered):
             network.flush(self._rate_rows((1,), epoch))
         finally:
             self.waiting[0] = 0, 0
-        return total, counted
+        return True
 
-    def slices(self, network, arguments, starts, counting, divide, epoch, refused, penalties=None):
+    def slices(self, network, arguments, starts, counting, divide, epoch, refused, penalties=None, seen=None):
         """Train on minibatches in order, in calls of about 50 ms; yield after each the losses it has made, a list.
 
         Parameters
@@ -195,6 +204,8 @@ class Compiled(Layered):
             Makes the step of a minibatch, by its number, that the network has refused, and returns its loss.
         penalties : ndarray of float64, shape (minibatches,), optional
             Receives the penalties before each step.
+        seen : callable, optional
+            Of (first, stop, outputs of the network for minibatches first to before stop); for one that was refused outputs is None.
 
         Yields
         ------
@@ -207,13 +218,20 @@ class Compiled(Layered):
             last = last if rates is None else first + len(rates)
             began = time.perf_counter()
             part = None if penalties is None else penalties[first:last]
-            result = network.train(*arguments, starts[first : last + 1], counting[first:last], divide, rates, part)
+            outputs = None if seen is None else network.new_outputs(starts[last] - starts[first])
+            minibatches = starts[first : last + 1], counting[first:last]
+            result = network.train(*arguments, *minibatches, divide, rates, part, outputs)
             if result is None:
                 yield None
                 return
             losses, code = result[0].tolist(), result[1]
+            stop = first + len(losses)
+            if seen is not None and stop > first:
+                seen(first, stop, outputs[: starts[stop] - starts[first]])
             if code:
-                losses.append(refused(first + len(losses)))
+                losses.append(refused(stop))
+                if seen is not None:
+                    seen(stop, stop + 1, None)
             taken = time.perf_counter() - began
             first += len(losses)
             length = max(1, min(int(len(losses) * _SLICE / max(taken, 1e-6)), 2 * length))

@@ -285,7 +285,7 @@ cdef extern from "network.h" nogil:
     int fnn_network_reserve(fnn_network *, int64_t)
     void fnn_network_free(fnn_network *)
     int fnn_network_train(fnn_network *, const fnn_data *, const int64_t *, int64_t, const double *, int, const double *, double *,
-                          double *, int64_t *)
+                          double *, void *, int64_t *)
     void fnn_network_flush(fnn_network *, const double *)
     void fnn_network_prepare(fnn_network *)
     int fnn_network_predict(const fnn_network *, void *, const fnn_array *, int64_t)

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn import data
 from fastnn.callbacks import Callback, as_callbacks
 from fastnn.compiled import Compiled
+from fastnn.epochs import Epoch
 from fastnn.history import History, Progress
 from fastnn.layers import Layer, Sequential
 from fastnn.layers.base import as_count, as_decay, as_integer, as_limit, as_nonnegative
@@ -16,7 +17,7 @@ from fastnn.losses import LOSSES, TASKS, as_loss, differentiate, fused, require_
 from fastnn.metrics import METRICS, as_metrics, measure
 from fastnn.network import CtrlCWaits, Turn
 from fastnn.optim import as_optimizer
-from fastnn.random import MIXUP, Philox, draw_seed, permutation
+from fastnn.random import Philox, draw_seed, permutation
 from fastnn.serialization import load_trainer, save_trainer
 from fastnn.specification import specified
 
@@ -443,7 +444,9 @@ class Trainer:
     def _epochs(self, callbacks, validation, epochs, rows, batch_size, shuffle, progress):
         """Train for so many epochs, or until a callback returns True."""
         for _ in range(epochs):
-            values, shown = self._epoch(rows, batch_size, shuffle, progress, accuracy=validation is None)
+            network = self._network("fit")
+            order = permutation(len(rows.x), self.seed, self.epochs_done) if shuffle else None
+            values, shown = Epoch(self, network, rows, batch_size, order, progress, validation is None).run()
             if validation is not None:
                 shown = {f"val_{name}": value for name, value in self.evaluate(*validation).items()}
                 values |= shown
@@ -517,61 +520,6 @@ class Trainer:
         if hasattr(loss, "row_weights"):
             loss(output, y[:2])
         return output.shape[-1]
-
-    def _epoch(self, rows, batch_size, shuffle, progress, accuracy):
-        """Train on every row once. Return the loss, and where it is to be shown the accuracy, over the epoch's minibatches."""
-        network = self._network("fit")
-        order = permutation(len(rows.x), self.seed, self.epochs_done) if shuffle else None
-        metric = self._all_metrics(self.loss).get("accuracy") if accuracy and progress.mode else None
-        place = f"fit, epoch {self.epochs_done + 1}"
-        done, counted, total, right = 0, 0, 0.0, 0.0
-
-        def means():
-            values = {"loss": total / max(counted, 1)}
-            return values if metric is None else values | {"accuracy": right / max(counted, 1)}
-
-        progress.begin_epoch()
-        if metric is None:
-            whole = self._compiled_epoch(network, rows, batch_size, order, progress, place)
-            if whole is not None:
-                return whole
-        with network.whole_steps(self.epochs_done):
-            for x, y, weight, counting in self._minibatches(rows, batch_size, order):
-                done += len(x)
-                if counting:
-                    divisor = None if rows.weight is None and rows.counts is None else counting
-                    total += counting * self._update(network, self.loss, x, y, weight, divisor, place)
-                    counted += counting
-                    if metric is not None:
-                        right += counting * self._measure(metric, network.output, y, weight)
-                progress.minibatch(done, means)
-        return {"loss": total / counted}, means()
-
-    def _compiled_epoch(self, network, rows, batch_size, order, progress, place):
-        """Train on every row once by the compiled network, and return what ``_epoch`` does; None where there is none."""
-
-        def layered_step(x, y, weight, counting):
-            divisor = None if rows.weight is None and rows.counts is None else counting
-            return self._update_layered(network, self.loss, x, y, weight, divisor, place)
-
-        def report(done, total, counted):
-            progress.minibatch(done, lambda: {"loss": total / max(counted, 1)})
-
-        before_last = fused(self.loss, self.model)
-        sums = network.try_epoch(
-            rows, batch_size, order, self.loss, before_last, self.epochs_done, layered_step, report
-        )
-        if sums is None:
-            return None
-        values = {"loss": sums[0] / sums[1]}
-        return values, values
-
-    def _minibatches(self, rows, batch_size, order):
-        """Return the minibatches of an epoch, mixed where they are to be."""
-        minibatches = rows.minibatches(batch_size, order, self.model._least_rows)
-        if rows.mixup is None:
-            return minibatches
-        return rows.mixup.minibatches(minibatches, Philox(self.seed, self.epochs_done, MIXUP))
 
     # ---------------------------------------------------------------------------------------------------------- prediction
 

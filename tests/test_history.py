@@ -12,9 +12,10 @@ import textwrap
 
 import numpy as np
 import pytest
+from test_network import layered
 
 import fastnn as fnn
-from fastnn import history
+from fastnn import compiled, history
 
 Y = np.arange(40) % 3
 X = (np.random.default_rng(0).standard_normal((40, 4)) + 4 * np.eye(3, 4)[Y]).astype(np.float32)
@@ -59,10 +60,66 @@ def test_the_accuracy_is_that_of_the_epochs_minibatches(capsys):
         assert f"accuracy {want:.4f}" in capsys.readouterr().err
 
 
+SHOWN = {
+    "labels": ({}, {}),
+    "ignored labels": ({"loss": fnn.CrossEntropy(ignore_index=2)}, {}),
+    "weights of classes": ({"loss": fnn.CrossEntropy(weight=[1.0, 2.0, 0.5])}, {}),
+    "sample weights": ({}, {"sample_weight": np.arange(40) % 4}),
+    "in order": ({"loss": fnn.CrossEntropy(label_smoothing=0.1)}, {"shuffle": False}),
+    "probabilities": ({"loss": "categorical_crossentropy", "last": (fnn.Softmax(),)}, {}),
+    "ensemble": ({"ensemble": 3}, {"sample_weight": 1 + np.arange(40.0)}),
+    "ensemble of probabilities": ({"ensemble": 3, "loss": "categorical_crossentropy", "last": (fnn.Softmax(),)}, {}),
+    "columns": ({"loss": "binary_cross_entropy_with_logits"}, {}),
+    "a label the network refuses": ({"labels": np.uint64}, {}),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_accuracy_of_slices_is_that_layer_by_layer(name, capsys):
+    options, fit = SHOWN[name]
+    loss, last, shown = options.get("loss", "cross_entropy"), options.get("last", ()), []
+    y = np.eye(3, dtype=np.float32)[Y] if isinstance(loss, str) and loss != "cross_entropy" else Y
+    for kind in (fnn.Trainer, layered):
+        layers = [*fnn.MLP([4, 8, 3], seed=0).layers, *last]
+        model = fnn.Sequential(fnn.Ensemble(3, *layers, rng=0)) if "ensemble" in options else fnn.Sequential(*layers)
+        run = kind(model, loss, "adam", seed=1)
+        run.fit(X, y.astype(options.get("labels", y.dtype)), epochs=3, batch_size=7, verbose=2, **fit)
+        shown.append((fields(capsys.readouterr().err), run.history["loss"]))
+        if kind is fnn.Trainer:
+            assert run._owned.prevented is None
+    assert len(shown[0][0]) == 3
+    assert shown[0] == shown[1]
+
+
+class RefusesEachThird:
+    """A network that refuses the third minibatch of each slice."""
+
+    def __init__(self, network):
+        self.network = network
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+    def train(self, x, target, labels, weight, order, starts, counting, *options):
+        losses, code = self.network.train(x, target, labels, weight, order, starts[:3], counting[:2], *options)
+        return losses, code or len(starts) > 3
+
+
+def test_the_accuracy_counts_minibatches_that_the_network_refuses(capsys, monkeypatch):
+    planned, shown = compiled.Compiled._planned, []
+    for kind in (fnn.Trainer, layered):
+        monkeypatch.setattr(compiled.Compiled, "_planned", lambda *arguments: RefusesEachThird(planned(*arguments)))
+        run = kind(fnn.MLP([4, 8, 3], seed=0), "cross_entropy", "adam", seed=1)
+        run.fit(X, Y, epochs=3, batch_size=2, verbose=2)
+        shown.append((fields(capsys.readouterr().err), run.history["loss"]))
+    assert shown[0] == shown[1]
+
+
 @pytest.fixture
 def shown_at_each_minibatch(monkeypatch):
     """Each minibatch shows what is known of the epoch, however little time has passed."""
     monkeypatch.setattr(history.Progress, "_INTERVAL", -1.0)
+    monkeypatch.setattr(compiled, "_SLICE", 0.0)
 
 
 def fields(err):
@@ -255,6 +312,7 @@ def test_training_without_a_standard_error_stream(verbose, monkeypatch):
 
 def test_within_an_epoch_the_line_shows_the_mean_so_far(capsys, monkeypatch):
     monkeypatch.setattr(history.Progress, "_INTERVAL", 0)
+    monkeypatch.setattr(compiled, "_SLICE", 0.0)
     run = trainer(optimizer=fnn.SGD(lr=0.0))
     run.fit(X, Y, batch_size=10, shuffle=False, verbose=True)
     written = [line for line in lines(capsys.readouterr().err) if line.startswith("epoch")]

@@ -184,10 +184,10 @@ cdef class Network:
         return True
 
     def train(self, ndarray x, ndarray target, bint labels, ndarray sample_weight, ndarray order, ndarray starts, ndarray rows,
-              bint divide, ndarray rates, ndarray penalties=None):
+              bint divide, ndarray rates, ndarray penalties=None, ndarray outputs=None):
         """Train on the minibatches between the rows `starts`, of which `rows` count. Returns (losses of those done, code); None where
         the arrays cannot be read. labels says that target holds contiguous int64 labels; order and starts are contiguous int64,
-        sample_weight, rows, rates (minibatches, groups) and penalties, which receives those of each minibatch, float64. See fnn_network_train."""
+        sample_weight, rows, rates (minibatches, groups) and penalties, which receives those of each minibatch, float64; outputs is what ``new_outputs`` returns, or None. See fnn_network_train."""
         cdef fnn_data described
         cdef int64_t count = size(starts) - 1, done = 0, longest = 0, i
         cdef const int64_t *start = <const int64_t *>data(starts)
@@ -202,8 +202,9 @@ cdef class Network:
         cdef const double *rate = <const double *>_data(rates)
         cdef double *loss = <double *>data(losses)
         cdef double *penalty = <double *>_data(penalties)
+        cdef void *output = _data(outputs)
         with nogil:
-            code = fnn_network_train(&self.network, &described, start, count, counting, divide, rate, loss, penalty, &done)
+            code = fnn_network_train(&self.network, &described, start, count, counting, divide, rate, loss, penalty, output, &done)
         if code == FNN_NO_MEMORY:
             raise MemoryError("fastnn: no memory for scratch space")
         return losses[:done], code
@@ -221,7 +222,7 @@ cdef class Network:
         self.reserve(x.shape[0])
         cdef const double *rate = <const double *>_data(rates)
         with nogil:
-            code = fnn_network_train(&self.network, &described, starts, 1, &rows, divide, rate, &loss, NULL, &done)
+            code = fnn_network_train(&self.network, &described, starts, 1, &rows, divide, rate, &loss, NULL, NULL, &done)
         if code == FNN_NO_MEMORY:
             raise MemoryError("fastnn: no memory for scratch space")
         return loss, code
@@ -250,11 +251,15 @@ cdef class Network:
             found.append((fnn_op_rows[op.kind].name.decode(), *sizes, self.network.spent[2 * i], self.network.spent[2 * i + 1]))
         return found
 
+    def new_outputs(self, int64_t batch):
+        """An array for the outputs of so many rows, (rows, members, features); without an ensemble there is one member."""
+        cdef npy_intp shape[3]
+        shape[0], shape[1], shape[2] = batch, self.network.values[self.network.output].times, self.outputs
+        return _new(3, shape, self.network.dtype)
+
     def output(self, int64_t batch):
-        """The output of the latest minibatch, of so many rows; of an ensemble those of its members lie together."""
-        cdef npy_intp shape[2]
-        shape[0], shape[1] = batch * self.network.values[self.network.output].times, self.outputs
-        cdef ndarray y = _new(2, shape, self.network.dtype)
+        """The output of the latest minibatch, of so many rows."""
+        cdef ndarray y = self.new_outputs(batch)
         memcpy(data(y), self.network.arena + self.network.values[self.network.output].y, size(y) * _itemsize(self.network.dtype))
         return y
 
