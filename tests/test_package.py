@@ -252,6 +252,12 @@ def test_import_adds_a_short_list_of_modules_to_numpy(tmp_path):
         assert f"fastnn.{later}" not in added
 
 
+@pytest.mark.parametrize("name", ["Preprocessing", "read_table", "train_table", "reference"])
+def test_each_name_that_is_loaded_on_first_use_can_be_the_first(tmp_path, name):
+    done = python(tmp_path, f"import fastnn; print(fastnn.{name})")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_threads(tmp_path):
     code = "import fastnn; print(fastnn.get_num_threads())"
     assert python(tmp_path, code, FASTNN_NUM_THREADS="3", OMP_NUM_THREADS="2").stdout.strip() == "3"

@@ -8,9 +8,10 @@ from fastnn.serialization import as_path, construct, describe, parse, write
 from fastnn.table import recipes
 from fastnn.table.reading import counted, read_table
 from fastnn.table.target import Target, parted
+from fastnn.table.uncertainty import Head
 
 _VERSION = 1  # of the table in a file
-_KEYS = {"version", "preset", "target", "preprocessing", "calibration"}
+_KEYS = {"version", "preset", "target", "preprocessing", "head"}
 
 
 class TableModel:
@@ -32,8 +33,8 @@ class TableModel:
     models : list of Sequential
         Whose mean is the prediction.
     preprocessing : Preprocessing
-    calibration : dict
-        What the rows held out told about how certain predictions are.
+    head : Head
+        What outputs of the networks mean, and what rows held out told about how sure they are.
     history : History or None
         Of the training, of several the first; None of a model that was loaded.
     held_out : dict or None
@@ -42,15 +43,9 @@ class TableModel:
         Of the training; None of a model that was loaded.
     """
 
-    def __init__(self, models, preprocessing, target, *, preset, calibration=None, history=None, seed=None):
-        self.models, self.preprocessing, self._target = list(models), preprocessing, target
-        self.preset, self.calibration, self.history, self.held_out, self.seed = (
-            preset,
-            calibration or {},
-            history,
-            None,
-            seed,
-        )
+    def __init__(self, models, preprocessing, target, head, *, preset, history=None, seed=None):
+        self.models, self.preprocessing, self._target, self.head = list(models), preprocessing, target, head
+        self.preset, self.history, self.held_out, self.seed = preset, history, None, seed
 
     def __repr__(self):
         return f"<TableModel of {self.target!r}: {self.task} by {counted(len(self.features), 'column')}, preset {self.preset!r}>"
@@ -75,34 +70,54 @@ class TableModel:
         """The columns that are needed."""
         return self.preprocessing.features
 
-    def _outputs(self, table):
-        """Return the networks' mean output."""
-        return recipes.predict(self.models, self.preprocessing.transform(table))
+    def _outputs(self, table, rows=None):
+        """Return what the networks say together."""
+        return self.head.combined(recipes.outputs(self.models, self.preprocessing.transform(table, rows=rows)))
 
-    def predict(self, table):
+    def predict(self, table, *, interval=None, return_std=False):
         """Predict the target.
 
         Parameters
         ----------
         table : Table, or whatever ``read_table`` takes
+        interval : float, optional
+            For regression: also return low and high ends between which the target lies with this probability, such as 0.9, in the
+            mean over rows like those of the training, whatever their distribution (conformal prediction).
+        return_std : bool
+            For a model trained with ``variance``: also return the standard deviation of the target.
 
         Returns
         -------
-        ndarray, shape (rows,)
-            Classes, or numbers in the target's units.
+        prediction : ndarray, shape (rows,) or (rows, quantiles)
+            Classes, or numbers in the target's units: means, or the quantiles that were trained.
+        bounds : ndarray, shape (rows, 2)
+            Where ``interval`` is given.
+        std : ndarray, shape (rows,)
+            Where ``return_std`` is given.
 
         Raises
         ------
         ValueError
-            For a column that is missing, or has a value of another kind, by column and row.
+            For a column that is missing, or has a value of another kind, by column and row; and for an interval, or a standard
+            deviation, that the model does not know.
         """
-        return self.decided(self._outputs(read_table(table)))
+        head = self.head
+        if return_std and not head.variance:
+            raise ValueError("predict: return_std needs a model of both, trained with variance=True")
+        output = self._outputs(read_table(table))
+        predicted = self.decided(output) if head.quantiles is None else self._in_units(output)
+        extra = () if interval is None else (self._in_units(head.bounds(output, interval)),)
+        extra += (np.exp(output[:, 1] / 2) * self._target.scale,) if return_std else ()
+        return (predicted, *extra) if extra else predicted
+
+    def _in_units(self, numbers):
+        return numbers * self._target.scale + self._target.center
 
     def decided(self, output):
-        """Return what outputs of the networks mean, as ``predict`` does."""
+        """Return the one prediction of each row that outputs of the networks mean: of several quantiles that nearest to the median."""
         if self.task == "classification":
             return self._target.labels(output.argmax(axis=1))
-        return output[:, 0] * self._target.scale + self._target.center
+        return self._in_units(self.head.point(output))
 
     def predict_proba(self, table):
         """Return the probability of each class.
@@ -152,7 +167,7 @@ class TableModel:
         rows = self._target.known(y)
         if rows.size == 0:
             raise ValueError(f"evaluate: {table.source} has no row with a value of {self.target!r}")
-        return recipes.predict(self.models, self.preprocessing.transform(table, rows=rows)), y[rows]
+        return self._outputs(table, rows), y[rows]
 
     def measured(self, output, y):
         """Return the metrics of outputs and targets, as ``evaluate`` does."""
@@ -177,7 +192,7 @@ class TableModel:
 
         table = {
             "version": _VERSION, "preset": self.preset, "target": self._target.describe(), "preprocessing": self.preprocessing.describe(),
-            "calibration": self.calibration,
+            "head": self.head.describe(),
         }  # fmt: skip
         tensors = {
             f"{i}.{name}": array for i, model in enumerate(self.models) for name, array in model.state_dict().items()
@@ -199,7 +214,7 @@ class TableModel:
         table = parse(metadata["table"])
         if not isinstance(table, dict) or table.get("version") != _VERSION:
             raise ValueError(f"the table in the file is not of version {_VERSION}, which this fastnn reads")
-        if set(table) != _KEYS or not isinstance(table["preset"], str) or not isinstance(table["calibration"], dict):
+        if set(table) != _KEYS or not isinstance(table["preset"], str):
             raise ValueError("the table in the file is not one that save writes")
         descriptions = parse(metadata["architectures"])
         if not isinstance(descriptions, list) or not descriptions:
@@ -212,11 +227,14 @@ class TableModel:
             if not number.isdecimal() or int(number) >= len(models):
                 raise ValueError(f"tensor {name!r:.60} belongs to no network")
             parts[int(number)][rest] = array
-        outputs = 1 if target.classes is None else len(target.classes)
+        head = Head.of(table["head"])
+        if head.classes != (target.classes and len(target.classes)):
+            raise ValueError("the target and the outputs in the file do not fit each other")
         for model, part in zip(models, parts, strict=True):
             model.load_state_dict(part)
-        made = cls(models, preprocessing, target, preset=table["preset"], calibration=table["calibration"])
-        probe = recipes.predict(models, np.zeros((1, preprocessing.layout.width), np.float32))
-        if probe.shape != (1, outputs):
-            raise ValueError(f"the networks make {probe.shape[1:]} outputs of a row but ({outputs},) were expected")
-        return made
+        for probe in recipes.outputs(models, np.zeros((1, preprocessing.layout.width), np.float32)):
+            if probe.shape != (1, head.outputs):
+                raise ValueError(
+                    f"a network makes outputs {probe.shape[1:]} of a row but ({head.outputs},) were expected"
+                )
+        return cls(models, preprocessing, target, head, preset=table["preset"])

@@ -12,14 +12,16 @@ from fastnn.table import recipes, report
 from fastnn.table.model import TableModel
 from fastnn.table.reading import counted, read_table
 from fastnn.table.target import Target, parted
+from fastnn.table.uncertainty import Head
 
 _FEW = 4000  # rows up to which several networks hold out parts in turn
 _FOLDS = 5
 
 
 def train_table(
-    table, target, *, task=None, preset=recipes.DEFAULT, epochs=None, validation=None, seed=None, verbose="auto"
-):
+    table, target, *, task=None, preset=recipes.DEFAULT, epochs=None, validation=None, quantiles=None, variance=False, seed=None,
+    verbose="auto",
+):  # fmt: skip
     """Train a model that predicts a column of a table from the others.
 
     Parameters
@@ -29,13 +31,18 @@ def train_table(
         The column to predict, or an array of its values beside the table. Rows without a value in it are left out.
     task : {"classification", "regression"}, optional
         Recognised if None: text, booleans and integers of at most 20 values that occur three times or more in the mean are classes.
-    preset : str
-        The recipe.
+    preset : {"tabm", "realmlp", "plain"}
+        The recipe: an ensemble whose members share weights (TabM; Gorishniy et al., 2024), RealMLP (Holzmueller et al., 2024), or a plain
+        multilayer perceptron.
     epochs : int, optional
         At most; the recipe's number if None.
     validation : float, optional
         Share of rows that are held out: they decide the best epoch, and how well they are predicted is told. If None a fifth, and of up to
         4,000 rows each fifth in turn, by five networks, whose mean is the prediction.
+    quantiles : sequence of float, optional
+        For regression: predict these, such as (0.1, 0.5, 0.9), instead of the mean; they never cross.
+    variance : bool
+        For regression: predict a standard deviation for each row too, which ``predict(table, return_std=True)`` returns.
     seed : int, optional
         Of the split, the weights and the order; drawn if None.
     verbose : "auto", bool or 2
@@ -69,19 +76,36 @@ def train_table(
         "preset": preset,
         "epochs": epochs,
         "validation": validation,
+        "quantiles": quantiles,
+        "variance": variance,
         "seed": seed,
         "verbose": verbose,
     }
     return train(read_table(table), target, say, **options)
 
 
-def train(table, target, say, *, preset, task, epochs, validation, seed, verbose, compare=False):
+def train(
+    table,
+    target,
+    say,
+    *,
+    preset,
+    task,
+    epochs,
+    validation,
+    quantiles=None,
+    variance=False,
+    seed,
+    verbose,
+    compare=False,
+):
     """Do what ``train_table`` does; ``say`` is told texts, with ``warning=True`` what may be wrong, and with ``compare`` how others do."""
     if preset not in recipes.PRESETS:
         raise ValueError(f"train_table: preset is {preset!r} but one of {', '.join(recipes.PRESETS)} was expected")
     seed = draw_seed() if seed is None else as_integer(seed, "train_table", "seed", 0, 2**64 - 1)
     column, features = parted(table, target, "train_table")
     target = Target.of(column, task, table.source)
+    head = Head(target.classes and len(target.classes), quantiles=quantiles, variance=variance)
     y = target.encode(column, "train_table")
     rows = target.known(y)
     if rows.size < 2:
@@ -99,12 +123,13 @@ def train(table, target, say, *, preset, task, epochs, validation, seed, verbose
     t = y if classify else target.standardise(y, kept)
     x = preprocessing.transform(features, rows=rows)
     fitted = recipes.fit(
-        x, t, preprocessing.layout, task=target.task, outputs=len(target.classes) if classify else 1, preset=preset, epochs=epochs,
-        folds=folds, seed=seed, verbose=verbose,
-    )  # fmt: skip
-    model = TableModel(fitted.models, preprocessing, target, preset=preset, history=fitted.history, seed=seed)
-    model.held_out = report.measured(model, fitted.outputs, y[fitted.held], y[:kept])
-    say(report.result(model, fitted.outputs, y[fitted.held], model.held_out))
+        x, t, preprocessing.layout, head, preset=preset, epochs=epochs, folds=folds, seed=seed, verbose=verbose
+    )
+    head.calibrate(fitted.outputs, t[fitted.held])
+    outputs = head.tempered(fitted.outputs)
+    model = TableModel(fitted.models, preprocessing, target, head, preset=preset, history=fitted.history, seed=seed)
+    model.held_out = report.measured(model, outputs, y[fitted.held], y[:kept])
+    say(report.result(model, outputs, y[fitted.held], model.held_out))
     if compare:
         model.held_out["compared"] = report.compared(model, x, t, y, folds)
         say(report.told(model.held_out["compared"]))
