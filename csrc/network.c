@@ -292,7 +292,7 @@ static double penalty(const fnn_network *n)
     double total = 0;
     for (int i = 0; i < n->parameters_count; i++) {
         const fnn_parameter *p = &n->parameters[i];
-        if (p->is_weight) total += fnn_penalty(n->dtype, p->data, p->rows, p->columns, p->row, r->l1, r->l2);
+        if (p->is_weight) total += fnn_penalty(n->dtype, p->data, p->rows * p->row, r->l1, r->l2);
     }
     return total;
 }
@@ -376,6 +376,27 @@ static void copy_rows(const fnn_pass *pass, char *to, int64_t to_row, const char
         memcpy(to + i * to_row * pass->itemsize, from + i * from_row * pass->itemsize, (size_t)(n * pass->itemsize));
 }
 
+/* The sum of the values of a loss, each of which counts so much at most. */
+static double limited_sum(const fnn_pass *pass, const fnn_target *target, const char *y)
+{
+    const fnn_network *n = pass->network;
+    const int64_t features = loss_features(n), each = fnn_loss_rows[n->loss].kind == FNN_ROW ? 1 : features;
+    const int single = n->dtype == FNN_F32;
+    const void *const values = n->arena + n->scratch, *const weights = target->sample_weight;
+    double sum = 0;
+    pass->kernels->losses[n->loss](&sum, n->arena + n->scratch, NULL, y, target, 1, n->loss_params, pass->batch,
+                                   features);
+    sum = 0;
+    for (int64_t i = 0; i < pass->batch * each; i++) {
+        const double value = single ? ((const float *)values)[i] : ((const double *)values)[i];
+        const double weight = !weights ? 1
+                              : single ? ((const float *)weights)[i / each]
+                                       : ((const double *)weights)[i / each];
+        sum += value > weight * n->most ? weight * n->most : value;
+    }
+    return sum;
+}
+
 /* The loss of an output y and dy, its gradient by it; for a pair, of y without its second half and dsecond, by that half. */
 static int loss_of(const fnn_pass *pass, const fnn_target *target, double divisor, char *dy, const char *y,
                    double *loss)
@@ -392,6 +413,7 @@ static int loss_of(const fnn_pass *pass, const fnn_target *target, double diviso
     if (row->accepts.input != ANY && pass->kernels->first_refused(y, pass->batch * features, row->accepts.input) >= 0)
         return FNN_REFUSED;
     pass->kernels->losses[n->loss](&sum, NULL, dy, y, target, scale, n->loss_params, pass->batch, features);
+    if (n->most < INFINITY && (target->sample_weight || sum > n->most)) sum = limited_sum(pass, target, y);
     *loss = sum * scale;
     return FNN_OK;
 }

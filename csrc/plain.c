@@ -55,10 +55,9 @@ void fnn_hold_norms(int dtype, void *weight, int64_t rows, int64_t columns, int6
     (dtype == FNN_F32 ? hold_norms_f32 : hold_norms_f64)(weight, rows, columns, row, k_major, most, unit);
 }
 
-double fnn_penalty(int dtype, const void *weight, int64_t rows, int64_t columns, int64_t row, double l1, double l2)
+double fnn_penalty(int dtype, const void *weight, int64_t n, double l1, double l2)
 {
-    return dtype == FNN_F32 ? penalty_f32(weight, rows, columns, row, l1, l2)
-                            : penalty_f64(weight, rows, columns, row, l1, l2);
+    return dtype == FNN_F32 ? penalty_f32(weight, n, l1, l2) : penalty_f64(weight, n, l1, l2);
 }
 
 void fnn_alpha_dropout(int dtype, void *y, const void *x, double p, uint64_t seed, uint32_t step, uint32_t layer,

@@ -76,8 +76,7 @@ void fnn_alpha_dropout(int dtype, void *y, const void *x, double p, uint64_t see
 void fnn_hold_norms(int dtype, void *weight, int64_t rows, int64_t columns, int64_t row, int k_major, double most,
                     void *unit);
 
-/* l1 sum |w| + l2 sum w^2 of the rows of a weight, which are `row` elements apart: in float64, the sums of rows in increasing
- * order. */
-double fnn_penalty(int dtype, const void *weight, int64_t rows, int64_t columns, int64_t row, double l1, double l2);
+/* l1 sum |w| + l2 sum w^2 of all n elements of a weight, the zeros that pad its rows included, in float64. */
+double fnn_penalty(int dtype, const void *weight, int64_t n, double l1, double l2);
 
 #endif

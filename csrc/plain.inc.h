@@ -249,14 +249,11 @@ static void PLAIN(hold_norms)(void *weight, int64_t rows, int64_t columns, int64
     }
 }
 
-static double PLAIN(penalty)(const T *w, int64_t rows, int64_t columns, int64_t row, double l1, double l2)
+static double PLAIN(penalty)(const T *w, int64_t n, double l1, double l2)
 {
-    double magnitudes = 0, squares = 0, square = 0;
-    for (int64_t i = 0; i < rows; i++, w += row) {
-        if (l2 != 0) fnn_kernels_for(FNN_T)->sums_of_squares(&square, w, 1, columns);
-        squares += square;
-        for (int64_t j = 0; l1 != 0 && j < columns; j++) magnitudes += fabs((double)w[j]);
-    }
+    double magnitudes = 0, squares = 0;
+    if (l2 != 0) fnn_kernels_for(FNN_T)->sums_of_squares(&squares, w, 1, n);
+    for (int64_t i = 0; l1 != 0 && i < n; i++) magnitudes += fabs((double)w[i]);
     return l1 * magnitudes + l2 * squares;
 }
 

@@ -211,7 +211,7 @@ cdef extern from "plain.h" nogil:
 
     const fnn_plain *fnn_plain_for(int)
     void fnn_hold_norms(int, void *, int64_t, int64_t, int64_t, int, double, void *)
-    double fnn_penalty(int, const void *, int64_t, int64_t, int64_t, double, double)
+    double fnn_penalty(int, const void *, int64_t, double, double)
     void fnn_alpha_dropout(int, void *, const void *, double, uint64_t, uint32_t, uint32_t, int64_t, int64_t, int)
 
 cdef extern from "network.h" nogil:
@@ -262,6 +262,7 @@ cdef extern from "network.h" nogil:
         fnn_group *groups
         fnn_regularisation regularisation
         double loss_params[3]
+        double most
         const void *class_weight
         const void *second
         int64_t ignore_index, capacity, accumulate

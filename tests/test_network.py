@@ -553,3 +553,26 @@ def test_a_penalty_of_a_sum_of_losses_is_by_hand_what_it_says():
     )
     assert (loss, penalties[0]) == (2.0, 0.5 * 2 + 0.25 * 2)
     np.testing.assert_array_equal(model.layers[0].weight, [[1 - (2 + (0.5 + 0.5) / 4)] * 2])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_a_value_of_the_loss_counts_at_most_changes_what_is_told_alone(weighted, dtype, isa):
+    rng = np.random.default_rng(0)
+    x, y, weight = 9 * rng.standard_normal((20, 4)), rng.integers(0, 2, (20, 3)), rng.random(20)
+    starts, told = np.array([0, 20]), []
+    model = fnn.MLP([4, 3], seed=1, dtype=dtype)
+    trainers = [
+        fnn.Trainer(copy.deepcopy(model), "binary_cross_entropy_with_logits", fnn.SGD(lr=0.5)) for _ in range(2)
+    ]
+    for trainer, most in zip(trainers, (np.inf, 0.5), strict=True):
+        network = trainer._owned
+        plan = network._planned(trainer.loss, False, (4,))
+        plan.limit_told(most)
+        arguments = x, y.astype(dtype), False, weight if weighted else None, None
+        (losses,) = network.slices(plan, arguments, starts, np.array([20.0]), True, 0, None)
+        told.append(losses[0])
+    values = fnn.functional.binary_cross_entropy_with_logits(model(x), y, reduction="none")
+    weights = weight[:, None] if weighted else 1
+    for value, most in zip(told, (np.inf, 0.5), strict=True):
+        np.testing.assert_allclose(value, (weights * np.minimum(values, most)).sum() / 60, rtol=1e-6)
+    np.testing.assert_array_equal(*(trainer.model.layers[0].weight for trainer in trainers))

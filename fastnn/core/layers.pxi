@@ -136,12 +136,13 @@ def hold_norms(ndarray weight, double most):
 
 
 def penalty(ndarray weight, double l1, double l2):
-    """l1 sum |w| + l2 sum w^2 of a weight; see fnn_penalty."""
+    """l1 sum |w| + l2 sum w^2 of a weight, as a network has it in memory; see fnn_penalty."""
     cdef bint k_major = _k_major(weight)
     cdef int dtype = FNN_F32 if typenum(weight) == NPY_FLOAT32 else FNN_F64
     cdef ndarray w = _as_stored(weight, k_major, dtype)
-    cdef int64_t rows = w.shape[0] if w.ndim > 1 else 1, columns = size(w) // max(rows, 1)
-    return fnn_penalty(dtype, data(w), rows, columns, w.strides[0] // _itemsize(dtype) if k_major else columns, l1, l2)
+    if k_major:
+        w = np.pad(w, ((0, 0), (0, -w.shape[1] % 16)))
+    return fnn_penalty(dtype, data(w), size(w), l1, l2)
 
 
 def standardize(object x, ndarray mean, ndarray scale, ndarray places, object func):

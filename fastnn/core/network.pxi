@@ -56,6 +56,7 @@ cdef class Network:
         n.groups = <fnn_group *>calloc(len(groups) + 1, sizeof(fnn_group))
         if not (n.values and n.ops and n.parameters and n.groups):
             raise MemoryError
+        n.most = INFINITY
         n.output, n.accumulate, n.waiting, n.steps = output, 1, <fnn_waiting *>_data(waiting), <int64_t *>_data(steps)
         self.kept += [waiting, steps]
         n.input, n.wide_input = inputs
@@ -149,6 +150,10 @@ cdef class Network:
                 n.second = _data(array)
             else:
                 n.class_weight = _data(array)
+
+    def limit_told(self, double most):
+        """What a value of the loss counts at most in the loss that is told; its gradient stays."""
+        self.network.most = most
 
     def set_options(self, double l1, double l2, bint of_sum, double clip_value, double clip_norm, double max_norm, double ema, int64_t accumulate):
         """What a step does besides the update; a limit that there is not is infinite."""
