@@ -31,6 +31,7 @@ class Compiled(Layered):
 
     def __init__(self, *args, **options):
         self._plan = self._planned_for = self.prevented = None
+        self._pace = 1  # rows that the plan trains on in a slice
         self._lazy = None  # the network and the rows of the latest minibatch, whose output nobody has asked for yet
         super().__init__(*args, **options)
 
@@ -59,7 +60,7 @@ class Compiled(Layered):
         """Return the compiled network for a loss and rows of a shape, or None."""
         wanted = loss, before_last, shape
         if self._planned_for != wanted:
-            self._planned_for, self._plan, self.prevented = wanted, None, None
+            self._planned_for, self._plan, self.prevented, self._pace = wanted, None, None, 1
             try:
                 self._plan = compiled(self, loss, before_last, shape)
             except NotCompiledError as error:
@@ -211,9 +212,9 @@ class Compiled(Layered):
         ------
         list of float, or None where the network cannot read the arrays
         """
-        first, length = 0, 1
+        first, rows = 0, max(1, int(starts[1] - starts[0]))
         while first < len(starts) - 1:
-            last = min(first + length, len(starts) - 1)
+            last = min(first + max(1, self._pace // rows), len(starts) - 1)
             rates = self._rate_rows(counting[first:last].tolist(), epoch)
             last = last if rates is None else first + len(rates)
             began = time.perf_counter()
@@ -232,9 +233,10 @@ class Compiled(Layered):
                 losses.append(refused(stop))
                 if seen is not None:
                     seen(stop, stop + 1, None)
-            taken = time.perf_counter() - began
+            taken = max(time.perf_counter() - began, 1e-6)
             first += len(losses)
-            length = max(1, min(int(len(losses) * _SLICE / max(taken, 1e-6)), 2 * length))
+            if first < len(starts) - 1 or taken > _SLICE:
+                self._pace = rows * max(1, min(int(len(losses) * _SLICE / taken), 2 * len(losses)))
             yield losses
 
 
