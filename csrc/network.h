@@ -114,8 +114,7 @@ typedef struct {
     int output;            /* a value; the output lies in rows, of an ensemble one for each member */
     int loss;              /* enum fnn_loss */
     double loss_params[FNN_MAX_PARAMS];
-    double
-        most; /* that a value of the loss, times its row's weight, counts in the loss that is told; not of pairs, ensembles */
+    double most; /* that a value counts, times its row's weight, in the loss told; not of pairs and ensembles */
     const void *class_weight, *second; /* T[features], or NULL */
     int64_t ignore_index;
     int keeps_gradients; /* whether each gradient has a buffer, because all are needed before the first update */
