@@ -63,11 +63,11 @@ def batch_norm(rng, width, dtype, training):
     return layer
 
 
-def random_layers(rng, width, outputs, dtype, training=True):
+def random_layers(rng, width, outputs, dtype, training=True, ensembles=True):
     """Return layers from `width` to `outputs` features, of all kinds that a compiled network has in training or at inference."""
     layers, activations = [], (fnn.ReLU, fnn.GELU, fnn.Tanh, fnn.LeakyReLU, fnn.SiLU, fnn.Softplus, fnn.Identity)
     for _ in range(rng.integers(0, 4)):
-        kind, units = rng.integers(0, 10), int(rng.integers(1, 40))
+        kind, units = rng.integers(0, 13), int(rng.integers(1, 40))
         if kind == 0:
             layers.append(fnn.Maxout(width, units, 3, rng=rng.integers(1000), dtype=dtype))
             width = units
@@ -85,13 +85,23 @@ def random_layers(rng, width, outputs, dtype, training=True):
             layers.append(fnn.AlphaDropout(0.2 * rng.integers(0, 3), seed=6, layer=len(layers)))
         elif kind == 6:
             layers.append(fnn.Scale(width, init=1.5, dtype=dtype))
+        elif kind == 7:  # branches of their own chains, which may share columns
+            columns = [rng.integers(0, width, rng.integers(1, 5)).tolist() for _ in range(2)]
+            chains = [random_layers(rng, len(chosen), units, dtype, training, ensembles=False) for chosen in columns]
+            layers.append(fnn.Columns([(c, fnn.Sequential(*chain)) for c, chain in zip(columns, chains, strict=True)]))
+            width = 2 * units
+        elif kind == 8:
+            layers.append((fnn.Softmax if rng.random() < 0.5 else fnn.LogSoftmax)())
+        elif kind == 9 and width < 10:
+            layers += [fnn.Periodic(width, 3, 0.5, rng=rng.integers(1000), dtype=dtype), fnn.Flatten()]
+            width *= 6
         else:
             layers += [fnn.Linear(width, units, rng=rng.integers(1000), dtype=dtype), activations[rng.integers(7)]()]
             width = units
             if rng.random() < 0.3:
                 layers.append(fnn.Dropout(0.3, seed=5, layer=len(layers)))
     layers.append(fnn.Linear(width, outputs, rng=rng.integers(1000), dtype=dtype))
-    if rng.random() < 0.3:  # the last of them are an ensemble's
+    if ensembles and rng.random() < 0.3:  # the last of them are an ensemble's
         first = max(len(layers) - 3, 0)
         layers[first:] = [fnn.Ensemble(int(rng.integers(1, 5)), *layers[first:], rng=rng.integers(1000))]
     return layers
