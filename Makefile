@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench bits features lint format fuzz guard alias kill mapped sanitize emulate mutate exhaustive wheels clean
+.PHONY: build test bench bits features lint format fuzz guard alias kill mapped large sanitize emulate mutate exhaustive wheels clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -47,9 +47,9 @@ build/guard: tests/guard.c tests/guard_norms.h tests/guard_panels.h tests/guarde
 build/count: tests/count.c $(wildcard csrc/*.h $(KERNELS))
 	$(CC) -std=c11 -O2 -Wall -Wextra -Icsrc tests/count.c $(wildcard $(KERNELS)) -o $@ -lm
 
-# Ten thousand damaged files of models, and of trainers: each is loaded or refused, within 1 s and 100 MB.
+# Ten thousand damaged files of models, of trainers, and of tables' models: each is loaded or refused, within 1 s and 100 MB.
 fuzz: build
-	FASTNN_FLIPS=10000 PYTHONPATH=$(CURDIR) $(PYTHON) -m pytest -q tests/test_files.py tests/test_checkpoints.py -k flipped_bytes_are
+	FASTNN_FLIPS=10000 PYTHONPATH=$(CURDIR) $(PYTHON) -m pytest -q tests/test_files.py tests/test_checkpoints.py tests/test_table_model.py -k flipped_bytes_are
 
 # Random calls on arrays that overlap, against the same calls on copies; 200,000 take four minutes.
 alias: build
@@ -63,6 +63,10 @@ kill: build
 # Training on a mapped file of 2 GB with at most 100 MB allocated for it.
 mapped: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) tests/mapped.py 2048 784
+
+# Training on a table of a million rows and 100 columns of float64 (800 MB) with at most 500 MB allocated for it.
+large: build
+	PYTHONPATH=$(CURDIR) $(PYTHON) tests/large_table.py 1000000 100
 
 # Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
 # design), and the pool under ThreadSanitizer. The report of a fault goes past pytest, which would swallow it.

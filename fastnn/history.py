@@ -50,11 +50,14 @@ def _clock(seconds):
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+_BAR = 8  # characters of a bar
+
+
 class Progress:
-    """The progress of ``fit`` on standard error: a line that is written over, or a line per epoch.
+    """The progress of ``fit`` on standard error: a line that is written over, with a bar, or a line per epoch.
 
     A context manager: however the block ends, an open line ends with a newline. Where a line is too narrow for everything, whole
-    fields are left out, the least important first.
+    fields are left out, the least important first. With validation "best" is the epoch of the lowest loss on it so far.
 
     Parameters
     ----------
@@ -76,6 +79,7 @@ class Progress:
             verbose = bool(getattr(stream, "isatty", bool)())
         self.mode, self.epochs, self.rows = int(verbose), epochs, rows
         self._epoch = 0  # epochs done
+        self._best, self._lowest = None, np.inf  # epoch of the lowest loss on the validation data, and that loss
         self._start = self._epoch_start = self._shown_at = time.perf_counter()
         self._rows_per_second = 0.0
         self._open, self._length = False, 0  # whether a line waits for its newline, and how long it is
@@ -103,18 +107,21 @@ class Progress:
     def end_epoch(self, values):
         """Show the epoch's values, a dict."""
         self._epoch += 1
+        if values.get("val_loss", np.inf) < self._lowest:
+            self._best, self._lowest = self._epoch, values["val_loss"]
         if self.mode:
             self._show(values, self._epoch, self._epoch)
 
     def _show(self, values, epoch, epochs_done):
         self._shown_at = time.perf_counter()
         seconds_left = (self._shown_at - self._start) * (self.epochs / epochs_done - 1)
-        fields = {
-            "epoch": f"epoch {epoch}/{self.epochs}",
-            **{name: f"{name} {value:.4f}" for name, value in values.items() if np.ndim(value) == 0},
-            "rows": f"{self._rows_per_second:,.0f} rows/s",
-            "left": f"{_clock(seconds_left)} left",
-        }
+        fields = {"epoch": f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}"}
+        if self.mode == 1:
+            fields["bar"] = f"{'#' * int(_BAR * epochs_done / self.epochs):-<{_BAR}}"
+        fields |= {name: f"{name} {value:.4f}" for name, value in values.items() if np.ndim(value) == 0}
+        if self._best is not None:
+            fields["best"] = f"best {self._best}"
+        fields |= {"rows": f"{self._rows_per_second:,.0f} rows/s", "left": f"{_clock(seconds_left)} left"}
         width = _columns() - 1
         text = _fitting(fields, width)
         if self.mode == 2:
@@ -126,8 +133,9 @@ class Progress:
 
 
 def _fitting(fields, width):
-    """Return the fields in their order, two spaces between; what exceeds width is left out, other than loss and accuracy first."""
-    first = [name for name in fields if name in ("epoch", "loss", "rows", "left") or name.endswith("accuracy")]
+    """Return the fields in their order, two spaces between; what exceeds width is left out, the least important first."""
+    measured = [name for name in fields if name.endswith("accuracy")] or ["val_loss"]
+    first = [name for name in ("epoch", "loss", *measured, "left", "best", "bar", "rows") if name in fields]
     kept, used = [], -2
     for name in [*first, *(name for name in fields if name not in first)]:
         if used + 2 + len(fields[name]) <= width:

@@ -143,30 +143,25 @@ class Preprocessing:
         marked = count < len(rows)
         if low == high and not marked:
             return f"always {as_text(low) if column.kind == 'number' else column.text(int(rows[0]))}"
-        if column.kind == "number" and self._counts_rows(column.name, values, low, high):
-            return "an identifier: it numbers the rows"
+        if column.kind == "number" and self._identifies(column.name, values, low, high):
+            return "an identifier: each row has another"
+        median = float(np.median(values))
+        fill = float(median > 0.5) if column.kind == "boolean" else median
         middle, scale = self._scale(values, low, high)
-        return {
-            "missing": marked,
-            "low": low,
-            "high": high,
-            "fill": float(np.median(values)),
-            "middle": middle,
-            "scale": scale,
-        }
+        return {"missing": marked, "low": low, "high": high, "fill": fill, "middle": middle, "scale": scale}
 
-    def _counts_rows(self, name, values, low, high):
-        """Return whether integers are an identifier: they number the rows and are called so. Where only the first is true, warn."""
-        if len(values) < _LEAST or not len(values) - 1 <= high - low < 2 * len(values):
+    def _identifies(self, name, values, low, high):
+        """Return whether integers are an identifier: all differ, and they are called so. Warn of others that number the rows."""
+        named, numbering = _IDENTIFIER.fullmatch(name), len(values) - 1 <= high - low < 2 * len(values)
+        if len(values) < _LEAST or not (named or numbering) or (values != np.floor(values)).any():
             return False
-        if not (values == np.floor(values)).all() or len(np.unique(values)) < len(values):
+        if len(np.unique(values)) < len(values):
             return False
-        if _IDENTIFIER.fullmatch(name):
-            return True
-        self.warnings.append(
-            f"column {name!r} numbers the rows: if it is an identifier leave it out, as new rows have other numbers"
-        )
-        return False
+        if not named:
+            self.warnings.append(
+                f"column {name!r} numbers the rows: if it is an identifier leave it out, as new rows have other numbers"
+            )
+        return bool(named)
 
     def _scale(self, values, low, high):
         """Return middle and scale of finite numbers; a scale of 0 means that the column is constant."""
@@ -178,8 +173,8 @@ class Preprocessing:
             else:
                 first, middle, third = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
                 scale = third - first or (high - low) / 2
-        if not (np.isfinite(middle) and np.isfinite(scale)):
-            return float(low / 2 + high / 2), float(high / 2 - low / 2)
+        if not (np.isfinite(middle) and 0 < scale < np.inf):
+            return low / 2 + high / 2, high / 2 - low / 2 or high - low
         return middle, scale
 
     def _learn_categories(self, column, rows, count):
@@ -286,7 +281,7 @@ class Preprocessing:
             np.copyto(x, column["high"], where=x == np.inf)
             if column["kind"] != "boolean":
                 with np.errstate(over="ignore"):
-                    x = np.clip((x / 2 - column["middle"] / 2) / (column["scale"] / 2), -_FAR, _FAR)
+                    x = np.clip((x - column["middle"]) / column["scale"], -_FAR, _FAR)
                 if self.scaling == "robust":
                     x /= np.sqrt(1 + np.square(x / 3))
             out[piece, place] = x
@@ -352,10 +347,10 @@ def _refuse(column, given, row, source, expected):
 
 def _numbers(column, given, source):
     """Return the values of a column that training knew as numbers, dates or booleans."""
-    kind, empty = column["kind"], given.missing().all()
+    kind = column["kind"]
     if given.kind == kind or (kind == "number" and given.kind == "boolean"):
         return given.values
-    if empty:
+    if given.missing().all():
         return np.full(len(given.values), np.nan)
     if kind == "boolean" and given.kind == "number":
         wrong = ~(given.missing() | (given.values == 0) | (given.values == 1))

@@ -48,7 +48,7 @@ def test_the_line_is_written_over_and_ends_with_a_newline(capsys):
     assert out == ""
     assert err.count("\n") == 1
     assert err.endswith("\n")
-    pattern = r"\repoch 3/3  loss \d\.\d{4}  accuracy [01]\.\d{4}  [\d,]+ rows/s  0:00 left *\n$"
+    pattern = r"\repoch 3/3  #{8}  loss \d\.\d{4}  accuracy [01]\.\d{4}  [\d,]+ rows/s  0:00 left *\n$"
     assert re.search(pattern, err)
 
 
@@ -164,7 +164,7 @@ def test_an_accuracy_that_nobody_sees_is_not_measured(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     trainer().fit(X, Y, validation_data=(X, Y), verbose=2)
     assert re.search(
-        r"^epoch 1/1  loss \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy 0\.5000  \S+ rows/s ",
+        r"^epoch 1/1  loss \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy 0\.5000  best 1  \S+ rows/s ",
         capsys.readouterr().err.split("\n")[-2],
     )
 
@@ -183,7 +183,7 @@ def test_speed_and_time_left_are_those_of_the_clock(monkeypatch, capsys):
     assert shown() == "", "too soon after the beginning"
     now[0] += 0.0625
     progress.minibatch(25, lambda: {"loss": 2.0})
-    assert shown() == "epoch 1/4  loss 2.0000  200 rows/s  0:02 left", (
+    assert shown() == "epoch 1/4  --------  loss 2.0000  200 rows/s  0:02 left", (
         "a quarter of an epoch in 1/8 s: 15/8 s for the rest"
     )
     now[0] += 0.125
@@ -191,12 +191,12 @@ def test_speed_and_time_left_are_those_of_the_clock(monkeypatch, capsys):
     assert shown() == "", "the end of the epoch shows it"
     now[0] += 9.75  # of validation
     progress.end_epoch({"loss": 4.0})
-    assert shown() == "epoch 1/4  loss 4.0000  400 rows/s  0:30 left"
+    assert shown() == "epoch 1/4  ##------  loss 4.0000  400 rows/s  0:30 left"
     now[0] += 5
     progress.begin_epoch()
     now[0] += 5
     progress.minibatch(50, lambda: {"loss": 5.0})
-    assert shown() == "epoch 2/4  loss 5.0000  10 rows/s  0:33 left"
+    assert shown() == "epoch 2/4  ###-----  loss 5.0000  10 rows/s  0:33 left"
     progress = history.Progress(2, 2, 100)
     progress.begin_epoch()
     now[0] += 5
@@ -206,6 +206,34 @@ def test_speed_and_time_left_are_those_of_the_clock(monkeypatch, capsys):
     progress.minibatch(100, lambda: {"loss": 6.0})
     progress.end_epoch({"loss": 7.0})
     assert shown() == "epoch 1/2  loss 7.0000  10 rows/s  0:10 left"
+
+
+def test_the_best_epoch_is_that_of_the_lowest_loss_in_validation(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    progress = history.Progress(2, 120, 100)
+    for loss in (3.0, 1.0, 2.0, float("nan")):
+        progress.begin_epoch()
+        progress.end_epoch({"loss": 4.0, "val_loss": loss})
+    lines = capsys.readouterr().err.splitlines()
+    assert [re.search(r"best (\S+)", line).group(1) for line in lines] == ["1", "2", "2", "2"]
+    assert [line.split("  loss")[0] for line in lines] == [
+        "epoch   1/120",
+        "epoch   2/120",
+        "epoch   3/120",
+        "epoch   4/120",
+    ]
+
+
+def test_bar_validation_metric_best_epoch_and_time_left_fit_in_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for values in ({"loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.75}, {"loss": 0.5, "val_loss": 0.25}):
+        with history.Progress(True, 100, 1000) as progress:
+            progress.begin_epoch()
+            progress.end_epoch(values)
+        shown = capsys.readouterr().err
+        measure = "val_accuracy 0.7500" if "val_accuracy" in values else "val_loss 0.2500"
+        for part in ("epoch   1/100  --------  loss 0.5000", measure, "best 1", " left"):
+            assert part in shown
 
 
 def test_time_between_epochs_is_no_time_of_an_epoch(monkeypatch, capsys):

@@ -43,7 +43,7 @@ def test_the_kinds_of_columns(read):
         "n,i,word,flag,day,time,gone\n"
         "1.5,1,red,yes,2024-01-31,2024-01-31 12:00,\n"
         ",2,blue,no,2024-02-01,2024-01-31T12:00:30,NA\n"
-        "-2e3,-3,?,YES,,2024-01-31T12:00:30.5Z,null\n"
+        "-2e3,-3,?,YES,,2024-01-31T12:00:30.500Z,null\n"
     )
     assert shown(table) == {
         "n": ("number", ["1.5", "", "-2000"]),

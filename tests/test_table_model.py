@@ -1,9 +1,15 @@
 """train_table and TableModel: from a table to predictions of it, and back from a file."""
 
+import os
+import tracemalloc
+import warnings
+
+import large_table
 import numpy as np
 import pytest
 
 import fastnn as fnn
+from fastnn.table.training import _folds
 
 
 def classified(rows=300, seed=0):
@@ -69,3 +75,259 @@ def test_the_order_of_columns_does_not_matter_and_a_missing_one_is_named(model):
     del shuffled["colour"]
     with pytest.raises(ValueError, match="^transform: the table has no column 'colour'; "):
         model.predict(shuffled | {"color": new["colour"]})
+
+
+# ------------------------------------------------------------------------------------------------ data it has to survive
+
+
+def warned(call):
+    """Return what a call returns, and the messages of its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = call()
+    return result, [str(one.message) for one in caught if one.category is UserWarning]
+
+
+def trained(table, **options):
+    options = {"epochs": 2, "seed": 0} | options
+    return warned(lambda: fnn.train_table(table, "y", **options))
+
+
+def test_numbers_that_are_no_numbers_are_survived():
+    table = classified()
+    table["x"][:3] = np.inf, -np.inf, np.nan
+    model, said = trained(table)
+    assert said == []
+    assert np.isfinite(model.predict_proba(table)).all()
+    table = regressed()
+    table["x"][:3] = np.inf, -np.inf, np.nan
+    model, said = trained(table)
+    assert np.isfinite(model.predict(table)).all()
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_rows_without_a_target_are_left_out_and_said(task):
+    table = classified() if task == "classification" else regressed()
+    whole = {name: np.delete(values, [0, 7]) for name, values in table.items()}
+    gaps = dict(table)
+    gaps["y"] = np.array(table["y"], object)
+    gaps["y"][[0, 7]] = None
+    model, said = trained(gaps)
+    assert said == ["2 rows of 300 without a value of 'y' left out"]
+    np.testing.assert_array_equal(model.predict(table), trained(whole)[0].predict(table))
+    assert model.evaluate(gaps) == model.evaluate(whole)
+    gaps["y"] = [None] * 300
+    with pytest.raises(ValueError, match="^evaluate: the table has no row with a value of 'y'$"):
+        model.evaluate(gaps)
+
+
+def test_infinite_targets_are_left_out():
+    table = regressed()
+    table["y"][4] = np.inf
+    model, said = trained(table)
+    assert said == ["1 row of 300 without a value of 'y' left out"]
+    assert np.isfinite(model.predict(table)).all()
+
+
+def test_a_class_of_one_row_is_survived():
+    table = classified()
+    table["y"][5] = "only"
+    for options in ({}, {"validation": 0.2}):
+        model, said = trained(table, **options)
+        assert model.classes == ("bad", "good", "only")
+        assert model.predict_proba(table).shape == (300, 3)
+        assert np.isfinite(model.evaluate(table)["loss"])
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        ({"x": [1, 2, 3], "y": ["a", "a", "a"]}, {}, "train_table: target 'y' is 'a' in each of 3 rows but two classes or more were expected; choose another column with --target, or add rows of another class"),
+        ({"x": [1, 2], "y": [None, None]}, {}, "train_table: target 'y' of the table has no value in any of its 2 rows"),
+        ({"x": [1, 2], "y": [1.5, None]}, {}, "train_table: the table has 1 row with a number in 'y' but two or more were expected"),
+        ({"x": [1, 2], "y": ["a", "b"]}, {"task": "regression"}, "train_table: target 'y', row 1: 'a' but numbers were expected for regression; leave task to be recognised, or say classification"),
+        ({"x": [1, 2], "y": [1.5, 2]}, {"task": "ranking"}, "train_table: task is 'ranking' but 'classification' or 'regression' was expected"),
+        ({"x": [1, 2], "y": [1.5, 2]}, {"validation": 1.0}, "train_table: validation is 1.0 but a share between 0 and 1 was expected"),
+        ({"x": [1, 1], "y": [1.5, 2]}, {}, "Preprocessing: the table has no column to learn from ('x': always 1)"),
+        ({"x": [1, 2], "z": [1.5, 2]}, {}, "the table has no column 'y'; its columns: 'x', 'z'"),
+    ],
+)  # fmt: skip
+def test_tables_that_cannot_be_trained_on_get_one_line(table, options, message):
+    with pytest.raises(ValueError) as caught:
+        fnn.train_table(table, "y", **options)
+    assert str(caught.value) == message
+
+
+def test_identifiers_and_leaks_are_warned_of():
+    table = classified()
+    table |= {"id": np.arange(300), "leak": np.where(table["y"] == "bad", "B", "G"), "line": np.arange(300)}
+    model, said = trained(table)
+    assert said == [
+        "column 'line' numbers the rows: if it is an identifier leave it out, as new rows have other numbers",
+        "column 'id' left out: an identifier: each row has another",
+        "column 'leak' tells the target 'y' by itself: leave it out if it will not be known when predicting",
+    ]
+    assert "id" not in model.features
+    table = regressed()
+    table["copy"] = table["y"].copy()
+    assert trained(table)[1] == [
+        "column 'copy' tells the target 'y' by itself: leave it out if it will not be known when predicting"
+    ]
+    table["copy"][299] += 1
+    assert trained(table)[1] == []
+
+
+# -------------------------------------------------------------------------------------------------------- what the target is
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "classes"),
+    [
+        (np.tile([1, 2, 3], 20), "classification", (1, 2, 3)),
+        (np.tile([1.0, 2.0, np.nan], 20), "classification", (1, 2)),
+        (np.tile([True, False, True], 20), "classification", (False, True)),
+        (["yes", "no", "no"] * 20, "classification", ("no", "yes")),
+        (["b", "a", "é"] * 20, "classification", ("a", "b", "é")),
+        (np.tile([-1, 1, 1], 20).astype(np.int8), "classification", (-1, 1)),
+        (np.tile([0.5, 1.0, 2.0], 20), "regression", None),
+        (np.arange(60) * 2, "regression", None),
+        (np.tile(np.arange(30), 2), "regression", None),
+    ],
+)
+def test_the_task_is_recognised(y, task, classes, tmp_path):
+    table = {"x": np.random.default_rng(0).random(60), "y": y}
+    model, _ = trained(table)
+    assert (model.task, model.classes) == (task, classes)
+    model.save(tmp_path / "m")
+    loaded = fnn.load(tmp_path / "m")
+    assert (loaded.task, loaded.classes) == (task, classes)
+    predicted = loaded.predict(table)
+    assert predicted.shape == (60,)
+    if classes is not None:
+        assert predicted.dtype == np.array(classes).dtype
+        assert [type(one) for one in loaded.classes] == [type(one) for one in classes]
+    found = loaded.evaluate(table)
+    assert all(np.isfinite(value) for value in found.values())
+
+
+def test_the_task_may_be_said():
+    table = {"x": np.random.default_rng(0).random(60), "y": np.tile([1, 2, 3], 20)}
+    assert trained(table, task="regression")[0].task == "regression"
+    table["y"] = np.arange(60) // 2
+    assert trained(table, task="classification")[0].classes == tuple(range(30))
+
+
+def test_a_class_that_training_did_not_see_is_named():
+    model, _ = trained(classified())
+    new = classified(seed=1)
+    new["y"][3] = "ugly"
+    with pytest.raises(
+        ValueError, match=r"^evaluate: target 'y', row 4: 'ugly' is none of the classes of the training \(bad, good\)$"
+    ):
+        model.evaluate(new)
+
+
+def test_the_target_may_be_an_array_beside_the_table():
+    table = classified()
+    y = table.pop("y")
+    model, _ = warned(lambda: fnn.train_table(table, y, epochs=2, seed=0))
+    assert model.evaluate(table, y) == model.evaluate(table | {"target": y})
+    with pytest.raises(ValueError, match="^train_table: target has 299 rows but the table has 300$"):
+        fnn.train_table(table, y[1:])
+
+
+# -------------------------------------------------------------------------------------------------------------- the split
+
+
+def test_each_row_is_held_out_once_and_classes_are_spread_evenly():
+    codes = np.repeat([0, 1, 2], [50, 30, 7])
+    order, parts = _folds(codes, 87, None, 0)
+    np.testing.assert_array_equal(order, np.arange(87))
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(87))
+    counts = np.array([np.bincount(codes[part], minlength=3) for part in parts])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    assert [part.tolist() for part in _folds(codes, 87, None, 0)[1]] == [part.tolist() for part in parts]
+    assert [part.tolist() for part in _folds(codes, 87, None, 1)[1]] != [part.tolist() for part in parts]
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10, 4001])
+@pytest.mark.parametrize("labels", [None, 2])
+def test_one_part_that_is_held_out_comes_last(rows, labels):
+    codes = None if labels is None else np.arange(rows) % labels
+    order, (held,) = _folds(codes, rows, 0.3, 0)
+    np.testing.assert_array_equal(np.sort(order), np.arange(rows))
+    np.testing.assert_array_equal(held, np.arange(rows - len(held), rows))
+    assert 1 <= len(held) < rows
+    assert abs(len(held) - 0.3 * rows) <= 1
+
+
+def test_statistics_are_of_the_rows_to_train_on():
+    table = regressed()
+    order, (held,) = _folds(None, 300, 0.2, 0)
+    kept = order[: 300 - len(held)]
+    table["x"][order[len(kept) :]] = 1e6
+    model, _ = trained(table, validation=0.2)
+    want = fnn.Preprocessing().fit({name: values[kept] for name, values in table.items() if name != "y"})
+    assert model.preprocessing.describe() == want.describe()
+
+
+# ----------------------------------------------------------------------------------------------------------- large tables
+
+
+def test_training_adds_five_bytes_for_each_number_of_a_large_table():
+    """``make large`` trains on a million rows."""
+
+    def peak(rows):
+        x, y = large_table.table(rows, 100)
+        tracemalloc.start()
+        try:
+            fnn.train_table(x, y, preset="plain", epochs=1, seed=0, verbose=False)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    fnn.train_table(*large_table.table(100, 2), preset="plain", epochs=1, verbose=False)  # imports take memory too
+    assert peak(15_000) - peak(5_000) < 5 * 10_000 * 100
+
+
+# ------------------------------------------------------------------------------------------------------------------ files
+
+
+def refusal(call):
+    """Return the message of the ValueError that a call raises, or None."""
+    try:
+        call()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def test_files_with_flipped_bytes_are_loaded_or_refused(model, tmp_path):
+    """``make fuzz`` tries 10,000."""
+    flips = int(os.environ.get("FASTNN_FLIPS", 100))
+    path, rng, loaded = tmp_path / "m", np.random.default_rng(flips), 0
+    model.save(path)
+    good, table = path.read_bytes(), classified(20)
+    header = 8 + int.from_bytes(good[:8], "little")
+    for _ in range(flips):
+        data = bytearray(good)
+        for _ in range(rng.integers(1, 4)):
+            data[rng.integers(header)] = rng.choice(list(b'0123456789[]{},:"-+.eE'))
+        path.write_bytes(data)
+        message = refusal(lambda: fnn.load(path))
+        assert message is None or message.startswith(f"load: {path}: ")
+        assert "\n" not in str(message)
+        if message is None:
+            loaded += 1
+            message = refusal(lambda: fnn.load(path).predict_proba(table))
+            assert message is None or message.startswith("transform: "), "a column has another name now"
+    assert 0 < loaded < flips
+
+
+def test_a_file_without_its_networks_is_refused(model, tmp_path):
+    path = tmp_path / "m"
+    model.save(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"architectures"', b'"architectureX"'))
+    with pytest.raises(ValueError, match=f"^load: {path}: the table in the file is not fastnn's, or does not fit: "):
+        fnn.load(path)

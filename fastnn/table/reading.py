@@ -18,9 +18,10 @@ MISSING = frozenset(
     {"", "na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "?", "-", "--", "missing", "<na>", "nat"}
 )
 _PAIRS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("off", "on"))
-_DATE = re.compile(r"(\d{4})([-/.])(\d\d?)\2(\d\d?)([T ]\d.*)?")
-_DAY_OR_MONTH_FIRST = re.compile(r"(\d\d?)([-/.])(\d\d?)\2(\d{4})([T ]\d.*)?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_TIME = r"(?P<time>[T ]\d.*)?"
+_YEAR_FIRST = re.compile(r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<day>\d\d?)" + _TIME)
+_MONTH_FIRST = re.compile(r"(?P<month>\d\d?)/(?P<day>\d\d?)/(?P<year>\d{4})" + _TIME)
+_DAY_FIRST = re.compile(r"(?P<day>\d\d?)(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<year>\d{4})" + _TIME)
 _STRAY = 0.05  # a column of numbers may have texts in this share of its cells at most, which then count as missing
 
 
@@ -239,7 +240,8 @@ def _frame_columns(frame):
 def _of_polars(series):
     """Return a series of polars as an array, or as a list with None where it has no value."""
     if series.dtype.is_numeric():
-        return (series.cast(float) if series.null_count() else series).to_numpy()
+        plain = series.dtype.is_float() or (series.dtype.is_integer() and not series.null_count())
+        return (series if plain else series.cast(float)).to_numpy()
     if series.dtype.is_temporal() and str(series.dtype) != "Time":
         return series.to_numpy()
     return series.to_list()
@@ -250,7 +252,7 @@ def _of_pandas(series):
     kind, plain = series.dtype.kind, isinstance(series.dtype, np.dtype)
     if kind in "iuf":
         return series.to_numpy() if plain else series.to_numpy(float, na_value=np.nan)
-    if kind == "M":
+    if kind in "mM":
         return (series if plain else series.dt.tz_convert("UTC").dt.tz_localize(None)).to_numpy()
     empty = series.isna().tolist()
     return [None if missing else value for value, missing in zip(series.tolist(), empty, strict=True)]
@@ -261,8 +263,8 @@ def _of_pandas(series):
 
 def _column(name, values, comma):
     """Return the column of an array or a list, and a note about it or None."""
-    if isinstance(values, (list, tuple)):
-        return _of_list(name, values, comma)
+    if isinstance(values, (list, tuple, np.ma.MaskedArray)):
+        return _of_list(name, values if isinstance(values, (list, tuple)) else values.tolist(), comma)
     values = np.asarray(values)
     kind = values.dtype.kind
     if values.ndim != 1:
@@ -291,11 +293,13 @@ def _of_list(name, values, comma):
         return Column(name, "boolean", np.array([np.nan if v is None else v for v in values], np.float32)), None
     if kinds and kinds <= set("iuf"):
         return Column(name, "number", np.array([np.nan if v is None else v for v in values], np.float64)), None
-    texts = [
-        v if type(v) is str else "" if v is None else v.decode("utf-8", "replace") if type(v) is bytes else str(v)
-        for v in values
-    ]
-    return _of_texts(name, texts, comma)
+    return _of_texts(name, [value if type(value) is str else _as_word(value) for value in values], comma)
+
+
+def _as_word(value):
+    if value is None:
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _of_texts(name, texts, comma):
@@ -304,26 +308,20 @@ def _of_texts(name, texts, comma):
     codes = np.array([distinct.setdefault(text, len(distinct)) for text in texts], np.intp)
     words = [text.strip() for text in distinct]
     known = [word for word in words if word.lower() not in MISSING]
-    for kind, parse in (("boolean", _booleans), ("number", _numbers), ("date", _dates)):
-        values = parse(known, comma) if kind == "number" else parse(known)
-        if values is not None:
-            filled = [values.get(word, np.nan) for word in words]
-            column = Column(
-                name,
-                kind,
-                np.array(filled, np.float32 if kind == "boolean" else np.float64)[codes],
-                _spelled(values, kind),
-            )
-            return column, None
-    return _mixed(name, words, known, codes, comma)
+    found = {"boolean": _booleans(known), "number": _numbers(known, comma), "date": _dates(known)}
+    kind = next((kind for kind, values in found.items() if values is not None), None)
+    if kind is None:
+        return _mixed(name, words, known, codes, comma)
+    values = np.array(
+        [found[kind].get(word, np.nan) for word in words], np.float32 if kind == "boolean" else np.float64
+    )
+    return Column(name, kind, values[codes], _spelled(found[kind]) if kind == "boolean" else None), None
 
 
-def _spelled(values, kind):
-    """Return the words for 0 and 1 of a boolean, where both occur; one that is missing is made up."""
-    if kind != "boolean":
-        return None
-    words = {value: word for word, value in values.items()}
-    lower = next(pair for pair in _PAIRS if {word.lower() for word in values} <= set(pair))
+def _spelled(booleans):
+    """Return the words for 0 and 1; one that does not occur is made up."""
+    words = {value: word for word, value in booleans.items()}
+    lower = next(pair for pair in _PAIRS if {word.lower() for word in booleans} <= set(pair))
     return tuple(words.get(value, lower[value]) for value in (0, 1))
 
 
@@ -357,44 +355,26 @@ def _numbers(words, comma):
 
 
 def _dates(words):
-    """Return a dict from word to seconds since 1970, or None where one is no date."""
-    seconds, ordered = {}, []
+    """Return a dict from word to seconds since 1970, or None where one is no date.
+
+    3/1/2024 is the first of March, unless another date of the column can only have the day first.
+    """
+    return _moments(words, _MONTH_FIRST) or _moments(words, _DAY_FIRST)
+
+
+def _moments(words, form):
+    seconds = {}
     for word in words:
-        match = _DATE.fullmatch(word)
-        if match:
-            year, _, month, day, time = match.groups()
-        else:
-            match = _DAY_OR_MONTH_FIRST.fullmatch(word)
-            if not match:
-                return None
-            first, mark, second, year, time = match.groups()
-            ordered.append((mark, int(first), int(second)))
-            day, month = first, second
-        seconds[word] = year, month, day, time or ""
-    if any(mark == "/" for mark, *_ in ordered) and all(first <= 12 for _, first, _ in ordered):  # as in 1/31/2024
-        return (
-            None
-            if not words
-            else _stamps(
-                {w: (y, d, m, t) if not _DATE.fullmatch(w) else (y, m, d, t) for w, (y, m, d, t) in seconds.items()}
-            )
-        )
-    return _stamps(seconds)
-
-
-def _stamps(parts):
-    """Return the seconds since 1970 of (year, month, day, time) by word, or None where one is no date."""
-    try:
-        moments = {
-            word: datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}{time.replace('Z', '+00:00')}")
-            for word, (year, month, day, time) in parts.items()
-        }
-    except ValueError:
-        return None
-    return {
-        word: ((m if m.tzinfo else m.replace(tzinfo=timezone.utc)) - _EPOCH).total_seconds()
-        for word, m in moments.items()
-    }
+        match = _YEAR_FIRST.fullmatch(word) or form.fullmatch(word)
+        if not match:
+            return None
+        year, month, day, time = match.group("year", "month", "day", "time")
+        try:
+            moment = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}{(time or '').replace('Z', '+00:00')}")
+        except ValueError:
+            return None
+        seconds[word] = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return seconds or None
 
 
 def _mixed(name, words, known, codes, comma):
@@ -412,6 +392,5 @@ def _mixed(name, words, known, codes, comma):
         return Column(name, "number", values), note
     categories = sorted(set(known))
     places = {word: i for i, word in enumerate(categories)}
-    return Column(
-        name, "category", np.array([places.get(word, -1) for word in words], np.int32)[codes], tuple(categories)
-    ), None
+    values = np.array([places.get(word, -1) for word in words], np.int32)[codes]
+    return Column(name, "category", values, tuple(categories)), None
