@@ -241,7 +241,7 @@ def _parser():
     train.add_argument("--target", metavar="COLUMN", help="the column of the table to predict")
     train.add_argument("--out", help="where to save the model (DATA.safetensors)")
     train.add_argument("--task", choices=("classification", "regression"), help="of the table (recognised)")
-    train.add_argument("--preset", help="recipe for the table")
+    train.add_argument("--preset", help="recipe for the table: tabm, realmlp or plain (tabm)")
     train.add_argument("--compare", action="store_true", help="train scikit-learn's MLP and LightGBM on the table too")
     train.add_argument("--seed", type=seed, help="of split, weights, dropout and order (drawn; of digits 0)")
     train.add_argument("--epochs", type=positive(int), help="at most (as the recipe has it; of digits 100)")
@@ -252,6 +252,12 @@ def _parser():
     predict.add_argument("model", help="the file that fastnn train wrote")
     predict.add_argument("data", help="a CSV file; it may have the target or not")
     predict.add_argument("--out", help="where to write its columns and the predictions (standard output)")
+    predict.add_argument(
+        "--interval",
+        type=positive(float),
+        metavar="P",
+        help="of a number: add low and high, between which it lies with this probability, such as 0.9",
+    )
     predict.set_defaults(run=_predict)
     evaluate = commands.add_parser("evaluate", help="compare predictions with a table's target")
     evaluate.add_argument("model", help="the file that fastnn train wrote")

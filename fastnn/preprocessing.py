@@ -15,7 +15,7 @@ import numpy as np
 from fastnn.table.reading import as_text, counted, read_table
 
 _PIECE = 65536  # rows at a time
-_IDENTIFIER = re.compile(r"(?:.*[\W_])?(?:id|uuid|guid|index|key|rowid|row|nr|no|unnamed: 0)|", re.I)
+_IDENTIFIER = re.compile(r"(?:.*[\W_])?(?:id|uuid|guid|index|key|rowid|row|nr|no)|unnamed: 0|column 1|", re.I)
 _FAR = 1e6  # no scaled number is farther from 0
 _LEAST = 20  # rows from which distinct values make an identifier
 

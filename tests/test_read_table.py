@@ -1,7 +1,9 @@
 """read_table: what a file, a frame or arrays become, whichever library reads; and the one line that each broken file gets."""
 
+import csv
 import gzip
 import io
+import random
 
 import numpy as np
 import pytest
@@ -199,6 +201,74 @@ def test_a_day_above_12_says_which_part_is_the_day(read):
         ["2024-03-02T00:00:00", "2024-03-13T00:00:00"],
     )
     assert shown(read("a,b\n2024-13-01,1\n2024-12-01,2\n"))["a"][0] == "category"
+
+
+CELLS = {
+    "float": [
+        "1.5",
+        "-2e3",
+        "+3",
+        ".5",
+        "5.",
+        "inf",
+        "-Infinity",
+        "007",
+        "1e-400",
+        "123456789012345678901234567890",
+        "  7 ",
+    ],
+    "integer": ["1", "-9", "0", "18446744073709551616", "9007199254740993"],
+    "boolean": ["true", "False", "TRUE"],
+    "word": [
+        "a,b",
+        "x;y",
+        'say "hi"',
+        "two\nlines",
+        " lead",
+        "trail ",
+        "é",
+        "1",
+        "true",
+        "'q'",
+        "a\tb",
+        "1_000",
+        "0x1F",
+        "#c",
+    ],
+    "date": ["2024-01-31", "2024-02-01 12:00", "2023-12-31"],
+}
+GAPS = ["", "NA", "nan", "?", " ", "-"]
+
+
+def drawn(rng):
+    """Return the text of a file of random columns in a random dialect."""
+    kinds = [rng.choice(list(CELLS)) for _ in range(rng.randint(1, 6))]
+    stream = io.StringIO()
+    quoting = rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+    writer = csv.writer(
+        stream, delimiter=rng.choice(",;\t|"), lineterminator=rng.choice(["\n", "\r\n"]), quoting=quoting
+    )
+    if rng.random() < 0.8:
+        writer.writerow([f"n{i}" for i in range(len(kinds))])
+    for _ in range(rng.randint(1, 30)):
+        row = [rng.choice(GAPS if rng.random() < 0.15 else CELLS[kind]) for kind in kinds]
+        writer.writerow(row[: rng.randint(1, len(row))] if rng.random() < 0.01 else row)
+    return stream.getvalue()
+
+
+def test_every_library_reads_the_same(reader, monkeypatch):
+    def outcome(text, first):
+        monkeypatch.setattr(files, "READERS", (first, "csv"))
+        try:
+            table = fnn.read_table(io.StringIO(text))
+        except ValueError as error:
+            return str(error)
+        return [(c.name, c.kind, c.categories, c.values.astype(float).tolist()) for c in table.columns], table.notes
+
+    rng = random.Random(0)
+    for _ in range(100):
+        text = drawn(rng)
+        assert repr(outcome(text, reader)) == repr(outcome(text, "csv")), text
 
 
 # ------------------------------------------------------------------------------------------------------- frames and arrays

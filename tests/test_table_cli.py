@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +89,7 @@ def test_the_three_commands(folder):
 
 
 def test_train_says_what_was_understood_and_how_good_it_is(run):
-    out = run("train", "data.csv", "--target", "grade", "--seed", "0", "--epochs", "5").out
+    out = run("train", "data.csv", "--target", "grade", "--seed", "0", "--preset", "plain", "--epochs", "5").out
     heads = [line.split()[0] for line in out.splitlines() if line[0] != " "]
     assert heads == ["table", "target", "used", "missing", "split", "held", "confusion", "saved", "next"]
     assert "data.csv: 240 rows, 6 columns (1 number, 3 categories, 1 boolean, 1 date)" in out
@@ -97,19 +98,47 @@ def test_train_says_what_was_understood_and_how_good_it_is(run):
 
 def test_train_in_json(run):
     printed = json.loads(
-        run("train", "data.csv", "--target", "grade", "--seed", "3", "--epochs", "4", "--out", "m", "--json").out
+        run(
+            "train",
+            "data.csv",
+            "--target",
+            "grade",
+            "--seed",
+            "3",
+            "--preset",
+            "plain",
+            "--epochs",
+            "4",
+            "--out",
+            "m",
+            "--json",
+        ).out
     )
     assert (printed["target"], printed["task"], printed["classes"]) == ("grade", "classification", ["bad", "good"])
     assert (printed["rows"], printed["seed"], printed["saved"], printed["warnings"]) == (240, 3, "m", [])
     assert set(printed["held_out"]) == {"rows", "loss", "accuracy", "baseline"}
     again = json.loads(
-        run("train", "data.csv", "--target", "grade", "--seed", "3", "--epochs", "4", "--out", "m", "--json").out
+        run(
+            "train",
+            "data.csv",
+            "--target",
+            "grade",
+            "--seed",
+            "3",
+            "--preset",
+            "plain",
+            "--epochs",
+            "4",
+            "--out",
+            "m",
+            "--json",
+        ).out
     )
     assert again == printed, "a seed says everything"
 
 
 def test_predictions_stand_beside_the_columns_as_they_were_written(run):
-    run("train", "data.csv", "--target", "grade", "--seed", "0", "--epochs", "4")
+    run("train", "data.csv", "--target", "grade", "--seed", "0", "--preset", "plain", "--epochs", "4")
     out = run("predict", "data.safetensors", "new.csv").out
     got, given = rows(out), rows(Path("new.csv").read_text())
     added = ["label", "probability_bad", "probability_good"]
@@ -133,13 +162,39 @@ def test_numbers(run, folder):
     (folder / "n.csv").write_text(
         "a;b\n" + "".join(f"{v:.3f}".replace(".", ",") + f";{3 * v + 100:.3f}".replace(".", ",") + "\n" for v in x)
     )
-    out = run("train", "n.csv", "--target", "b", "--seed", "0", "--epochs", "20").out
+    out = run("train", "n.csv", "--target", "b", "--seed", "0", "--preset", "plain", "--epochs", "20").out
     assert "target      b: a number from " in out
     assert "errors      half of the rows within " in out
     found = json.loads(run("evaluate", "n.safetensors", "n.csv", "--json").out)
     assert set(found) == {"rows", "r2", "rmse"}
     assert found["r2"] > 0.9
+    got = rows(run("predict", "n.safetensors", "n.csv", "--interval", "0.9").out)
+    assert list(got[0]) == ["a", "b", "prediction", "low", "high"]
     assert list(rows(run("predict", "n.safetensors", "n.csv").out)[0]) == ["a", "b", "prediction"]
+    predicted, bounds = fnn.load("n.safetensors").predict("n.csv", interval=0.9)
+    for i, name in enumerate(("low", "high")):
+        np.testing.assert_allclose([float(row[name]) for row in got], bounds[:, i], rtol=1e-6)
+    np.testing.assert_allclose([float(row["prediction"]) for row in got], predicted, rtol=1e-6)
+
+
+def test_the_target_tells_that_there_is_a_header(run, folder):
+    rng = np.random.default_rng(0)
+    lines = ["2019,2020,place", *(f"{a:.3f},{b:.3f},{'x' if a > b else 'y'}" for a, b in rng.random((60, 2)))]
+    (folder / "years.csv").write_text("\n".join(lines))
+    run("train", "years.csv", "--target", "place", "--seed", "0", "--preset", "plain", "--epochs", "2")
+    assert list(rows(run("predict", "years.safetensors", "years.csv").out)[0])[:4] == ["2019", "2020", "place", "label"]
+    assert json.loads(run("evaluate", "years.safetensors", "years.csv", "--json").out)["rows"] == 60
+
+
+def test_doubts_are_lines_of_the_report(run, folder):
+    lines = [line.replace("bad", "") if i % 9 == 5 else line for i, line in enumerate(text().splitlines())]
+    numbered = [f"{',' if i == 0 else f'{i},'}{line}" for i, line in enumerate(lines)]
+    (folder / "gaps.csv").write_text("\n".join(numbered))
+    out = run("train", "gaps.csv", "--target", "grade", "--seed", "0", "--preset", "plain", "--epochs", "2").out
+    told = [line for line in out.splitlines() if line.startswith(("warning", "ignored"))]
+    assert told[0] == "ignored     column 1 (an identifier: each row has another)"
+    assert re.fullmatch(r"warning     \d+ rows of 240 without a value of 'grade' left out", told[1])
+    assert told[2] == "warning     column 'column 1' left out: an identifier: each row has another"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def regressed(rows=300, seed=0):
 
 @pytest.fixture(scope="module")
 def model():
-    return fnn.train_table(classified(), "y", epochs=15, seed=0)
+    return fnn.train_table(classified(), "y", preset="plain", epochs=15, seed=0)
 
 
 def test_classes_are_learned(model):
@@ -46,7 +46,7 @@ def test_classes_are_learned(model):
 
 
 def test_numbers_are_predicted_in_their_units():
-    model = fnn.train_table(regressed(), "y", epochs=30, seed=0)
+    model = fnn.train_table(regressed(), "y", preset="plain", epochs=30, seed=0)
     new = regressed(seed=1)
     assert (model.task, model.classes) == ("regression", None)
     found = model.evaluate(new)
@@ -90,7 +90,7 @@ def warned(call):
 
 
 def trained(table, **options):
-    options = {"epochs": 2, "seed": 0} | options
+    options = {"preset": "plain", "epochs": 2, "seed": 0} | options
     return warned(lambda: fnn.train_table(table, "y", **options))
 
 
@@ -231,7 +231,7 @@ def test_a_class_that_training_did_not_see_is_named():
 def test_the_target_may_be_an_array_beside_the_table():
     table = classified()
     y = table.pop("y")
-    model, _ = warned(lambda: fnn.train_table(table, y, epochs=2, seed=0))
+    model, _ = warned(lambda: fnn.train_table(table, y, preset="plain", epochs=2, seed=0))
     assert model.evaluate(table, y) == model.evaluate(table | {"target": y})
     with pytest.raises(ValueError, match="^train_table: target has 299 rows but the table has 300$"):
         fnn.train_table(table, y[1:])

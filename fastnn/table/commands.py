@@ -26,17 +26,29 @@ def default_out(path):
     return os.path.join(folder, f"{name}.safetensors")
 
 
-def _read(options):
-    """Return the table of the file that a command names; a file that does not exist is told with what it may be."""
+def _read(options, names):
+    """Return the table of the file that a command names, and whether it has a header: it has where names that are needed stand in it."""
     if not os.path.exists(options.data):
         known = "a CSV file, or digits," if options.command == "train" else "a CSV file"
         raise ValueError(f"{options.data}: No such file; {known} was expected")
-    return read_table(options.data)
+    table = read_table(options.data)
+    if any(name not in table for name in names):
+        named = read_table(options.data, header=True)
+        if all(name in named for name in names):
+            return named, True
+    return table, None
+
+
+def _plain(value):
+    """Return a value as JSON can hold it: None for a number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def train_file(options, check_output):
     """Train a model of a file's column, and say what came of it."""
-    table = _read(options)
+    table, _ = _read(options, [] if options.target is None else [options.target])
     if options.target is None:
         raise ValueError(
             f"which column is to be predicted? say --target COLUMN; the columns of {options.data}: {', '.join(table.names)}"
@@ -53,10 +65,9 @@ def train_file(options, check_output):
             print(report.line("warning", text) if warning else text, flush=True)
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    model = train(
-        table, options.target, say, task=options.task, preset=options.preset or recipes.DEFAULT, epochs=options.epochs,
-        validation=None, seed=options.seed, verbose=False if options.json else 1 if terminal else 2, compare=options.compare,
-    )  # fmt: skip
+    given = {name: getattr(options, name) for name in ("task", "epochs", "seed", "compare")}
+    given["preset"] = options.preset or recipes.DEFAULT
+    model = train(table, options.target, say, **given, verbose=False if options.json else 1 if terminal else 2)
     model.save(out)
     if options.json:
         result = {
@@ -64,7 +75,7 @@ def train_file(options, check_output):
             "features": model.features, "ignored": model.preprocessing.ignored, "preset": model.preset, "seed": model.seed,
             "held_out": model.held_out, "warnings": doubts, "saved": out,
         }  # fmt: skip
-        print(json.dumps(result))
+        print(json.dumps(_plain(result)))
         return
     print(report.line("saved", out))
     print(report.line("next", f"fastnn predict {out} NEW.csv --out PREDICTED.csv"))
@@ -77,32 +88,36 @@ def _model(path):
     return model
 
 
-def _predictions(model, table):
+def _predictions(model, table, interval):
     """Return the columns that predictions add: name -> values."""
     if model.task == "regression":
-        return {"prediction": model.predict(table).tolist()}
+        if interval is None:
+            return {"prediction": model.predict(table).tolist()}
+        predicted, bounds = model.predict(table, interval=interval)
+        return {"prediction": predicted.tolist(), "low": bounds[:, 0].tolist(), "high": bounds[:, 1].tolist()}
+    if interval is not None:
+        raise ValueError(f"--interval is for numbers but {model.target} has classes, which get probabilities")
     p = model.predict_proba(table)
     labels = [model.classes[i] for i in p.argmax(axis=1).tolist()]
-    return {
-        "label": labels,
-        **{f"probability_{label}": column.tolist() for label, column in zip(model.classes, p.T, strict=True)},
-    }
+    columns = {f"probability_{label}": column.tolist() for label, column in zip(model.classes, p.T, strict=True)}
+    return {"label": labels, **columns}
 
 
 def predict_file(options, check_output):
     """Write a file with the columns of another and predictions."""
-    model, table = _model(options.model), _read(options)
+    model = _model(options.model)
+    table, header = _read(options, model.features)
     if options.out is not None:
         check_output(options.out)
-    added = _predictions(model, table)
+    added = _predictions(model, table, options.interval)
     if options.json:
         text = json.dumps(added) + "\n"
     else:
-        names, rows = rows_of(options.data)
+        names, rows = rows_of(options.data, header)
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([*names, *(_unused(name, names) for name in added)])
-        formatted = ([f"{v:.6g}" if isinstance(v, float) else v for v in column] for column in added.values())
+        formatted = (column if name == "label" else [f"{v:.8g}" for v in column] for name, column in added.items())
         writer.writerows([*row, *extra] for row, extra in zip(rows, zip(*formatted, strict=True), strict=True))
         text = stream.getvalue()
     if options.out is None:
@@ -123,17 +138,11 @@ def _unused(name, names):
 def evaluate_file(options):
     """Say how well a model predicts a file that has the target."""
     model = _model(options.model)
-    outputs, y = model.outputs_and_target(_read(options))
+    outputs, y = model.outputs_and_target(_read(options, [*model.features, model.target])[0])
     if options.json:
         found = model.measured(outputs, y)
-        print(
-            json.dumps({"rows": len(y), **{key: value if np.isfinite(value) else None for key, value in found.items()}})
-        )
+        print(json.dumps(_plain({"rows": len(y), **found})))
         return
-    print(
-        report.line(
-            "model",
-            f"{options.model}: {model.target} by {counted(len(model.features), 'column')}, preset {model.preset}",
-        )
-    )
+    by = f"{model.target} by {counted(len(model.features), 'column')}, preset {model.preset}"
+    print(report.line("model", f"{options.model}: {by}"))
     print(report.result(model, outputs, y, report.measured(model, outputs, y, y), "rows"))

@@ -37,10 +37,10 @@ def read_file(source, separator, encoding, header):
     return made(zip(names, columns, strict=True), name, notes, comma=dialect["delimiter"] != ",")
 
 
-def rows_of(path):
+def rows_of(path, header=None):
     """Return the names of a file's columns, and its rows as lists of texts."""
     text, name, _ = _text(path, None)
-    dialect, names, header = _layout(text, name, None, None)
+    dialect, names, header = _layout(text, name, None, header)
     return names, _csv_rows(text, dialect, names, header, name)
 
 

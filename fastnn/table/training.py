@@ -72,33 +72,16 @@ def train_table(
             print(text, file=sys.stderr)
 
     options = {
-        "task": task,
-        "preset": preset,
-        "epochs": epochs,
-        "validation": validation,
-        "quantiles": quantiles,
-        "variance": variance,
-        "seed": seed,
-        "verbose": verbose,
-    }
+        "task": task, "preset": preset, "epochs": epochs, "validation": validation, "quantiles": quantiles, "variance": variance,
+        "seed": seed, "verbose": verbose,
+    }  # fmt: skip
     return train(read_table(table), target, say, **options)
 
 
 def train(
-    table,
-    target,
-    say,
-    *,
-    preset,
-    task,
-    epochs,
-    validation,
-    quantiles=None,
-    variance=False,
-    seed,
-    verbose,
-    compare=False,
-):
+    table, target, say, *, task=None, preset=recipes.DEFAULT, epochs=None, validation=None, quantiles=None, variance=False, seed=None,
+    verbose="auto", compare=False,
+):  # fmt: skip
     """Do what ``train_table`` does; ``say`` is told texts, with ``warning=True`` what may be wrong, and with ``compare`` how others do."""
     if preset not in recipes.PRESETS:
         raise ValueError(f"train_table: preset is {preset!r} but one of {', '.join(recipes.PRESETS)} was expected")
