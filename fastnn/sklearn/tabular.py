@@ -1,0 +1,127 @@
+"""``train_table`` as estimators of scikit-learn."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
+
+from fastnn.table import read_table, train_table
+
+
+class _Tabular(BaseEstimator):
+    """What both estimators share."""
+
+    def __init__(self, preset="tabm", *, epochs=None, validation=None, random_state=None, verbose=False):
+        self.preset = preset
+        self.epochs = epochs
+        self.validation = validation
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+    def _table(self, X, reset=False):
+        """Return X as a table, with the features of ``fit``, which ``reset`` learns."""
+        if hasattr(X, "columns") or getattr(getattr(X, "dtype", None), "names", None):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return read_table(X)
+        options = {"dtype": None, "ensure_all_finite": False, "ensure_min_samples": 2 if reset else 1}
+        return read_table(validate_data(self, X, reset=reset, **options))
+
+    def _checked(self, X, y):
+        """Return the table to train on and its targets."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        table = self._table(X, reset=True)
+        check_consistent_length(X, y)
+        return table, column_or_1d(y, warn=True)
+
+    def _train(self, table, y, task, **options):
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        self.model_ = train_table(
+            table, y, task=task, preset=self.preset, epochs=self.epochs, validation=self.validation, seed=seed,
+            verbose=self.verbose, **options,
+        )  # fmt: skip
+        return self
+
+    def _model(self):
+        check_is_fitted(self)
+        return self.model_
+
+
+class TabularClassifier(ClassifierMixin, _Tabular):
+    """``fastnn.train_table`` for classes, in one estimator: X may have text, missing values, dates.
+
+    Parameters
+    ----------
+    preset : {"tabm", "realmlp", "plain"}
+    epochs : int, optional
+        At most; the recipe's own number if None.
+    validation : float, optional
+        Share of rows that are held out; of few rows each fifth in turn if None.
+    random_state : int, RandomState or None
+    verbose : bool, 2 or "auto"
+
+    Attributes
+    ----------
+    classes_ : ndarray
+    model_ : fastnn.table.TableModel
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Of frames whose columns are all named by text.
+    """
+
+    def fit(self, X, y):
+        """Train on a data frame, or an array of numbers or objects, and its classes."""
+        table, y = self._checked(X, y)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"TabularClassifier: y has one class, {self.classes_[0]!r}, but two or more were expected")
+        return self._train(table, codes, "classification")
+
+    def predict_proba(self, X):
+        """Return the calibrated probability of each of ``classes_``."""
+        return self._model().predict_proba(self._table(X))
+
+    def predict(self, X):
+        """Return the class of each row."""
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[codes]
+
+
+class TabularRegressor(RegressorMixin, _Tabular):
+    """``fastnn.train_table`` for numbers, in one estimator: X may have text, missing values, dates.
+
+    Parameters
+    ----------
+    preset, epochs, validation, random_state, verbose
+        As for ``TabularClassifier``.
+    variance : bool
+        Learn a standard deviation for each row too.
+
+    Attributes
+    ----------
+    model_, n_features_in_, feature_names_in_
+        As for ``TabularClassifier``.
+    """
+
+    def __init__(
+        self, preset="tabm", *, epochs=None, validation=None, variance=False, random_state=None, verbose=False
+    ):
+        super().__init__(preset, epochs=epochs, validation=validation, random_state=random_state, verbose=verbose)
+        self.variance = variance
+
+    def fit(self, X, y):
+        """Train on a data frame, or an array of numbers or objects, and its targets."""
+        table, y = self._checked(X, y)
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        return self._train(table, y, "regression", variance=self.variance)
+
+    def predict(self, X, *, interval=None, return_std=False):
+        """Predict, with intervals or standard deviations as ``fastnn.table.TableModel.predict`` returns them."""
+        return self._model().predict(self._table(X), interval=interval, return_std=return_std)

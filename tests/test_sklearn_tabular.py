@@ -1,0 +1,85 @@
+"""train_table inside estimators of scikit-learn."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import fastnn as fnn
+from fastnn.sklearn import TabularClassifier, TabularRegressor
+
+
+def mixed(rows=120, seed=0):
+    """An array of texts, numbers and missing values, classes, and numbers to predict."""
+    rng = np.random.default_rng(seed)
+    colour, number = rng.choice(["red", "green", "blue"], rows), rng.normal(size=rows)
+    side = (number > 0) ^ (colour == "red")
+    x = np.stack([colour.astype(object), np.where(rng.random(rows) < 0.05, None, number)], axis=1)
+    return x, np.where(side, "yes", "no"), 10 * number + 5 * (colour == "red") + 0.1 * rng.normal(size=rows)
+
+
+@parametrize_with_checks([
+    TabularClassifier("plain", epochs=60, validation=0.2, random_state=0),
+    TabularRegressor("plain", epochs=60, validation=0.2, random_state=0),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def test_texts_and_missing_values_are_learned_from():
+    (x, y, _), (new, truth, _) = mixed(300), mixed(300, seed=1)
+    classifier = TabularClassifier(random_state=0).fit(x, y)
+    assert classifier.score(new, truth) > 0.9
+    assert classifier.classes_.tolist() == ["no", "yes"]
+    np.testing.assert_array_equal(
+        classifier.predict(new), classifier.classes_[classifier.predict_proba(new).argmax(axis=1)]
+    )
+
+
+def test_a_regressor_predicts_intervals_and_deviations():
+    (x, _, y), (new, _, truth) = mixed(300), mixed(300, seed=1)
+    regressor = TabularRegressor("plain", epochs=20, variance=True, random_state=0).fit(x, y)
+    assert regressor.score(new, truth) > 0.7
+    predicted, bounds, std = regressor.predict(new, interval=0.8, return_std=True)
+    np.testing.assert_array_equal(predicted, regressor.predict(new))
+    assert bounds.shape == (300, 2)
+    assert (std > 0).all()
+
+
+def test_it_works_in_pipelines_searches_copies_and_pickles():
+    x, y, _ = mixed()
+    fast = TabularClassifier("plain", epochs=3, validation=0.2, random_state=0)
+    pipeline = make_pipeline(FunctionTransformer(), fast)
+    assert len(cross_val_score(pipeline, x, y, cv=3)) == 3
+    search = GridSearchCV(fast, {"preset": ["plain", "realmlp"]}, cv=2).fit(x, y)
+    assert search.best_params_["preset"] in ("plain", "realmlp")
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    np.testing.assert_array_equal(again.predict_proba(x), search.predict_proba(x))
+    assert clone(fast).get_params() == fast.get_params()
+
+
+def test_the_model_inside_is_saved_and_loaded(tmp_path):
+    x, y, _ = mixed()
+    classifier = TabularClassifier("plain", epochs=3, random_state=0).fit(x, y)
+    classifier.model_.save(tmp_path / "m.safetensors")
+    loaded = fnn.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.predict_proba(x), classifier.predict_proba(x))
+
+
+def test_frames_keep_their_names():
+    pandas = pytest.importorskip("pandas")
+    x, y, _ = mixed()
+    frame = pandas.DataFrame({"colour": x[:, 0], "number": x[:, 1].astype(float)})
+    classifier = TabularClassifier("plain", epochs=3, random_state=0).fit(frame, y)
+    assert classifier.feature_names_in_.tolist() == ["colour", "number"]
+    assert classifier.model_.features == ("colour", "number")
+    with pytest.raises(ValueError, match="feature names"):
+        classifier.predict(frame.rename(columns={"number": "n"}))
