@@ -215,3 +215,60 @@ def test_doubts_are_lines_of_the_report(run, folder):
 def test_mistakes_get_one_line(arguments, message, refused):
     fnn.save(fnn.MLP([2, 2], seed=0), "net")
     refused(arguments, message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "read_table: b.csv is empty; a line with the names of columns and lines of values were expected"),
+        (b"x,y\n", "read_table: b.csv has the names of 2 columns but no rows below them"),
+        (b"x,y\n1,a\n2\n", "read_table: b.csv, line 3 has 1 field but the header has 2; mend the line, or quote fields that hold the separator"),
+        (b"x,y,x\n1,a,2\n", "read_table: b.csv: columns 1 and 3 are both called 'x'; rename one of them"),
+        (b"x,y\n1,a\n2,a\n", "train_table: target 'y' is 'a' in each of 2 rows but two classes or more were expected; choose another column with --target, or add rows of another class"),
+        (b"x,y\n1,\n2,NA\n", "train_table: target 'y' of b.csv has no value in any of its 2 rows"),
+        (b"x,y\n1,a\n1,b\n", "Preprocessing: b.csv has no column to learn from ('x': always 1)"),
+        (b"\x89PNG\r\n\0\0", "read_table: b.csv is no text; a CSV file was expected (read other formats with pandas or polars and pass the frame)"),
+    ],
+)  # fmt: skip
+def test_each_broken_file_gets_its_line(content, message, refused, folder):
+    (folder / "b.csv").write_bytes(content)
+    refused(["train", "b.csv", "--target", "y"], message)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("tall,red", "transform: new.csv, column 'size', row 2: 'tall' but a number was expected; leave the cell empty if the value is not known"),
+        (None, "transform: new.csv has no column 'colour'; its columns: 'size'"),
+    ],
+)  # fmt: skip
+def test_tables_that_cannot_be_predicted_get_one_line(cell, message, refused, run, folder):
+    rng = np.random.default_rng(0)
+    lines = [f"{size:.3f},{rng.choice(['red', 'blue'])},{'yes' if size > 0 else 'no'}" for size in rng.normal(size=40)]
+    (folder / "data.csv").write_text("\n".join(["size,colour,large", *lines]))
+    run("train", "data.csv", "--target", "large", "--seed", "0", "--preset", "plain", "--epochs", "1")
+    (folder / "new.csv").write_text("size\n1\n" if cell is None else f"size,colour\n1,red\n{cell}\n")
+    refused(["predict", "data.safetensors", "new.csv"], message)
+
+
+@pytest.mark.parametrize("target", ["grade", "size"])
+def test_other_libraries_are_compared_with_on_the_same_rows(target, run):
+    pytest.importorskip("sklearn")
+    arguments = (
+        "train",
+        "data.csv",
+        "--target",
+        target,
+        "--seed",
+        "0",
+        "--preset",
+        "plain",
+        "--epochs",
+        "2",
+        "--compare",
+    )
+    out = run(*arguments).out
+    assert re.search(r"^beside      scikit-learn's MLP: (loss|r2) \S+, (accuracy|rmse) \S+$", out, re.M)
+    held = json.loads(run(*arguments, "--json").out)["held_out"]
+    assert list(held["compared"]) == ["scikit-learn's MLP", "LightGBM"]
+    assert set(held["compared"]["scikit-learn's MLP"]) == set(held) - {"rows", "baseline", "compared"}

@@ -7,6 +7,7 @@ import numpy as np
 from fastnn import metrics
 from fastnn.table.reading import as_text, counted
 
+_THREADED = 10_000  # rows from which LightGBM trains on all processors
 _SHOWN = 8  # classes of a confusion matrix, columns of a list
 
 
@@ -171,5 +172,6 @@ def _trees(model, x, t):
 
     codes = list(range(x.shape[1] - len(model.preprocessing.layout.embedded), x.shape[1]))
     kind = LGBMClassifier if model.task == "classification" else LGBMRegressor
-    peer = kind(verbose=-1, random_state=0).fit(x, t, categorical_feature=codes)
+    threads = 1 if len(x) < _THREADED else None  # OpenMP's threads wait for one another longer than small tables take
+    peer = kind(verbose=-1, random_state=0, n_jobs=threads).fit(x, t, categorical_feature=codes)
     return peer.predict_proba if model.task == "classification" else peer.predict
