@@ -1,30 +1,23 @@
 /*
- * network.c: the passes over the rows of a compiled network, its arena, and the steps of training.
+ * network.c: the passes over the rows of a compiled network in training, its arena, and the steps.
  */
 #include "platform.h" /* first: it asks the system for more than C11 */
 
 #include "network.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "network_ops.h"
 #include "plain.h"
 
-enum { LINE = 64, PAGE = 4096 };
-
-/* Of an inference: bytes of a block's activations, which stay in L2 beside the weights; and at least so many times 16 rows, for
- * which weights that come from further away are read and packed. */
-enum { BLOCK = 1 << 18, LEAST_BLOCK = 32 };
-
-enum { TILE = 8 }; /* rows that the parts of a prediction are multiples of */
+enum { PAGE = 4096 };
 
 int64_t fnn_take(fnn_network *network, int64_t bytes)
 {
     const int64_t offset = network->used;
-    network->used += (bytes + LINE - 1) / LINE * LINE;
+    network->used += (bytes + FNN_LINE - 1) / FNN_LINE * FNN_LINE;
     return offset;
 }
 
@@ -35,14 +28,12 @@ void fnn_need_scratch(fnn_network *network, int64_t bytes)
 
 static int64_t itemsize_of(const fnn_network *n) { return n->dtype == FNN_F32 ? 4 : 8; }
 
-/* Numbers that a value has for a row of the batch. */
-static int64_t numbers_a_row(const fnn_network *n, int value)
+int64_t fnn_numbers_a_row(const fnn_network *n, int value)
 {
     return n->values[value].times * n->values[value].features;
 }
 
-/* Bytes of a value, or of its gradient. */
-static int64_t bytes_of(const fnn_network *n, const fnn_value *v)
+int64_t fnn_bytes_of(const fnn_network *n, const fnn_value *v)
 {
     const int64_t rows = n->capacity * v->times, panels = (rows + FNN_PANEL - 1) / FNN_PANEL;
     return (v->in_panels ? panels * v->panel : rows * v->features) * (v->wide ? 8 : itemsize_of(n));
@@ -53,23 +44,23 @@ void fnn_place_value(fnn_network *n, int value)
     fnn_value *const v = &n->values[value];
     v->panel = v->features * FNN_PANEL;
     if (v->panel * itemsize_of(n) % PAGE == 0) v->panel += FNN_PANEL; /* panels a page apart share sets of L1 */
-    v->y = fnn_take(n, bytes_of(n, v));
+    v->y = fnn_take(n, fnn_bytes_of(n, v));
 }
 
 /* Gradients, from the output to the input: each is read by one row, which writes those by its inputs. */
 static void place_gradients(fnn_network *n)
 {
-    n->values[n->output].dy = fnn_take(n, bytes_of(n, &n->values[n->output]));
+    n->values[n->output].dy = fnn_take(n, fnn_bytes_of(n, &n->values[n->output]));
     for (int i = n->ops_count - 1; i >= 0; i--) {
         const fnn_op *op = &n->ops[i];
         for (int j = 0; j < 2; j++)
             if (op->inputs[j] >= 0) {
                 fnn_value *const x = &n->values[op->inputs[j]];
                 x->dy = j == 0 && fnn_op_rows[op->kind].in_place ? n->values[op->outputs[0]].dy
-                                                                 : fnn_take(n, bytes_of(n, x));
+                                                                 : fnn_take(n, fnn_bytes_of(n, x));
             }
         for (int j = 0; op->kind == FNN_OP_concatenate && j < op->many_count; j++)
-            n->values[op->many[j]].dy = fnn_take(n, bytes_of(n, &n->values[op->many[j]]));
+            n->values[op->many[j]].dy = fnn_take(n, fnn_bytes_of(n, &n->values[op->many[j]]));
     }
 }
 
@@ -180,8 +171,7 @@ static int gather_target(const fnn_pass *pass, const fnn_data *data, fnn_target 
     return refused ? FNN_REFUSED : FNN_OK;
 }
 
-/* The first rows of x, to where the first row of the network reads them; those of the `soon` rows that follow are fetched. */
-static void gather_input(const fnn_pass *pass, const fnn_array *x, const int64_t *order, int64_t soon)
+void fnn_gather_input(const fnn_pass *pass, const fnn_array *x, const int64_t *order, int64_t soon)
 {
     const fnn_network *n = pass->network;
     if (n->wide_input >= 0) {
@@ -349,7 +339,7 @@ static void end(const fnn_network *n, int i, int backward, int64_t began)
     if (n->spent) n->spent[2 * i + backward] += 1e-9 * (double)(nanoseconds() - began);
 }
 
-static void forward(fnn_pass *pass)
+void fnn_forward(fnn_pass *pass)
 {
     const fnn_network *n = pass->network;
     for (int i = 0; i < n->ops_count && pass->code == FNN_OK; i++) {
@@ -472,14 +462,14 @@ static int run(fnn_pass *pass, const fnn_data *data, int64_t soon, double diviso
     pass->order = data->order;
     pass->code = gather_target(pass, data, &target);
     if (pass->code) return pass->code;
-    gather_input(pass, &data->x, data->order, soon);
-    forward(pass);
+    fnn_gather_input(pass, &data->x, data->order, soon);
+    fnn_forward(pass);
     if (pass->code == FNN_OK) pass->code = differentiate(pass, &target, divisor, loss);
     if (pass->code == FNN_OK) backward(pass);
     return pass->code;
 }
 
-static fnn_pass new_pass(const fnn_network *n, char *arena, int64_t batch)
+fnn_pass fnn_new_pass(const fnn_network *n, char *arena, int64_t batch)
 {
     return (fnn_pass){.network = n,
                       .kernels = fnn_kernels_for(n->dtype),
@@ -492,7 +482,7 @@ static fnn_pass new_pass(const fnn_network *n, char *arena, int64_t batch)
 
 static fnn_pass training_pass(const fnn_network *n, int64_t batch)
 {
-    fnn_pass pass = new_pass(n, n->arena, batch);
+    fnn_pass pass = fnn_new_pass(n, n->arena, batch);
     pass.training = 1;
     pass.share = 1;
     pass.updating = !n->keeps_gradients;
@@ -530,7 +520,7 @@ static void form_scalars(const fnn_pass *pass, const double *rates)
 int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *starts, int64_t count, const double *rows,
                       int divide, const double *rates, double *losses, double *penalties, void *outputs, int64_t *done)
 {
-    const int64_t bytes = numbers_a_row(n, n->output) * itemsize_of(n); /* of a row of the output */
+    const int64_t bytes = fnn_numbers_a_row(n, n->output) * itemsize_of(n); /* of a row of the output */
     *done = 0;
     if (count > 0) { /* all memory before the first update; a thread's scratch stays */
         fnn_pass pass = training_pass(n, starts[1] - starts[0]);
@@ -568,130 +558,4 @@ void fnn_network_flush(fnn_network *n, const double *rates)
     mean_of_gathered(&pass);
     update_all(&pass);
     end_step(&pass);
-}
-
-static int reads(const fnn_op *op, int value)
-{
-    int found = op->inputs[0] == value || op->inputs[1] == value;
-    for (int j = 0; op->kind == FNN_OP_concatenate && j < op->many_count; j++) found |= op->many[j] == value;
-    return found;
-}
-
-/* The last row that reads a value, or what is the same memory by another shape; -2 where none does. */
-static int last_reader(const fnn_network *n, int value)
-{
-    int last = -2;
-    for (int i = 0; i < n->ops_count; i++) {
-        if (!reads(&n->ops[i], value)) continue;
-        const int next = n->ops[i].kind == FNN_OP_reshape ? last_reader(n, n->ops[i].outputs[0]) : i;
-        if (last < i) last = i;
-        if (last < next) last = next;
-    }
-    return last;
-}
-
-/* Place what row `maker` makes, apart from all values that it or a later row reads. */
-static void place_apart(fnn_network *n, int value, int maker)
-{
-    fnn_value *const v = &n->values[value];
-    const int64_t bytes = (bytes_of(n, v) + LINE - 1) / LINE * LINE;
-    v->y = 0;
-    for (int u = 0; u < value; u++) {
-        const fnn_value *other = &n->values[u];
-        const int64_t end = other->y + (bytes_of(n, other) + LINE - 1) / LINE * LINE;
-        if (last_reader(n, u) >= maker && v->y < end && other->y < v->y + bytes) {
-            v->y = end;
-            u = -1; /* from there on, compared with all again */
-        }
-    }
-    if (n->used < v->y + bytes) n->used = v->y + bytes;
-}
-
-/* Place what a row makes, but for the output of the network, which lies with the caller. */
-static void place_made(fnn_network *n, int i)
-{
-    const fnn_op *op = &n->ops[i];
-    if (op->kind == FNN_OP_columns) {
-        for (int j = 0; j < op->many_count; j++) place_apart(n, op->many[j], i);
-    } else if (op->outputs[0] == n->output) {
-        return;
-    } else if (op->kind == FNN_OP_reshape && op->inputs[0] != n->input) {
-        n->values[op->outputs[0]].y = n->values[op->inputs[0]].y;
-    } else {
-        place_apart(n, op->outputs[0], i);
-    }
-}
-
-/* Place all values for blocks of so many rows. */
-static void place_block(fnn_network *n, int64_t rows)
-{
-    n->capacity = rows;
-    n->used = n->scratch_size = 0;
-    if (n->input >= 0) place_apart(n, n->input, -1);
-    if (n->wide_input >= 0) place_apart(n, n->wide_input, -1);
-    for (int i = 0; i < n->ops_count; i++) place_made(n, i);
-    for (int i = 0; i < n->ops_count; i++) /* what a row keeps lies behind all values, and its output too */
-        if (fnn_op_rows[n->ops[i].kind].keeps_at_inference) fnn_op_rows[n->ops[i].kind].place(n, &n->ops[i]);
-    n->scratch = fnn_take(n, n->scratch_size);
-}
-
-void fnn_network_prepare(fnn_network *n)
-{
-    n->multiply_adds = n->elements = 0;
-    for (int i = 0; i < n->ops_count; i++) {
-        const fnn_op *op = &n->ops[i];
-        const int64_t outputs = op->outputs[0] < 0 ? 0 : numbers_a_row(n, op->outputs[0]);
-        n->elements += (double)outputs;
-        if (op->kind == FNN_OP_linear) n->multiply_adds += (double)n->values[op->inputs[0]].features * (double)outputs;
-    }
-    place_block(n, FNN_PANEL);
-    const int64_t panels = BLOCK / (n->used + LINE); /* a single row of the table needs nothing */
-    place_block(n, (panels < LEAST_BLOCK ? LEAST_BLOCK : panels) * FNN_PANEL);
-}
-
-/* A block of rows through all layers. */
-static int predict_block(const fnn_network *n, void *y, const fnn_array *x, int64_t rows)
-{
-    char *const arena = fnn_arena(n->used);
-    if (!arena) return FNN_NO_MEMORY;
-    fnn_pass pass = new_pass(n, arena, rows);
-    pass.y = y;
-    pass.source = x;
-    if (n->input >= 0 && n->wide_input < 0 && x->from == (n->dtype == FNN_F32 ? FNN_FROM_F32 : FNN_FROM_F64) &&
-        x->row == numbers_a_row(n, n->input))
-        pass.x = (char *)x->data; /* read where it lies */
-    else
-        gather_input(&pass, x, NULL, 0);
-    forward(&pass);
-    return pass.code;
-}
-
-typedef struct {
-    const fnn_network *network;
-    char *y;
-    const fnn_array *x;
-    int64_t rows, block;
-    atomic_int code;
-} prediction;
-
-static void run_block(void *context, int part)
-{
-    prediction *p = context;
-    const fnn_network *n = p->network;
-    const int64_t first = part * p->block, rows = p->rows - first < p->block ? p->rows - first : p->block;
-    fnn_array x = *p->x;
-    x.data = (const char *)x.data + first * x.row * x.itemsize;
-    const int code = predict_block(n, p->y + first * numbers_a_row(n, n->output) * itemsize_of(n), &x, rows);
-    if (code) p->code = code;
-}
-
-int fnn_network_predict(const fnn_network *n, void *y, const fnn_array *x, int64_t rows)
-{
-    const int64_t blocks = (rows + n->capacity - 1) / n->capacity;
-    if (rows < FNN_PANEL) return predict_block(n, y, x, rows);
-    const int threads = fnn_threads_for_rows((double)rows * n->multiply_adds, (double)rows * n->elements);
-    const int64_t even = (blocks + threads - 1) / threads * threads, block = (rows + even - 1) / even;
-    prediction p = {n, y, x, rows, (block + TILE - 1) / TILE * TILE, FNN_OK};
-    fnn_parallel(threads, (int)((rows + p.block - 1) / p.block), run_block, &p);
-    return p.code;
 }

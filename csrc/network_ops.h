@@ -1,5 +1,5 @@
 /*
- * network_ops.h: what network.c and network_ops.c share: the state of one pass over the rows, and the table of their kinds.
+ * network_ops.h: what network.c, inference.c and network_ops.c share: the state of one pass over the rows, and the table of their kinds.
  */
 #ifndef FNN_NETWORK_OPS_H
 #define FNN_NETWORK_OPS_H
@@ -34,6 +34,18 @@ typedef struct {
 } fnn_op_row;
 
 extern const fnn_op_row fnn_op_rows[FNN_OP_COUNT]; /* network_ops.c */
+
+enum { FNN_LINE = 64 }; /* bytes of a line of the caches */
+
+/* network.c. Numbers that a value has for a row of the batch; bytes of a value, or of its gradient, for `capacity` rows. */
+int64_t fnn_numbers_a_row(const fnn_network *network, int value);
+int64_t fnn_bytes_of(const fnn_network *network, const fnn_value *value);
+
+/* network.c. A pass of so many rows through an arena; the first rows of x, to where the first row of the network reads them,
+ * while those of the `soon` rows that follow are fetched; and all rows forward. */
+fnn_pass fnn_new_pass(const fnn_network *network, char *arena, int64_t batch);
+void fnn_gather_input(const fnn_pass *pass, const fnn_array *x, const int64_t *order, int64_t soon);
+void fnn_forward(fnn_pass *pass);
 
 /* network.c. The next `bytes` of the arena, aligned to cache lines; returns their offset. */
 int64_t fnn_take(fnn_network *network, int64_t bytes);

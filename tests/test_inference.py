@@ -268,7 +268,7 @@ def test_dropout_rests():
     fnn.Sequential(fnn.Periodic(33, 5, rng=0), fnn.Linear(10, 3, rng=0), fnn.Flatten(), fnn.Linear(99, 7, rng=1)),
 ], ids=["mlp", "ensemble", "periodic"])  # fmt: skip
 def test_blocks_are_shared_among_threads(model):
-    x = np.random.default_rng(0).standard_normal((250, 33)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((60, 33)).astype(np.float32)
     expected = layered(model, x)
     before = core._force_threads(True)
     try:

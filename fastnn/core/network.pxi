@@ -172,8 +172,9 @@ cdef class Network:
         """Whether the network can read the input x; it is then described in `to`."""
         if not _is_gathered(to, x, self.features):
             return False
-        own = np.float32 if self.network.dtype == FNN_F32 else np.float64
-        return not self.own_dtype_alone or np.result_type(x.dtype, np.float32) == own
+        if not self.own_dtype_alone:
+            return True
+        return np.result_type(x.dtype, np.float32) == (np.float32 if self.network.dtype == FNN_F32 else np.float64)
 
     cdef bint describe(self, fnn_data *to, ndarray x, ndarray target, bint labels, ndarray sample_weight, ndarray order):
         """Whether the network can read these arrays; they are then described in `to`."""
@@ -331,14 +332,15 @@ cdef class Predictor:
         cdef npy_intp shape[MAX_NDIM]
         cdef int64_t rows = 1 if self.ndim == 1 else x.shape[0]
         cdef fnn_network *n = &self.network.network
-        cdef int code
+        cdef int code, i
         cdef cut p
         if typenum(x) == _type_number(self.dtype) and cnp.PyArray_ISCARRAY_RO(x):
             source.data, source.from_ = data(x), FNN_FROM_F32 if self.dtype == FNN_F32 else FNN_FROM_F64
             source.row, source.itemsize = self.network.features, _itemsize(self.dtype)
         elif not self.network.takes(&source, x if self.ndim > 1 else x[None]):
             return None
-        memcpy(shape, self.made, sizeof(shape))
+        for i in range(self.made_ndim):
+            shape[i] = self.made[i]
         if self.ndim > 1:
             shape[0] = rows
         cdef ndarray y = self.written(out, x, shape)
