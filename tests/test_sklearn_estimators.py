@@ -3,6 +3,8 @@
 import copy
 import os
 import pickle
+import re
+import runpy
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -181,6 +183,31 @@ def test_the_best_coefficients_are_restored(validated):
         np.testing.assert_array_equal(one, two)
 
 
+def test_a_new_fit_forgets_the_best_coefficients_of_the_one_before():
+    """The best of a training that diverges at once are those it began with."""
+    model = MLPRegressor(**FAST, restore_best=True).fit(XR, YR)
+    model.set_params(
+        hidden_layer_sizes=(3,), solver="sgd", activation="identity", learning_rate_init=1e300, batch_size=10
+    )
+    model.fit(XR, YR)
+    other = MLPRegressor(**FAST | {"hidden_layer_sizes": (3,), "solver": "sgd", "learning_rate_init": 1e-300}).fit(
+        XR, YR
+    )
+    np.testing.assert_array_equal(model.coefs_[0], other.coefs_[0])
+
+
+def test_partial_fit_keeps_what_it_has_learned_where_the_best_are_restored():
+    pair = [MLPRegressor(**FAST, restore_best=restore) for restore in (True, False)]
+    for y in (YR, -YR, -YR):
+        outputs = [model.partial_fit(XR, y).predict(XR) for model in pair]
+        np.testing.assert_array_equal(*outputs)
+
+
+def test_validation_labels_that_fit_has_not_seen_are_refused():
+    with pytest.raises(ValueError, match="`y` has classes not in"):
+        MLPClassifier(**FAST).fit(X[:100], Y[:100], validation_data=(X, Y))
+
+
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_the_optimizer_goes_on_with_warm_start_where_it_is_kept(solver):
     whole = MLPClassifier(**FAST | {"solver": solver, "max_iter": 6, "shuffle": False}).fit(X, Y)
@@ -240,6 +267,7 @@ def test_to_sklearn_returns_a_fitted_stock_estimator():
         pickle.loads(pickle.dumps(stock))
         if stock.solver != "lbfgs" and not stock.early_stopping:
             stock.partial_fit(x, y)
+        stock.set_params(warm_start=True).fit(x, y)
 
 
 def test_to_sklearn_refuses_activations_that_scikit_learn_has_not():
@@ -352,9 +380,21 @@ def test_a_script_is_run_with_fastnns_estimators(tmp_path):
     done = subprocess.run([*command, script, "a", "-b"], cwd=elsewhere, capture_output=True, text=True, env=os.environ)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "fastnn.sklearn.estimators beside __main__ ['a', '-b']\n"
-    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, env=os.environ)
-    assert done.returncode != 0
-    assert done.stderr == "usage: python -m fastnn.sklearn script.py [arguments]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "usage: python -m fastnn.sklearn script.py [arguments]"),
+        (["none.py"], "fastnn.sklearn: none.py is no file"),
+    ],
+    ids=str,
+)
+def test_a_script_that_is_not_there_is_one_line(arguments, said, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fastnn.sklearn", *arguments])
+    with pytest.raises(SystemExit, match="^" + re.escape(said) + "$"):
+        runpy.run_module("fastnn.sklearn", run_name="__main__")
 
 
 def test_ctrl_c_ends_a_training_that_keeps_what_it_has(monkeypatch):

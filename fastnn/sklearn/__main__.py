@@ -8,7 +8,10 @@ from fastnn.sklearn import patch
 
 if len(sys.argv) < 2:
     sys.exit("usage: python -m fastnn.sklearn script.py [arguments]")
+script = sys.argv[1]
+if not os.path.isfile(script):
+    sys.exit(f"fastnn.sklearn: {script} is no file")
 del sys.argv[0]
-sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+sys.path[0] = os.path.dirname(os.path.abspath(script))
 patch()
-runpy.run_path(sys.argv[0], run_name="__main__")
+runpy.run_path(script, run_name="__main__")

@@ -45,7 +45,7 @@ class Rate:
     """
 
     def __init__(self, estimator):
-        solver = estimator.solver
+        self.solver = solver = estimator.solver
         self.schedule = estimator.learning_rate if solver == "sgd" else "constant"
         self.power_t = estimator.power_t
         if isinstance(solver, Optimizer):
@@ -64,7 +64,7 @@ class Rate:
         if self.schedule == "invscaling":
             self.learning_rate = self.initial / (samples + 1) ** self.power_t
             engine.set_factor(self.learning_rate / self.initial)
-        elif isinstance(self.spec, Adam) and self.spec.eps_hat:
+        elif self.solver == "adam":
             beta_1, beta_2 = self.spec.betas
             self.learning_rate = self.initial * np.sqrt(1 - beta_2**engine.steps) / (1 - beta_1**engine.steps)
         else:
@@ -251,9 +251,13 @@ class Perceptron(BaseEstimator):
     def _validation_rows(self, X, y, sample_weight=None):
         """Return validation_data as the engine reads it."""
         X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=DTYPES, reset=False)
+        self._require_known(y)
         if sample_weight is not None:
             sample_weight = np.asarray(_check_sample_weight(sample_weight, X), np.float64)
-        return self._rows(X, y, sample_weight)
+        return self._rows(X, y, self._weighted(y, sample_weight, False))
+
+    def _require_known(self, y):
+        """Raise ValueError for labels that ``fit`` has not seen."""
 
     def _constant(self, y):
         """Return what the loss of each row, as it is told, has beyond the engine's; None for nothing."""
@@ -264,6 +268,7 @@ class Perceptron(BaseEstimator):
 
     def _initialize(self, units, dtype):
         """Draw the coefficients and set what a first pass begins with."""
+        self.__dict__.pop("_best", None)
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(units)
         self.out_activation_ = self._out_activation()
@@ -271,7 +276,7 @@ class Perceptron(BaseEstimator):
         self.coefs_, self.intercepts_ = [], []
         for i, (fan_in, fan_out) in enumerate(zip(units, units[1:], strict=False)):
             activation = activations[min(i, len(activations) - 1)] if activations else self.activation
-            bound = np.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
+            bound = np.sqrt((2.0 if activation in ("logistic", "sigmoid") else 6.0) / (fan_in + fan_out))
             for kept, shape in ((self.coefs_, (fan_in, fan_out)), (self.intercepts_, fan_out)):
                 drawn = self._random_state.uniform(-bound, bound, shape).astype(dtype, copy=False)
                 kept.append(drawn if self._stochastic else drawn.astype(np.float64))
@@ -379,7 +384,7 @@ class Perceptron(BaseEstimator):
                     )
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
-        if self.early_stopping or self.restore_best:
+        if self.early_stopping or self.restore_best and not incremental:
             for own, best in zip((*engine.coefs, *engine.intercepts), self._best, strict=True):
                 own[...] = best
 
@@ -486,6 +491,9 @@ class Perceptron(BaseEstimator):
         vars(stock).update({key: value for key, value in fitted.items() if key not in own})
         stock.coefs_ = [np.ascontiguousarray(coef) for coef in self.coefs_]
         stock.intercepts_ = [intercept.copy() for intercept in self.intercepts_]
+        if hasattr(self, "_best"):
+            n = len(self.coefs_)
+            stock._best_coefs, stock._best_intercepts = self._best[:n], self._best[n:]
         return stock
 
     def __sklearn_tags__(self):

@@ -245,7 +245,8 @@ class Engine:
             for parameter in self.network.parameters.values():
                 parameter[...] = np.nan
             return np.nan
-        told = self._told(losses) + penalties / np.where(divisors == 0, 1, divisors)
+        divisors[divisors == 0] = 1  # where no row counts, loss and penalties are of no step
+        told = self._told(losses) + penalties / divisors
         if rows.constant is not None:
             weighed = rows.constant if rows.weight is None else rows.weight * rows.constant
             told += np.add.reduceat(weighed[order], starts[:-1]) / (divisors * self._shares)

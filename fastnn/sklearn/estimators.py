@@ -125,11 +125,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
                     f"got {self.classes_}, `y` has {classes}"
                 )
-        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+        else:
+            self._require_known(classes)
+        return X, y
+
+    def _require_known(self, y):
+        classes = unique_labels(y)
+        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
-        return X, y
 
     def _encoded(self, y, dtype):
         """Return labels of several classes, else zeros and ones in columns."""
