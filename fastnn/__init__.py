@@ -36,6 +36,7 @@ def show_versions():
 # Loaded on first use: who computes with the kernels, or has no tables, never needs them.
 _LATER = {
     "reference": "fastnn.reference",
+    "sklearn": "fastnn.sklearn",
     "Preprocessing": "fastnn.preprocessing",
     "read_table": "fastnn.table",
     "train_table": "fastnn.table",
@@ -48,4 +49,4 @@ def __getattr__(name):
     from importlib import import_module
 
     module = import_module(_LATER[name])
-    return module if name == "reference" else getattr(module, name)
+    return module if module.__name__ == f"fastnn.{name}" else getattr(module, name)

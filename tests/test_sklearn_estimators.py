@@ -397,6 +397,13 @@ def test_a_script_that_is_not_there_is_one_line(arguments, said, monkeypatch, tm
         runpy.run_module("fastnn.sklearn", run_name="__main__")
 
 
+def test_without_scikit_learn_the_error_says_what_to_install(tmp_path):
+    code = "import sys\nsys.modules['sklearn'] = None\nimport fastnn\nfastnn.sklearn"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    said = "ImportError: fastnn.sklearn needs scikit-learn: pip install 'fastnn-kernels[sklearn]'"
+    assert done.stderr.splitlines()[-1] == said
+
+
 def test_ctrl_c_ends_a_training_that_keeps_what_it_has(monkeypatch):
     model = MLPClassifier(**FAST | {"max_iter": 50})
     ended = MLPClassifier._epoch_ended

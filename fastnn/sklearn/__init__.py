@@ -4,6 +4,11 @@
 ``python -m fastnn.sklearn script.py`` runs a script so. ``TabularClassifier`` and ``TabularRegressor`` are ``fastnn.train_table``. Needs scikit-learn: ``pip install fastnn-kernels[sklearn]``.
 """
 
+try:
+    import sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError("fastnn.sklearn needs scikit-learn: pip install 'fastnn-kernels[sklearn]'") from error
+
 from fastnn.sklearn.estimators import MLPClassifier, MLPRegressor
 from fastnn.sklearn.patching import patch, unpatch
 from fastnn.sklearn.tabular import TabularClassifier, TabularRegressor

@@ -237,7 +237,7 @@ class Engine:
         float
             NaN once a loss has not been finite; all coefficients are NaN then.
         """
-        lengths, divisors = np.diff(starts), self._divisors(rows, order, starts)
+        lengths, divisors = starts[1:] - starts[:-1], self._divisors(rows, order, starts)
         penalties = np.zeros(len(lengths))
         try:
             losses = self._slices(rows, order, starts, divisors, done, penalties)
