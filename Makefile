@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 
-.PHONY: build test bench bits features lint format fuzz guard alias kill mapped large sanitize emulate mutate exhaustive wheels clean
+.PHONY: build test bench bits features lint format fuzz guard alias kill mapped tables large sanitize emulate mutate exhaustive wheels clean
 
 build:
 	$(PYTHON) setup.py build_ext --inplace
@@ -67,6 +67,10 @@ mapped: build
 # Training on a table of a million rows and 100 columns of float64 (800 MB) with at most 500 MB allocated for it.
 large: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) tests/large_table.py 1000000 100
+
+# docs/tables.md: the recipes for tables beside scikit-learn's estimators, and what their intervals cover; ten minutes.
+tables: build
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=$(CURDIR) $(PYTHON) bench/tables.py docs/tables.md
 
 # Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
 # design), and the pool under ThreadSanitizer. The report of a fault goes past pytest, which would swallow it.

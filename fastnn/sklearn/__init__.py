@@ -1,7 +1,8 @@
 """scikit-learn's multilayer perceptrons on fastnn's engine, and its recipes for tables as estimators.
 
 ``MLPClassifier`` and ``MLPRegressor`` take what scikit-learn's take and more; ``patch()`` puts them in the place of scikit-learn's own, and
-``python -m fastnn.sklearn script.py`` runs a script so. ``TabularClassifier`` and ``TabularRegressor`` are ``fastnn.train_table``. Needs scikit-learn: ``pip install fastnn-kernels[sklearn]``.
+``python -m fastnn.sklearn script.py`` runs a script so. ``TabularClassifier`` and ``TabularRegressor`` are ``fastnn.train_table``. Needs
+scikit-learn: ``pip install fastnn-kernels[sklearn]``.
 """
 
 try:
