@@ -217,6 +217,17 @@ def test_mistakes_get_one_line(arguments, message, refused):
     refused(arguments, message)
 
 
+def test_what_was_read_doubtfully_is_said(run, folder):
+    run("train", "data.csv", "--target", "grade", "--seed", "0", "--preset", "plain", "--epochs", "1")
+    (folder / "new.csv").write_text(re.sub(r"^[-\d.]+,", "n.k.,", text(60), count=1, flags=re.M))
+    for command in (("predict",), ("evaluate", "--json")):
+        err = run(*command, "data.safetensors", "new.csv").err
+        assert re.fullmatch(
+            r"warning     column 'size': text among numbers counts as missing \(1 of 60 cells; the first is 'n.k.' in row \d+\)\n",
+            err,
+        )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

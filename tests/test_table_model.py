@@ -211,6 +211,13 @@ def test_the_task_is_recognised(y, task, classes, tmp_path):
     assert all(np.isfinite(value) for value in found.values())
 
 
+def test_a_seed_may_be_any_of_64_bits():
+    table = regressed(20)
+    one, same, other = (trained(table, seed=seed)[0].predict(table) for seed in (2**64 - 1, 2**64 - 1, 0))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
 def test_the_task_may_be_said():
     table = {"x": np.random.default_rng(0).random(60), "y": np.tile([1, 2, 3], 20)}
     assert trained(table, task="regression")[0].task == "regression"

@@ -39,6 +39,12 @@ def _read(options, names):
     return table, None
 
 
+def _warn(table):
+    """Say on standard error what whoever predicts should know about how a table was read."""
+    for note in table.notes:
+        print(report.line("warning", note), file=sys.stderr)
+
+
 def _plain(value):
     """Return a value as JSON can hold it: None for a number that is not finite."""
     if isinstance(value, dict):
@@ -107,6 +113,7 @@ def predict_file(options, check_output):
     """Write a file with the columns of another and predictions."""
     model = _model(options.model)
     table, header = _read(options, model.features)
+    _warn(table)
     if options.out is not None:
         check_output(options.out)
     added = _predictions(model, table, options.interval)
@@ -138,7 +145,9 @@ def _unused(name, names):
 def evaluate_file(options):
     """Say how well a model predicts a file that has the target."""
     model = _model(options.model)
-    outputs, y = model.outputs_and_target(_read(options, [*model.features, model.target])[0])
+    table, _ = _read(options, [*model.features, model.target])
+    _warn(table)
+    outputs, y = model.outputs_and_target(table)
     if options.json:
         found = model.measured(outputs, y)
         print(json.dumps(_plain({"rows": len(y), **found})))

@@ -214,8 +214,9 @@ def fit(x, y, layout, head, *, preset, folds, epochs=None, seed=0, verbose="auto
         kept = slice(0, held[0]) if at_end else np.setdiff1d(np.arange(len(x)), held)
         held = slice(held[0], None) if at_end else held
         train = x[kept], y[kept]
-        this = recipe(preset, layout, head, rows=len(train[0]), epochs=epochs, seed=seed + i)
-        trainer = Trainer(this.model, **this.trainer, seed=seed + i)
+        own = (seed + i) % 2**64
+        this = recipe(preset, layout, head, rows=len(train[0]), epochs=epochs, seed=own)
+        trainer = Trainer(this.model, **this.trainer, seed=own)
         stop = EarlyStopping(patience=this.patience)
         trainer.fit(
             *train, **this.fit, validation_data=(x[held], y[held]), callbacks=[stop, *callbacks], verbose=verbose

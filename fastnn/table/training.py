@@ -67,7 +67,7 @@ def train_table(
 
     def say(text, warning=False):
         if warning:
-            warnings.warn(text, UserWarning, stacklevel=3)
+            warnings.warn(text, UserWarning, stacklevel=4)  # the caller of train_table
         elif shown:
             print(text, file=sys.stderr)
 
