@@ -64,8 +64,7 @@ static void FNN(gather_panels)(fnn_panels to, const void *x, int from, int64_t r
                                int64_t features, const int64_t *next, int64_t next_batch)
 {
     enum { AT_ONCE = 64 }; /* columns of a panel's rows that wait in L1, side by side and of one type, for their turn */
-    static const int8_t sizes[FNN_ELEMENTS] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 1};
-    const int64_t bytes = sizes[from], in_place = from == OWN_KIND && !order;
+    const int64_t bytes = element_sizes[from], in_place = from == OWN_KIND && !order;
     T waiting[PANEL * AT_ONCE];
     for (int64_t i = 0; i < batch; i += PANEL)
         for (int64_t j = 0; j < features; j += AT_ONCE) {
@@ -74,9 +73,15 @@ static void FNN(gather_panels)(fnn_panels to, const void *x, int from, int64_t r
             for (int64_t r = i; next && r < i + PANEL && r < next_batch; r++)
                 for (int64_t at = 0; at < columns * bytes; at += 64)
                     FNN_PREFETCH((const char *)x + (next[r] * row + j) * bytes + at);
-            for (int64_t r = 0; !in_place && r < PANEL && i + r < batch; r++)
-                convert(waiting + r * AT_ONCE, (const char *)x + ((order ? order[i + r] : i + r) * row + j) * bytes,
-                        from, bytes, columns);
+            for (int64_t r = 0; !in_place && r < PANEL && i + r < batch; r++) {
+                const char *at = (const char *)x + ((order ? order[i + r] : i + r) * row + j) * bytes;
+                T *const to_wait = waiting + r * AT_ONCE;
+                if (from == OWN_KIND && columns == AT_ONCE) {
+                    FNN_UNROLL(16)
+                    for (int q = 0; q < AT_ONCE; q += VL) v_store(to_wait + q, v_load((const T *)(const void *)at + q));
+                } else
+                    convert(to_wait, at, from, bytes, columns);
+            }
             pack(PANEL, (T *)to.data + i / PANEL * to.panel + j * PANEL, rows, 1, in_place ? row : AT_ONCE, batch - i,
                  columns);
         }
