@@ -190,10 +190,14 @@ typedef struct fnn_kernels {
     /* Rows [first_row, last_row) of dweight = x^T dz, k-major as the weight: sums over the batch. They are made in strips
      * of whole rows, at dweight or, where that is NULL, in scratch; what pads a row, up to ldw, is 0. Each finished strip
      * is handed to `done`, unless that is NULL, while it is in a cache. weight, or NULL, is what `done` will read, with
-     * the strides of dweight: it is fetched in time. FNN_NO_MEMORY, before any strip. */
+     * the strides of dweight: it is fetched in time. FNN_NO_MEMORY, before any strip.
+     *
+     * descend_panels: weight += rate x^T dz instead, for a batch of at most FNN_K_CHUNK; its padding is 0 and stays so. */
     int (*dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch, int64_t in,
                           int64_t out, int64_t first_row, int64_t last_row, const void *weight, fnn_strip_fn done,
                           void *context);
+    void (*descend_panels)(void *weight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch,
+                           int64_t out, int64_t first_row, int64_t last_row, double rate);
 
     /* dbias[o] = the sum of dz over the batch, in the order of sum_rows. */
     void (*sum_panels)(void *dbias, fnn_panels dz_transposed, int64_t batch, int64_t out);
@@ -274,6 +278,9 @@ typedef struct fnn_kernels {
 
     fnn_scalars_fn scalars[FNN_OPTIMIZER_COUNT];
     fnn_update_fn updates[FNN_OPTIMIZER_COUNT];
+
+    /* The rate of a step of an optimizer with such scalars that is param += rate grad and nothing else, 0 of any other. */
+    double (*descent)(int optimizer, const double *scalars);
 
     /* sums[i] = sum_j x[i, j]^2 of each row of x (batch, features), in float64, in the order of a row reduction. */
     void (*sums_of_squares)(double *sums, const void *x, int64_t batch, int64_t features);

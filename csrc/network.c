@@ -188,14 +188,25 @@ void fnn_gather_input(const fnn_pass *pass, const fnn_array *x, const int64_t *o
         gather(pass, pass->x, x, order, to->features * to->times);
 }
 
+static int penalised(const fnn_network *n, const fnn_parameter *p)
+{
+    return p->is_weight && (n->regularisation.l1 != 0 || n->regularisation.l2 != 0);
+}
+
+/* Whether penalties or clipping by value change the gradient of a parameter. */
+static int regularised(const fnn_network *n, const fnn_parameter *p)
+{
+    return penalised(n, p) || n->regularisation.clip_value < INFINITY;
+}
+
 /* g, the gradient of rows of a parameter, with penalties and clipping by value. */
 static void regularise(const fnn_pass *pass, const fnn_parameter *p, void *g, int64_t first, int64_t n)
 {
     const fnn_regularisation *r = &pass->network->regularisation;
-    const int penalised = p->is_weight && (r->l1 != 0 || r->l2 != 0);
-    if (penalised || r->clip_value < INFINITY)
-        pass->kernels->regularise(g, (char *)p->data + first * pass->itemsize, n, penalised ? pass->share * r->l1 : 0,
-                                  penalised ? pass->share * r->l2 : 0, r->clip_value);
+    const int penalises = penalised(pass->network, p);
+    if (regularised(pass->network, p))
+        pass->kernels->regularise(g, (char *)p->data + first * pass->itemsize, n, penalises ? pass->share * r->l1 : 0,
+                                  penalises ? pass->share * r->l2 : 0, r->clip_value);
 }
 
 /* One step of the optimizer on n elements of a parameter from element `at` on. */
@@ -210,6 +221,14 @@ static void update(const fnn_pass *pass, const fnn_parameter *p, void *gradient,
         slots[i] = (fnn_rows){p->slots[i] ? (char *)p->slots[i] + bytes : NULL, row};
     pass->kernels->updates[group->optimizer]((fnn_rows){(char *)p->data + bytes, row}, slots, (fnn_rows){gradient, row},
                                              n / row, columns, group->scalars);
+}
+
+double fnn_descent(const fnn_pass *pass, int parameter)
+{
+    const fnn_parameter *const p = &pass->network->parameters[parameter];
+    const fnn_group *const group = &pass->network->groups[p->group];
+    if (!pass->updating || regularised(pass->network, p)) return 0;
+    return pass->kernels->descent(group->optimizer, group->scalars);
 }
 
 void fnn_update_rows(fnn_pass *pass, int parameter, void *gradient, int64_t first, int64_t rows)

@@ -271,6 +271,12 @@ static int dweight_part(void *context, int64_t first, int64_t count)
 {
     const product *g = context;
     const fnn_pass *pass = g->pass;
+    const double rate = rows_in(pass, g->op) > FNN_K_CHUNK ? 0 : fnn_descent(pass, g->op->parameters[0]);
+    if (rate != 0) {
+        pass->kernels->descend_panels(g->w->data, g->w->row, y_panels(pass, g->op->inputs[0]), g->transposed,
+                                      rows_in(pass, g->op), g->w->columns, first, first + count, rate);
+        return FNN_OK;
+    }
     return pass->kernels->dweight_panels(pass->network->keeps_gradients ? gradient(pass, g->op, 0) : NULL, g->w->row,
                                          y_panels(pass, g->op->inputs[0]), g->transposed, rows_in(pass, g->op),
                                          g->w->rows, g->w->columns, first, first + count,

@@ -62,4 +62,8 @@ int fnn_reserve_scratch(fnn_pass *pass);
  * and clipping may change. */
 void fnn_update_rows(fnn_pass *pass, int parameter, void *gradient, int64_t first, int64_t rows);
 
+/* network.c. The rate where the step of a parameter that the backward pass updates is its gradient times that and nothing else,
+ * which the product that makes the gradient can add at once; else 0. */
+double fnn_descent(const fnn_pass *pass, int parameter);
+
 #endif

@@ -84,6 +84,12 @@ STEP(sgd)
     return v_fma(k->v[RATE], g, p);
 }
 
+/* RATE of a step that is p += RATE g and nothing else, which a product can make of its sums; 0 of any other. */
+static double FNN(descent)(int optimizer, const double *k)
+{
+    return optimizer == FNN_OPTIMIZER_sgd && k[KEEP1] == 0 && k[DECAY] == 0 ? (T)k[RATE] : 0;
+}
+
 /* Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization", JMLR
  * 2011: g = grad + weight_decay param; sum += g^2, from initial_accumulator_value on; param -= lr / (1 + (step - 1)
  * lr_decay) g / (sqrt(sum) + eps) */

@@ -155,25 +155,59 @@ static int FNN(dx_panels)(fnn_panels dx, fnn_panels dz, const void *weight, int6
     return FNN_OK;
 }
 
+/* What pads rows of a gradient, or of a weight: x may be infinite, and 0 times it NaN. */
+static void clear_padding(T *rows, int64_t row, int64_t count, int64_t out)
+{
+    for (int64_t j = out / VL * VL; j < row; j += VL) {
+        T *at = rows + j;
+        if (j < out)
+            for (int64_t r = 0; r < count; r++, at += row) v_store(at, v_load_part(at, out - j, 0));
+        else
+            for (int64_t r = 0; r < count; r++, at += row) v_store(at, v_set1(0));
+    }
+}
+
+/* Rows of a strip of which each has `row` numbers. */
+static int64_t strip_rows(int64_t row)
+{
+    const int64_t fitting = STRIP / (row > 0 ? row : 1) / MR * MR;
+    return fitting < MR ? MR : fitting > MC ? MC : fitting;
+}
+
+/* Those of the next strip, where so many are left: no short strip at the end. */
+static int64_t next_rows(int64_t left, int64_t most) { return left < most + MR ? left : most; }
+
+static void FNN(descend_panels)(void *weight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch,
+                                int64_t out, int64_t first_row, int64_t last_row, double rate)
+{
+    for (int64_t i = first_row, rows; i < last_row; i += rows) {
+        T *const strip = (T *)weight + i * ldw;
+        const operand_a from = {(const T *)x.data + i * PANEL, PANEL, 1, x.panel};
+        store_to to = make_store_to(strip, NULL, ldw, PANEL, NULL, 0, &no_epilogue, 1, 1);
+        to.rate = (T)rate;
+        to.fetched = strip;
+        rows = next_rows(last_row - i, strip_rows(ldw));
+        multiply_panels(&to, &from, dz_transposed, rows, round_up(out, PANEL), batch, NULL);
+        clear_padding(strip, ldw, rows, out);
+    }
+}
+
 static int FNN(dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch,
                                int64_t in, int64_t out, int64_t first_row, int64_t last_row, const void *weight,
                                fnn_strip_fn done, void *context)
 {
-    const int64_t fitting = STRIP / (ldw > 0 ? ldw : 1) / MR * MR, most = fitting < MR   ? MR
-                                                                          : fitting > MC ? MC
-                                                                                         : fitting;
+    const int64_t most = strip_rows(ldw);
     T *scratch = dweight ? NULL : fnn_scratch((most + MR) * ldw * (int64_t)sizeof(T));
     (void)in;
     if (!dweight && !scratch) return FNN_NO_MEMORY;
     for (int64_t i = first_row, rows; i < last_row; i += rows) {
-        rows = last_row - i < most + MR ? last_row - i : most; /* no short strip at the end */
+        rows = next_rows(last_row - i, most);
         T *const strip = dweight ? (T *)dweight + i * ldw : scratch;
         const operand_a from = {(const T *)x.data + i * PANEL, PANEL, 1, x.panel};
         store_to to = make_store_to(strip, NULL, ldw, PANEL, NULL, 0, &no_epilogue, 1, 1);
         if (weight) to.fetched = (const T *)weight + i * ldw;
         multiply_panels(&to, &from, dz_transposed, rows, round_up(out, PANEL), batch, NULL);
-        for (int64_t r = 0; r < rows && out < ldw; r++)
-            memset(strip + r * ldw + out, 0, (size_t)(ldw - out) * sizeof(T)); /* x may be infinite, 0 times it NaN */
+        clear_padding(strip, ldw, rows, out);
         if (done) done(context, strip, i, rows);
     }
     return FNN_OK;

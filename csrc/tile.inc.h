@@ -71,6 +71,7 @@ typedef struct {
     const double *params;
     const fnn_derivative *derivative; /* what finished rows in panels are multiplied with; NULL: nothing */
     const T *fetched;                 /* what lies like c, or c itself, fetched meanwhile; NULL: nothing */
+    T rate;                           /* c += rate times the finished sums; 0: c = the sums */
 } store_to;
 
 static FNN_INLINE int64_t place(const store_to *to, int64_t i, int64_t j)
@@ -180,6 +181,8 @@ static FNN_INLINE void tile(const int rows, const int vectors, const enum source
                 EACH(sum[r][v] = leaky_relu_v(sum[r][v], p))
         }
     }
+    if (to->rate != 0)
+        EACH_AT(to->c, sum[r][v] = v_fma(v_set1(to->rate), sum[r][v], load_lanes(at + across(v, panel), PART, lanes)))
     EACH_AT(to->c, store_lanes(at + across(v, panel), sum[r][v], PART, lanes))
 #undef EACH_AT
 #undef EACH

@@ -80,6 +80,7 @@ cdef extern from "fastnn.h" nogil:
                          const fnn_derivative *) noexcept nogil
         int (*dweight_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, int64_t,
                               const void *, fnn_strip_fn, void *) noexcept nogil
+        void (*descend_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, double) noexcept nogil
         void (*sum_panels)(void *, fnn_panels, int64_t, int64_t) noexcept nogil
         int64_t (*fma_chains)(int64_t) noexcept nogil
         fnn_backward_fn *backward_x

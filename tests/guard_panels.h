@@ -207,8 +207,13 @@ static void panels_round(void)
         transpose(copies[2], copies[0], batch, in);
         transpose(copies[3], copies[1], out, batch);
         expect_nothing();
-        code = kernels->dweight_panels(in_scratch ? NULL : dweight, ldw, x, dz, batch, in, out, first, last,
-                                       draw(2) ? dweight : NULL, in_scratch ? keep_strip : NULL, &kept);
+        if (!in_scratch && batch <= FNN_K_CHUNK && draw(2)) { /* added to zeros */
+            memset((char *)dweight + first * ldw * itemsize, 0, (size_t)((last - first) * ldw * itemsize));
+            kernels->descend_panels(dweight, ldw, x, dz, batch, out, first, last, 1);
+            code = FNN_OK;
+        } else
+            code = kernels->dweight_panels(in_scratch ? NULL : dweight, ldw, x, dz, batch, in, out, first, last,
+                                           draw(2) ? dweight : NULL, in_scratch ? keep_strip : NULL, &kept);
         plain_product(copies[0], copies[2], copies[3], in, out, batch, fused, dtype);
         memset((char *)want_of(dweight) + first * ldw * itemsize, 0, (size_t)((last - first) * ldw * itemsize));
         if (last > first)

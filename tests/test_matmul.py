@@ -198,6 +198,11 @@ def test_bits_of_the_backward_forms_of_a_network(oracle, batch, out, inputs, gap
         np.testing.assert_array_equal(dweight.base[first:last], want[first:last])
         assert np.isnan(dweight.base[:first]).all()
         assert np.isnan(dweight.base[last:]).all()
+    if batch <= 512:
+        stepped, updated = weight.copy(), k_major(weight, gap)
+        F.sgd_update(stepped, want[:, :out], lr=0.3)
+        np.testing.assert_array_equal(core._descend_panels(updated, px, turned, batch, -0.3), stepped)
+        np.testing.assert_array_equal(updated.base[:, out:], want[:, out:])
     dbias = core._sum_panels(np.full(out, np.nan, dtype), turned, batch)
     np.testing.assert_array_equal(dbias, oracle(np.ones((1, batch), dtype), grad, isa)[0])
 
@@ -209,6 +214,10 @@ def test_an_infinite_input_leaves_what_pads_a_gradient_zero(dtype, isa):
         core._dweight_panels(dweight, in_panels(x), in_panels(grad.T), 3, in_scratch)
         assert np.isinf(dweight).all()
         np.testing.assert_array_equal(dweight.base[:, 5:], np.zeros((20, 43)))
+    weight = np.zeros((20, 48), dtype)[:, :5]
+    core._descend_panels(weight, in_panels(x), in_panels(grad.T), 3, -1.0)
+    assert np.isneginf(weight).all()
+    np.testing.assert_array_equal(weight.base[:, 5:], np.zeros((20, 43)))
 
 
 @pytest.mark.parametrize("gap", [0, 5])

@@ -190,6 +190,13 @@ def _dweight_panels(ndarray dweight, ndarray x, ndarray transposed, int64_t batc
         dweight.shape[1], first, last, data(dweight), done, &to), dweight)
 
 
+def _descend_panels(ndarray weight, ndarray x, ndarray transposed, int64_t batch, double rate):
+    """weight += rate x.T dz, x in panels and dz in transposed panels."""
+    _kernels_of(x).descend_panels(
+        data(weight), _stride(weight), _in_panels(x), _in_panels(transposed), batch, weight.shape[1], 0, weight.shape[0], rate)
+    return weight
+
+
 def _sum_panels(ndarray dbias, ndarray transposed, int64_t batch):
     """dbias = the sum over the batch of dz in transposed panels."""
     _kernels_of(dbias).sum_panels(data(dbias), _in_panels(transposed), batch, dbias.shape[0])
