@@ -74,7 +74,7 @@ tables: build
 
 # Kernels, gates and files under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own (Python itself leaks by
 # design), and the pool under ThreadSanitizer. The report of a fault goes past pytest, which would swallow it.
-SANITIZED = $(wildcard $(addprefix tests/test_,activations.py arguments.py files.py layers.py losses.py matmul.py norms.py optimizers.py pointwise_losses.py row_losses.py))
+SANITIZED = $(wildcard $(addprefix tests/test_,activations.py arguments.py files.py inference.py layers.py losses.py matmul.py network.py norms.py optimizers.py pointwise_losses.py row_losses.py))
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize:
 	rm -rf build/sanitize

@@ -137,7 +137,7 @@ static void members_in_place(fnn_network *n, fnn_op *op)
     fnn_place_value(n, op->outputs[0]);
     if (spreads(n->values, op))
         op->kept = fnn_take(n, n->capacity * y->times * y->features * (n->dtype == FNN_F32 ? 4 : 8));
-    need_sums(n, op, op->number);
+    need_sums(n, op, 2 * op->number);
 }
 
 /* x of each member. */
@@ -160,18 +160,17 @@ static void members_in_backward(fnn_pass *pass, const fnn_op *op)
     const int64_t groups = groups_of(pass, op), n = value(pass, op->inputs[0])->features, all = op->number * n;
     char *const dy = dy_of(pass, op->outputs[0]), *const dx = dy_of(pass, op->inputs[0]);
     const int first = spreads(pass->network->values, op);
-    plain_of(pass)->sum_products(gradient(pass, op, 0), zero_sums(pass, all), dy, members_of(pass, op), groups, all);
-    if (op->need_dx) {
-        plain_of(pass)->scale_rows(first ? dy : dx, dy, parameter(pass, op, 0), groups, all);
-        if (first) plain_of(pass)->gather(dx, dy, groups, op->number, n, 1);
-    }
+    plain_of(pass)->scale_and_add_backward(op->need_dx ? first ? dy : dx : NULL, gradient(pass, op, 0), NULL,
+                                           zero_sums(pass, 2 * all), dy, members_of(pass, op), parameter(pass, op, 0),
+                                           groups, all);
+    if (op->need_dx && first) plain_of(pass)->gather(dx, dy, groups, op->number, n, 1);
     finished(pass, op, 0);
 }
 
 static void members_out_place(fnn_network *n, fnn_op *op)
 {
     fnn_place_value(n, op->outputs[0]);
-    need_sums(n, op, op->number);
+    need_sums(n, op, 2 * op->number);
 }
 
 /* y = z s + b */
@@ -179,18 +178,16 @@ static void members_out_forward(fnn_pass *pass, const fnn_op *op)
 {
     const int64_t groups = groups_of(pass, op), all = op->number * value(pass, op->inputs[0])->features;
     char *const y = y_of(pass, op->outputs[0]);
-    plain_of(pass)->scale_rows(y, y_of(pass, op->inputs[0]), parameter(pass, op, 0), groups, all);
-    plain_of(pass)->add_rows(y, y, parameter(pass, op, 1), groups, all);
+    plain_of(pass)->scale_and_add(y, y_of(pass, op->inputs[0]), parameter(pass, op, 0), parameter(pass, op, 1), groups,
+                                  all);
 }
 
 static void members_out_backward(fnn_pass *pass, const fnn_op *op)
 {
     const int64_t groups = groups_of(pass, op), all = op->number * value(pass, op->inputs[0])->features;
     const char *const dy = dy_of(pass, op->outputs[0]), *const z = y_of(pass, op->inputs[0]);
-    double *const sums = zero_sums(pass, all);
-    plain_of(pass)->sum_products(gradient(pass, op, 0), sums, dy, z, groups, all);
-    plain_of(pass)->sum_products(gradient(pass, op, 1), sums, dy, NULL, groups, all);
-    plain_of(pass)->scale_rows(dy_of(pass, op->inputs[0]), dy, parameter(pass, op, 0), groups, all);
+    plain_of(pass)->scale_and_add_backward(dy_of(pass, op->inputs[0]), gradient(pass, op, 0), gradient(pass, op, 1),
+                                           zero_sums(pass, 2 * all), dy, z, parameter(pass, op, 0), groups, all);
     finished(pass, op, 0);
     finished(pass, op, 1);
 }

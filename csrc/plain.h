@@ -19,6 +19,13 @@ typedef struct {
     void (*scale_rows)(void *y, const void *x, const void *factor, int64_t rows, int64_t n);
     void (*add_rows)(void *y, const void *x, const void *more, int64_t rows, int64_t n);
 
+    /* What members of an ensemble make of rows of n: y = x factor + more; and, with dy the gradient by y, dfactor = the sum of
+     * dy x over rows, dmore that of dy, unless NULL, and dx = dy factor, unless NULL. sums is double[2 n] of scratch; dx may
+     * be dy. */
+    void (*scale_and_add)(void *y, const void *x, const void *factor, const void *more, int64_t rows, int64_t n);
+    void (*scale_and_add_backward)(void *dx, void *dfactor, void *dmore, double *sums, const void *dy, const void *x,
+                                   const void *factor, int64_t rows, int64_t n);
+
     /* x = x / number */
     void (*divide)(void *x, double number, int64_t n);
 

@@ -32,6 +32,35 @@ static void PLAIN(add_rows)(void *y_, const void *x_, const void *more_, int64_t
         for (int64_t j = 0; j < n; j++) y[j] = x[j] + more[j];
 }
 
+static void PLAIN(scale_and_add)(void *y_, const void *x_, const void *factor_, const void *more_, int64_t rows,
+                                 int64_t n)
+{
+    const T *x = x_, *factor = factor_, *more = more_;
+    T *y = y_;
+    for (int64_t i = 0; i < rows; i++, x += n, y += n)
+        for (int64_t j = 0; j < n; j++) y[j] = x[j] * factor[j] + more[j];
+}
+
+static void PLAIN(scale_and_add_backward)(void *dx_, void *dfactor_, void *dmore_, double *sums, const void *dy_,
+                                          const void *x_, const void *factor_, int64_t rows, int64_t n)
+{
+    const T *dy = dy_, *x = x_, *factor = factor_;
+    T *dx = dx_, *dfactor = dfactor_, *dmore = dmore_;
+    double *const more = sums + n;
+    memset(sums, 0, (size_t)(2 * n) * sizeof(double));
+    for (int64_t i = 0; i < rows; i++, dy += n, x += n) {
+        for (int64_t j = 0; j < n; j++) {
+            const T product = dy[j] * x[j];
+            sums[j] += product;
+        }
+        for (int64_t j = 0; dmore && j < n; j++) more[j] += dy[j];
+        for (int64_t j = 0; dx && j < n; j++) dx[j] = dy[j] * factor[j];
+        dx = dx ? dx + n : NULL;
+    }
+    for (int64_t j = 0; j < n; j++) dfactor[j] = (T)sums[j];
+    for (int64_t j = 0; dmore && j < n; j++) dmore[j] = (T)more[j];
+}
+
 static void PLAIN(divide)(void *x_, double number, int64_t n)
 {
     T *x = x_;
@@ -275,6 +304,8 @@ static const fnn_plain PLAIN(plain) = {
     .bins = PLAIN(bins),
     .spread = PLAIN(spread),
     .gather = PLAIN(gather),
+    .scale_and_add = PLAIN(scale_and_add),
+    .scale_and_add_backward = PLAIN(scale_and_add_backward),
     .sum_products = PLAIN(sum_products),
 };
 
