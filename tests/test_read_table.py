@@ -93,12 +93,15 @@ def test_separators_are_recognised_and_may_be_quoted(mark, read):
 
 def test_decimal_commas_where_a_comma_does_not_separate(read):
     assert shown(read("a;b\n1,5;x\n2;y\n-3,25;x\n"))["a"] == ("number", ["1.5", "2", "-3.25"])
+    assert shown(read("1,5;2,5\n3,5;4,0\n")) == {"x0": ("number", ["1.5", "3.5"]), "x1": ("number", ["2.5", "4"])}
 
 
 def test_single_quotes_spaces_after_separators_and_blank_lines(read):
     assert shown(read("a,b\n'1,5','x'\n'2','y'\n"))["b"] == ("category", ["x", "y"])
     table = read('a, b, c\n1, "x, y", 2\n\n3, z, 4\n\n')
     assert shown(table) == {"a": ("number", ["1", "3"]), "b": ("category", ["x, y", "z"]), "c": ("number", ["2", "4"])}
+    assert shown(read("a,b\n1,2\n   \n3,\n \n")) == {"a": ("number", ["1", "3"]), "b": ("number", ["2", ""])}
+    assert shown(read("name\nJohn Smith\nAnn Lee\n")) == {"name": ("category", ["John Smith", "Ann Lee"])}
     assert shown(read("\n\na\r\n1\r\n2\r\n")) == {"a": ("number", ["1", "2"])}
 
 

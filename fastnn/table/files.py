@@ -18,7 +18,7 @@ import numpy as np
 
 from fastnn.table.reading import MISSING, _number, counted, made, require_unique
 
-_SEPARATORS = ",;\t| "
+_SEPARATORS = "\t;|, "  # the earlier of two that fit alike: a comma is a decimal one then
 _SINGLE_QUOTED = re.compile(rf"(?:^|[\n{_SEPARATORS}])'[^'\n]*'(?:[\r\n{_SEPARATORS}]|$)")
 _SAMPLE = 200  # lines that dialect and header are found from
 _CASES = sorted({form for word in MISSING for form in (word, word.upper(), word.capitalize(), "NaN", "NaT", "N/a")})
@@ -121,7 +121,7 @@ def _dialect(text, separator):
         if not isinstance(separator, str) or len(separator) != 1 or separator in "\r\n":
             raise ValueError(f"read_table: separator is {separator!r} but one character was expected")
         return {"delimiter": separator, "quotechar": quote, "skipinitialspace": True}
-    best, chosen = (0.0, 0), ","
+    best, chosen = 0.0, ","
     for mark in _SEPARATORS:
         dialect = {"delimiter": mark, "quotechar": quote, "skipinitialspace": True}
         try:
@@ -129,9 +129,9 @@ def _dialect(text, separator):
         except csv.Error:
             continue
         width, count = widths.most_common(1)[0]
-        score = (count / widths.total() if width > 1 else 0.0, width)
-        if width > 1 and score[0] > best[0] + (0.0 if mark != " " else 0.5):
-            best, chosen = score, mark
+        share = count / widths.total()
+        if width > 1 and share > best and (mark != " " or share == 1):
+            best, chosen = share, mark
     return {"delimiter": chosen, "quotechar": quote, "skipinitialspace": True}
 
 
@@ -185,7 +185,7 @@ def _csv_rows(text, dialect, names, header, name):
         for row in reader:
             if len(row) == width:
                 rows.append(row)
-            elif row:
+            elif any(cell.strip() for cell in row):
                 expected = "the header" if header else "the first line"
                 raise ValueError(
                     f"read_table: {name}, line {reader.line_num} has {counted(len(row), 'field')} but {expected} has {width}; "
@@ -201,26 +201,20 @@ def _fast_columns(text, dialect, names, header):
     mark, quote = dialect["delimiter"], dialect["quotechar"]
     if (
         len(names) == 1 or f"{mark} {quote}" in text
-    ):  # they would take a line that is empty for a row, and a quote after a space for text
+    ):  # to them an empty line would be a row, and a quote after a space text
         return None
+    columns = None
     for reader in READERS:
         try:
-            if reader == "polars":
-                columns = _by_polars(text, mark, quote, header)
-            elif reader == "pandas":
-                columns = _by_pandas(text, mark, quote, header)
-            else:
-                return None
+            if reader != "csv":
+                columns = (_by_polars if reader == "polars" else _by_pandas)(text, mark, quote, header)
             break
         except ImportError:
             continue
         except Exception:  # theirs are of many kinds; csv reads the file, or says what is wrong with it
             return None
-    return (
-        columns
-        if columns is not None and len(columns) == len(names) and _whole(columns[-1], text, dialect, names, header)
-        else None
-    )
+    fits = columns is not None and len(columns) == len(names)
+    return columns if fits and _whole(columns[-1], text, dialect, names, header) else None
 
 
 def _whole(last, text, dialect, names, header):
