@@ -23,7 +23,7 @@ from fastnn.layers import Dropout, Layer, Linear, Sequential
 from fastnn.optim import SGD
 
 _BLOCK = 1 << 20  # numbers of a sparse matrix that are made dense at a time
-_BLOCK_ROWS = 2048  # rows of a part of the gradients of all rows
+_BLOCK_ROWS = 256  # rows of a part of the gradients of all rows, whose activations stay in L2
 _ENDLESS = 1 << 62  # minibatches a step: the gradients of all are summed and no step is made
 
 
