@@ -75,7 +75,7 @@ typedef struct {
 static int64_t columns_in_place(int64_t n) { return whole_tiles(n) * NR / PANEL * PANEL; }
 
 /* One micro-panel of a, its steps given, against the columns [first, last) of b. */
-static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop s, int64_t i, int64_t rows,
+static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop *s, int64_t i, int64_t rows,
                                  int first_of_several, int64_t first, int64_t last)
 {
     for (int64_t j = first, columns; j < last; j += columns) {
@@ -83,18 +83,19 @@ static void multiply_micro_panel(const store_to *to, const operand_b *b, k_loop 
         T *const panel = b->data + j / PANEL * b->stride + j % PANEL;
         const int in_place = i == 0 && j + columns <= b->columns_in_place,
                   copying = COPY_AHEAD > 0 && in_place && first_of_several;
-        s.b = in_place ? b->in_place + j : panel;
-        s.b_row = in_place ? b->in_place_row : PANEL;
-        s.panel = in_place && !copying ? PANEL : b->stride;
-        s.copy = panel;
+        s->b = in_place ? b->in_place + j : panel;
+        s->b_row = in_place ? b->in_place_row : PANEL;
+        s->panel = in_place && !copying ? PANEL : b->stride;
+        s->copy = panel;
+        s->lanes = VL;
         if (copying)
-            copying_tile_of(rows, to, i, j, &s);
+            copying_tile_of(rows, to, i, j, s);
         else if (columns == NR) {
             const int64_t count = in_place ? 1 : whole_tiles(last - j);
-            tiles_of(rows, to, i, j, count, &s);
+            tiles_of(rows, to, i, j, count, s);
             columns *= count;
         } else
-            last_tile_of(rows, columns, to, i, j, &s);
+            last_tile_of(rows, columns, to, i, j, s);
     }
 }
 
@@ -108,6 +109,12 @@ static void multiply_block(const store_to *to, const operand_a *a, const operand
                            int64_t depth, int packing, T *micro_panels)
 {
     const int64_t most = packing ? MC : MC_IN_PLACE;
+    const int finishing = to->loop != FNN_identity || to->derivative;
+    k_loop s = {.a_row = packing ? 1 : a->row, .a_col = a->col, .run = depth, .depth = depth};
+    if (!packing && a->panel) {
+        s.run = PANEL;
+        s.past = a->panel - PANEL;
+    }
     for (int64_t first_row = 0, block_rows; first_row < rows; first_row += block_rows) {
         const operand_a from = operand_rows(a, first_row);
         block_rows = rows - first_row < most + MR ? rows - first_row : most; /* no short block at the end */
@@ -116,19 +123,10 @@ static void multiply_block(const store_to *to, const operand_a *a, const operand
             for (int64_t i = 0, height, finished = 0; i < block_rows; i += height) {
                 const int64_t last = columns - j < NC ? columns : j + NC;
                 height = tile_rows(block_rows - i);
-                const operand_a part = operand_rows(&from, i);
-                k_loop s = {
-                    .a = part.data, .a_row = part.row, .a_col = part.col, .run = depth, .depth = depth, .lanes = VL};
-                if (packing) {
-                    s.a = micro_panels + micro_panel_place(i, depth);
-                    s.a_row = 1;
-                    s.a_col = height;
-                } else if (part.panel) {
-                    s.run = PANEL;
-                    s.past = part.panel - PANEL;
-                }
-                multiply_micro_panel(to, b, s, first_row + i, height, height < rows, j, last);
-                if (i + height - finished < FINISHED_ROWS && i + height < block_rows) continue;
+                s.a = packing ? micro_panels + micro_panel_place(i, depth) : from.data + i * a->row;
+                if (packing) s.a_col = height;
+                multiply_micro_panel(to, b, &s, first_row + i, height, height < rows, j, last);
+                if (!finishing || (i + height - finished < FINISHED_ROWS && i + height < block_rows)) continue;
                 finish_rows(to, first_row + finished, j, i + height - finished, last - j);
                 finished = i + height;
             }
