@@ -266,7 +266,17 @@ static void update_strip(void *context, void *strip, int64_t first, int64_t rows
     if (g->pass->updating) fnn_update_rows(g->pass, g->op->parameters[0], strip, first, rows);
 }
 
-/* Rows [first, first + count) of dweight = x^T dz, and their update. */
+/* Rows [first, first + count) of dweight = x^T dz, strip by strip, and their update. */
+static int dweight_in_strips(const product *g, int64_t first, int64_t count)
+{
+    const fnn_pass *pass = g->pass;
+    return pass->kernels->dweight_panels(pass->network->keeps_gradients ? gradient(pass, g->op, 0) : NULL, g->w->row,
+                                         y_panels(pass, g->op->inputs[0]), g->transposed, rows_in(pass, g->op),
+                                         g->w->rows, g->w->columns, first, first + count,
+                                         pass->updating ? g->w->data : NULL, update_strip, (void *)g);
+}
+
+/* The same; a plain step of SGD by tiles, without strips. */
 static int dweight_part(void *context, int64_t first, int64_t count)
 {
     const product *g = context;
@@ -277,10 +287,7 @@ static int dweight_part(void *context, int64_t first, int64_t count)
                                       rows_in(pass, g->op), g->w->columns, first, first + count, rate);
         return FNN_OK;
     }
-    return pass->kernels->dweight_panels(pass->network->keeps_gradients ? gradient(pass, g->op, 0) : NULL, g->w->row,
-                                         y_panels(pass, g->op->inputs[0]), g->transposed, rows_in(pass, g->op),
-                                         g->w->rows, g->w->columns, first, first + count,
-                                         pass->updating ? g->w->data : NULL, update_strip, context);
+    return dweight_in_strips(g, first, count);
 }
 
 /* z = x weight + bias: dx = dz weight^T, before weight changes; dweight = x^T dz; dbias = sum of dz */
@@ -313,7 +320,7 @@ int fnn_reserve_scratch(fnn_pass *pass)
         if (g.op->kind != FNN_OP_linear) continue;
         g.w = &n->parameters[g.op->parameters[0]];
         if (g.op->need_dx) code = dx_part(&g, 0, 0);
-        if (code == FNN_OK) code = dweight_part(&g, 0, 0);
+        if (code == FNN_OK) code = dweight_in_strips(&g, 0, 0); /* which some minibatches may need and others not */
     }
     return code;
 }

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 CHILD = """
-import ctypes, os, sys
+import copy, ctypes, os, sys, threading
 import numpy as np
 import fastnn as fnn
 from fastnn import _fastnn_core as core
+from fastnn import compiled
 
+compiled._SLICE = 10.0  # the second call of an epoch gets two minibatches, however slow the machine is
 allow = ctypes.CDLL(None).allow_allocations
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((40, 200)).astype(np.float32), rng.integers(0, 4, 40)
-workers, slices = int(sys.argv[1]), sys.argv[2] == "fit"
+workers, call = int(sys.argv[1]), sys.argv[2]
 core._force_threads(True)
 fnn.set_num_threads(workers)
 
@@ -32,19 +34,44 @@ def train(allowed):
     before = bits(trainer)
     allow(allowed)
     try:
-        trainer.fit(x, y, batch_size=40, verbose=False) if slices else trainer.step(x, y)
+        trainer.fit(x, y, batch_size=40, verbose=False) if call == "fit" else trainer.step(x, y)
     except MemoryError:
         assert trainer.steps_done == 0 and bits(trainer) == before, f"half a step, {allowed} allocations allowed"
         return None
     assert trainer._owned.prevented is None and trainer.steps_done == 1
     return bits(trainer)
 
+def train_in_another_thread(allowed):
+    "Minibatches of 512, 512 and 513 rows after a first step, by an optimizer that needs no memory up to 512."
+    many, labels = rng.standard_normal((1537, 20)).astype(np.float32), rng.integers(0, 4, 1537)
+    model = fnn.Sequential(fnn.BatchNorm1d(20), *fnn.MLP([20, 1000], seed=0).layers)
+    trainer = fnn.Trainer(model, "cross_entropy", fnn.SGD(lr=0.1), seed=0)
+    trainer.step(many[:40], labels[:40])
+    twin, failed = copy.deepcopy(trainer), []
+
+    def fit():
+        allow(allowed)
+        try:
+            trainer.fit(many, labels, batch_size=512, shuffle=False, verbose=False)
+        except MemoryError as error:
+            failed.append(error)
+        allow(-1)
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    thread.join()
+    for first, last in ((0, 512), (512, 1024), (1024, 1537))[: trainer.steps_done - 1]:
+        twin.step(many[first:last], labels[first:last])
+    assert bits(trainer) == bits(twin), f"half a step, {allowed} allocations allowed"
+    assert failed or trainer.steps_done == 4
+    return None if failed else bits(trainer)
+
 def child(allowed):
     "What train returns in a process whose threads have no memory yet."
     read, write = os.pipe()
     if os.fork() == 0:
         try:
-            result = train(allowed)
+            result = (train_in_another_thread if call == "thread" else train)(allowed)
             os.write(write, b"refused" if result is None else b"%d" % hash(result))
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
@@ -81,7 +108,7 @@ def failing(tmp_path_factory):
     return library
 
 
-@pytest.mark.parametrize("call", ["step", "fit"])
+@pytest.mark.parametrize("call", ["step", "fit", "thread"])
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_a_step_without_memory_has_changed_nothing(failing, workers, call, tmp_path):
     (tmp_path / "child.py").write_text(CHILD)
