@@ -241,7 +241,7 @@ def _parser():
     train.add_argument("--target", metavar="COLUMN", help="the column of the table to predict")
     train.add_argument("--out", help="where to save the model (DATA.safetensors)")
     train.add_argument("--task", choices=("classification", "regression"), help="of the table (recognised)")
-    train.add_argument("--preset", help="recipe for the table: tabm, realmlp or plain (tabm)")
+    train.add_argument("--preset", help="recipe for the table: realmlp, tabm or plain (realmlp)")
     train.add_argument("--compare", action="store_true", help="train scikit-learn's MLP and LightGBM on the table too")
     train.add_argument("--seed", type=seed, help="of split, weights, dropout and order (drawn; of digits 0)")
     train.add_argument("--epochs", type=positive(int), help="at most (as the recipe has it; of digits 100)")

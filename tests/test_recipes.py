@@ -40,7 +40,7 @@ def test_rows_held_out_are_predicted_by_the_network_that_has_not_seen_them(prese
     folds = [np.arange(i, 50, 3) for i in range(3)]
     fitted = recipes.fit(x, y, layout, head, preset=preset, folds=folds, epochs=3, seed=1, verbose=False)
     assert sorted(fitted.held.tolist()) == list(range(50))
-    assert len(fitted.models) == len(fitted.best_epochs) == 3
+    assert len(fitted.models) == 3
     for model, held in zip(fitted.models, folds, strict=True):
         places = np.flatnonzero(np.isin(fitted.held, held))
         np.testing.assert_array_equal(fitted.held[places], held)

@@ -68,13 +68,13 @@ def test_many_classes_are_told_by_what_is_confused_most(capsys):
 
 
 @pytest.mark.parametrize(
-    ("verbose", "shown", "epochs"), [("auto", False, 0), (False, False, 0), (True, True, 1), (2, True, 10)]
+    ("verbose", "shown", "epochs"), [("auto", False, 0), (False, False, 0), (True, True, 1), (2, True, 2)]
 )
 def test_how_much_is_told(verbose, shown, epochs, capsys):
     fnn.train_table(numbers(), "y", preset="plain", epochs=2, seed=0, verbose=verbose)
     err = capsys.readouterr().err
     assert ("table       " in err) == shown
-    assert len(re.findall(r"^\r?epoch", err, re.M)) == (5 if epochs == 1 else epochs)
+    assert len(re.findall(r"^\r?epoch", err, re.M)) == epochs
 
 
 def test_a_terminal_is_told(capsys, monkeypatch):

@@ -12,7 +12,7 @@ from fastnn.table import read_table, train_table
 class _Tabular(BaseEstimator):
     """What both estimators share."""
 
-    def __init__(self, preset="tabm", *, epochs=None, validation=None, random_state=None, verbose=False):
+    def __init__(self, preset="realmlp", *, epochs=None, validation=None, random_state=None, verbose=False):
         self.preset = preset
         self.epochs = epochs
         self.validation = validation
@@ -58,7 +58,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
 
     Parameters
     ----------
-    preset : {"tabm", "realmlp", "plain"}
+    preset : {"realmlp", "tabm", "plain"}
     epochs : int, optional
         At most; the recipe's own number if None.
     validation : float, optional
@@ -111,7 +111,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
     """
 
     def __init__(
-        self, preset="tabm", *, epochs=None, validation=None, variance=False, random_state=None, verbose=False
+        self, preset="realmlp", *, epochs=None, validation=None, variance=False, random_state=None, verbose=False
     ):
         super().__init__(preset, epochs=epochs, validation=validation, random_state=random_state, verbose=verbose)
         self.variance = variance

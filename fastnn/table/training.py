@@ -31,8 +31,8 @@ def train_table(
         The column to predict, or an array of its values beside the table. Rows without a value in it are left out.
     task : {"classification", "regression"}, optional
         Recognised if None: text, booleans and integers of at most 20 values that occur three times or more in the mean are classes.
-    preset : {"tabm", "realmlp", "plain"}
-        The recipe: an ensemble whose members share weights (TabM; Gorishniy et al., 2024), RealMLP (Holzmueller et al., 2024), or a plain
+    preset : {"realmlp", "tabm", "plain"}
+        The recipe: RealMLP (Holzmueller et al., 2024), an ensemble whose members share weights (TabM; Gorishniy et al., 2024), or a plain
         multilayer perceptron.
     epochs : int, optional
         At most; the recipe's number if None.
