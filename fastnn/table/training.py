@@ -99,12 +99,14 @@ def train(
     order, folds = _folds(y[rows] if classify else None, len(rows), validation, seed)
     rows = rows[order]
     y, kept = y[rows], len(rows) - len(folds[0]) if len(folds) == 1 else len(rows)
+    del order  # of a large table each array of row numbers counts
     preprocessing = Preprocessing().fit(features, rows=rows[:kept])
     say(report.understood(table, target, y, preprocessing, folds, seed))
     for text in _doubts(table, target, features, preprocessing, rows, y):
         say(text, warning=True)
     t = y if classify else target.standardise(y, kept)
     x = preprocessing.transform(features, rows=rows)
+    del rows
     fitted = recipes.fit(
         x, t, preprocessing.layout, head, preset=preset, epochs=epochs, folds=folds, seed=seed, verbose=verbose
     )
