@@ -64,7 +64,7 @@ kill: build
 mapped: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) tests/mapped.py 2048 784
 
-# Training on a table of a million rows and 100 columns of float64 (800 MB) with at most 500 MB allocated for it.
+# Training by the plain recipe on a million rows and 100 columns of float64 (800 MB) with at most 500 MB allocated for it.
 large: build
 	PYTHONPATH=$(CURDIR) $(PYTHON) tests/large_table.py 1000000 100
 
