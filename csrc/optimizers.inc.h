@@ -342,8 +342,10 @@ static FNN_INLINE void update_part(T *param, T *const *slot, const T *grad, int6
                                    update_expression *step)
 {
     V s[FNN_MAX_SLOTS];
+    FNN_UNROLL(4)
     for (int j = 0; j < FNN_MAX_SLOTS; j++) s[j] = slot[j] ? v_load_upto(slot[j] + i, left, 0) : v_set1(0);
     const V p = step(v_load_upto(param + i, left, 0), v_load_upto(grad + i, left, 0), s, k);
+    FNN_UNROLL(4)
     for (int j = 0; j < FNN_MAX_SLOTS; j++)
         if (slot[j]) v_store_upto(slot[j] + i, s[j], left);
     v_store_upto(param + i, p, left);
