@@ -266,7 +266,7 @@ def _parser():
     bench = commands.add_parser("bench", help="compare fastnn with NumPy, and PyTorch, on this machine")
     bench.add_argument("--only", default="", metavar="TEXT", help="cases whose group and name contain TEXT")
     bench.add_argument("--quick", action="store_true", help="fewer cases, less time for each: under a minute in all")
-    bench.add_argument("--seconds", type=positive(float), help="per case and side (0.3; with --quick 0.05)")
+    bench.add_argument("--seconds", type=positive(float), help="per case and side (0.3; with --quick 0.04)")
     bench.add_argument("--threads", type=positive(int), default=1, help="of fastnn and of the others (%(default)s)")
     bench.add_argument("--peak", action="store_true", help="measure what the machine can do: multiply-adds and memcpy")
     bench.set_defaults(run=_bench)

@@ -121,7 +121,7 @@ def test_results_as_text_without_pytorch(measured, capsys):
     assert measured.peers == [("numpy", 3)]
 
 
-@pytest.mark.parametrize(("given", "seconds"), [((), 0.05), (("", 2), 2)])
+@pytest.mark.parametrize(("given", "seconds"), [((), 0.04), (("", 2), 2)])
 def test_a_quick_run_measures_fewer_cases_for_less_time(measured, capsys, given, seconds):
     report.print_cases(*given, quick=True)
     assert capsys.readouterr().out.startswith(head(1) + SECOND + "\n")

@@ -13,7 +13,7 @@ from fastnn.benchmarks.timing import clock, copy_bandwidth, fma_peak, measure
 from fastnn.num_threads import set_num_threads
 
 WIDTH = 80  # columns of the terminal
-SECONDS, QUICK_SECONDS = 0.3, 0.05  # per case and side
+SECONDS, QUICK_SECONDS = 0.3, 0.04  # per case and side
 TITLES = {"numpy": "NumPy", "torch": "PyTorch"}
 SUMMARIZED = {"numpy": "ratio", "torch": "torch_ratio", "peak": "peak"}  # the key in a result of measure()
 
@@ -64,7 +64,7 @@ def print_cases(only="", seconds=None, threads=1, *, quick=False, as_json=False)
     only : str
         Cases whose group and name contain it.
     seconds : float, optional
-        Per case and side; without, 0.3, or 0.05 of a quick run.
+        Per case and side; without, 0.3, or 0.04 of a quick run.
     threads : int
         Of fastnn, for the rest of this process, and of each peer.
     quick : bool
