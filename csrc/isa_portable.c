@@ -38,8 +38,8 @@ enum {
     PER_LOOK = (1 << 23) / sizeof(T) /* elements between two looks at signals: at most some 0.05 s */
 };
 
-/* Vectors of b in a tile of 1 to MR rows, where there are no more: 12 chains. A single row waits
- * for packing anyway where it is not a product of its own. */
+/* Vectors of b in a tile of 1 to MR rows, where there are no more: 12 chains. A single row waits for
+ * packing anyway where it is not a product of its own. */
 static const int wide_vectors[8] = {4, 6, 4, 3};
 
 #include "kernels.inc.h"

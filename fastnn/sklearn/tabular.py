@@ -76,7 +76,23 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     """
 
     def fit(self, X, y):
-        """Train on a data frame, or an array of numbers or objects, and its classes."""
+        """Train on a table and its classes.
+
+        Parameters
+        ----------
+        X : DataFrame, structured array or array-like of shape (n_samples, n_features)
+            Numbers, texts, booleans, dates; None and NaN are missing.
+        y : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            For one class alone, and as ``fastnn.train_table``.
+        """
         table, y = self._checked(X, y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -85,11 +101,30 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         return self._train(table, codes, "classification")
 
     def predict_proba(self, X):
-        """Return the calibrated probability of each of ``classes_``."""
+        """Predict calibrated probabilities.
+
+        Parameters
+        ----------
+        X : as for ``fit``
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
         return self._model().predict_proba(self._table(X))
 
     def predict(self, X):
-        """Return the class of each row."""
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : as for ``fit``
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
         codes = self.predict_proba(X).argmax(axis=1)
         return self.classes_[codes]
 
@@ -117,11 +152,39 @@ class TabularRegressor(RegressorMixin, _Tabular):
         self.variance = variance
 
     def fit(self, X, y):
-        """Train on a data frame, or an array of numbers or objects, and its targets."""
+        """Train on a table and its targets.
+
+        Parameters
+        ----------
+        X : DataFrame, structured array or array-like of shape (n_samples, n_features)
+            Numbers, texts, booleans, dates; None and NaN are missing.
+        y : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            As ``fastnn.train_table``.
+        """
         table, y = self._checked(X, y)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         return self._train(table, y, "regression", variance=self.variance)
 
     def predict(self, X, *, interval=None, return_std=False):
-        """Predict, with intervals or standard deviations as ``fastnn.table.TableModel.predict`` returns them."""
+        """Predict numbers.
+
+        Parameters
+        ----------
+        X : as for ``fit``
+        interval, return_std
+            As ``fastnn.table.TableModel.predict`` has them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Or a tuple of it with the ends of intervals, or with standard deviations, as ``TableModel.predict`` returns them.
+        """
         return self._model().predict(self._table(X), interval=interval, return_std=return_std)
