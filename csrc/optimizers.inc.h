@@ -8,7 +8,9 @@
  *    of the step: k, in float64, once per step. STEP(name) { ... } is the expression for one vector: it updates the slots
  *    s[], in the order of the row, and returns the parameter after the step from p, the parameter, and g, the gradient;
  *    k.v[] are the scalars rounded to T.
- * C. A switch or a term that is off is tested on the scalar, not computed as a multiple of 0: 0 * infinity is NaN.
+ * C. No moment is subnormal: where gradients have stopped, as at a dead ReLU, it would stay so for ever, and operations on
+ *    subnormal numbers take up to a hundred cycles.
+ * D. A switch or a term that is off is tested on the scalar, not computed as a multiple of 0: 0 * infinity is NaN.
  */
 
 /* The scalars of a step, by what they do. */
@@ -36,6 +38,8 @@ enum {
 };
 _Static_assert((int)SCALAR_COUNT <= (int)FNN_MAX_SCALARS, "callers keep FNN_MAX_SCALARS of them");
 
+#define SMALLEST_NORMAL ((T)(FNN_DTYPE == 32 ? 0x1p-126 : 0x1p-1022))
+
 typedef struct {
     double d[SCALAR_COUNT];
     V v[SCALAR_COUNT];
@@ -55,10 +59,17 @@ static FNN_INLINE V shrunk(V p, const scalars *k) { return k->d[SHRINK] != 0 ? v
 /* An average that takes the share `new` of x: average + new (x - average) */
 static FNN_INLINE V v_towards(V average, V x, V new) { return v_fma(new, v_sub(x, average), average); }
 
-/* A second moment: KEEP2 v + NEW2 x^2 */
+/* A moment, or 0 where it is subnormal. */
+static FNN_INLINE V settled(V moment)
+{
+    return v_select(v_lt(v_abs(moment), v_set1(SMALLEST_NORMAL)), v_set1(0), moment);
+}
+
+/* The next first moment, an average that takes the share NEW1 of x; and second one, KEEP2 v + NEW2 x^2. */
+static FNN_INLINE V first_moment(V m, V x, const scalars *k) { return settled(v_towards(m, x, k->v[NEW1])); }
 static FNN_INLINE V second_moment(V v, V x, const scalars *k)
 {
-    return v_fma(k->v[KEEP2], v, v_mul(v_mul(k->v[NEW2], x), x));
+    return settled(v_fma(k->v[KEEP2], v, v_mul(v_mul(k->v[NEW2], x), x)));
 }
 
 /* -1, 0 or 1; NaN stays NaN. */
@@ -78,7 +89,7 @@ STEP(sgd)
 {
     g = decayed(g, p, k);
     if (k->d[KEEP1] != 0) {
-        s[0] = v_fma(k->v[KEEP1], s[0], v_mul(k->v[NEW1], g));
+        s[0] = settled(v_fma(k->v[KEEP1], s[0], v_mul(k->v[NEW1], g)));
         g = k->d[NESTEROV] != 0 ? v_fma(k->v[KEEP1], s[0], g) : s[0];
     }
     return v_fma(k->v[RATE], g, p);
@@ -145,11 +156,11 @@ STEP(rmsprop)
     g = decayed(g, p, k);
     V v = s[0] = second_moment(s[0], g, k);
     if (k->d[CENTERED] != 0) {
-        s[2] = v_towards(s[2], g, k->v[NEW2]);
+        s[2] = settled(v_towards(s[2], g, k->v[NEW2]));
         v = v_max(v_set1(0), v_fma(v_neg(s[2]), s[2], v));
     }
     V direction = v_div(g, v_add(v_sqrt(v), k->v[EPSILON]));
-    if (k->d[KEEP1] != 0) direction = s[1] = v_fma(k->v[KEEP1], s[1], direction);
+    if (k->d[KEEP1] != 0) direction = s[1] = settled(v_fma(k->v[KEEP1], s[1], direction));
     return v_fma(k->v[RATE], direction, p);
 }
 
@@ -205,7 +216,7 @@ SCALARS(adam)
 /* The step of adam by a gradient without weight decay. */
 static FNN_INLINE V adam_towards(V p, V g, V *s, const scalars *k)
 {
-    s[0] = v_towards(s[0], g, k->v[NEW1]);
+    s[0] = first_moment(s[0], g, k);
     V v = s[1] = second_moment(s[1], g, k);
     if (k->d[AMSGRAD] != 0) v = s[2] = v_max(s[2], v);
     return v_fma(k->v[RATE], v_div(s[0], v_fma(v_sqrt(v), k->v[CORRECTION], k->v[EPSILON])), p);
@@ -227,7 +238,7 @@ SCALARS(adamax) { adam_moments(k, h, step); }
 STEP(adamax)
 {
     g = decayed(g, p, k);
-    s[0] = v_towards(s[0], g, k->v[NEW1]);
+    s[0] = first_moment(s[0], g, k);
     s[1] = v_max(v_mul(k->v[KEEP2], s[1]), v_add(v_abs(g), k->v[EPSILON]));
     return v_fma(k->v[RATE], v_div(s[0], s[1]), p);
 }
@@ -266,7 +277,7 @@ SCALARS(nadam)
 STEP(nadam)
 {
     g = decayed(g, p, k);
-    s[0] = v_towards(s[0], g, k->v[NEW1]);
+    s[0] = first_moment(s[0], g, k);
     s[1] = second_moment(s[1], g, k);
     const V direction = v_fma(k->v[RATE_NEW], g, v_mul(k->v[RATE], s[0]));
     return v_add(shrunk(p, k), v_div(direction, v_fma(v_sqrt(s[1]), k->v[CORRECTION], k->v[EPSILON])));
@@ -290,7 +301,7 @@ SCALARS(radam)
 STEP(radam)
 {
     g = decayed(g, p, k);
-    s[0] = v_towards(s[0], g, k->v[NEW1]);
+    s[0] = first_moment(s[0], g, k);
     s[1] = second_moment(s[1], g, k);
     const V direction = k->d[RECTIFIED] != 0 ? v_div(s[0], v_add(v_sqrt(s[1]), k->v[EPSILON])) : s[0];
     return v_fma(k->v[RATE], direction, shrunk(p, k));
@@ -308,7 +319,7 @@ SCALARS(lion)
 STEP(lion)
 {
     const V direction = v_sign(v_towards(s[0], g, k->v[NEW1]));
-    s[0] = v_towards(s[0], g, k->v[NEW2]);
+    s[0] = settled(v_towards(s[0], g, k->v[NEW2]));
     return v_fma(k->v[RATE], direction, shrunk(p, k));
 }
 

@@ -192,6 +192,27 @@ def test_the_product_of_momenta_of_nadam(isa, beta, step, decay):
     np.testing.assert_allclose(-2 * param[0], want, rtol=1e-12)
 
 
+@EACH
+@pytest.mark.parametrize("module", [F, R], ids=["kernel", "reference"])
+def test_a_moment_without_gradients_falls_to_0_and_not_to_subnormal_numbers(module, name, options, dtype, isa):
+    smallest, info = np.finfo(dtype).smallest_normal, core.OPTIMIZERS[name].info
+    param, none = np.zeros(4, dtype), np.zeros(4, dtype)
+    slots = [np.array([smallest, -smallest, 4 * smallest, np.nan], dtype) for _ in info.slots]
+    for step in range(1, 41):
+        counted = {"step": step} if info.counts or info.counts_if else {}
+        getattr(module, f"{name}_update")(param, none, *slots, **options, **counted)
+    for slot in slots:
+        assert not ((slot != 0) & (np.abs(slot) < smallest)).any()
+
+
+def test_a_dead_unit_is_left_without_momentum(dtype, isa):
+    param, velocity = np.zeros(3, dtype), np.array([1, -1, np.nan], dtype)
+    for _ in range(10_000):
+        F.sgd_update(param, np.zeros(3, dtype), velocity, step=2, lr=1.0, momentum=0.9)
+    np.testing.assert_array_equal(velocity, np.array([0, 0, np.nan], dtype))
+    np.testing.assert_allclose(param, [-9, 9, np.nan], rtol=100 * np.finfo(dtype).eps)
+
+
 def test_nadam_of_a_late_step_costs_no_more_than_some_thousand_factors():
     param, m, v = np.zeros(1), np.zeros(1), np.zeros(1)
     F.nadam_update(param, np.ones(1), m, v, step=2**62, lr=1.0, betas=(1 - 2.0**-40, 0.5), momentum_decay=100.0)

@@ -24,9 +24,15 @@ def _decayed(grad, param, weight_decay):
     return grad + weight_decay * param if weight_decay else np.asarray(grad)
 
 
+def _settle(moment):
+    """Let subnormal numbers be 0, in place: arithmetic on them is slow, and a moment without gradients would stay at them."""
+    moment[np.abs(moment) < np.finfo(moment.dtype).smallest_normal] = 0
+
+
 def _average(average, x, new):
     """Let an average take the share ``new`` of x, in place."""
     average += new * (x - average)
+    _settle(average)
 
 
 def sgd_update(
@@ -45,6 +51,7 @@ def sgd_update(
     if momentum:
         velocity *= momentum
         velocity += grad if step == 1 or not dampening else (1 - dampening) * grad
+        _settle(velocity)
         grad = grad + momentum * velocity if nesterov else velocity
     param -= lr * grad
 
@@ -110,6 +117,7 @@ def rmsprop_update(
     if momentum:
         momentum_buffer *= momentum
         momentum_buffer += direction
+        _settle(momentum_buffer)
         direction = momentum_buffer
     param -= lr * direction
 
@@ -134,6 +142,7 @@ def adam_update(
     _average(exp_avg, grad, 1 - beta1)
     exp_avg_sq *= beta2
     exp_avg_sq += (1 - beta2) * np.square(grad)
+    _settle(exp_avg_sq)
     if amsgrad:
         np.maximum(max_exp_avg_sq, exp_avg_sq, out=max_exp_avg_sq)
     correction = (1 - beta2**step) ** -0.5
