@@ -31,21 +31,22 @@ class Compiled(Layered):
 
     def __init__(self, *args, **options):
         self._plan = self._planned_for = self.prevented = None
+        self._settled = None  # the loss of the latest step, where one like it depends on nothing but x and y
         self._pace = 1  # rows that the plan trains on in a slice
-        self._lazy = None  # the network and the rows of the latest minibatch, whose output nobody has asked for yet
+        self._lazy = None  # the network of the latest minibatch, whose output nobody has asked for yet
         super().__init__(*args, **options)
 
     def __getstate__(self):
         """Return what is pickled and copied: all but the plan, which is made again."""
         self.output  # noqa: B018  # brings it here
-        return self.__dict__ | {"_plan": None, "_planned_for": None}
+        return self.__dict__ | {"_plan": None, "_planned_for": None, "_settled": None}
 
     @property
     def output(self):
         """The output of the latest minibatch."""
         if self._lazy is not None:
-            network, rows, before_last = self._lazy
-            self._output, self._lazy = self._shaped(network.output(rows), before_last), None
+            network, before_last = self._lazy
+            self._output, self._lazy = self._shaped(network.latest_output(), before_last), None
         return self._output
 
     @output.setter
@@ -61,6 +62,7 @@ class Compiled(Layered):
         wanted = loss, before_last, shape
         if self._planned_for != wanted:
             self._planned_for, self._plan, self.prevented, self._pace = wanted, None, None, 1
+            self._settled = None
             try:
                 self._plan = compiled(self, loss, before_last, shape)
             except NotCompiledError as error:
@@ -101,12 +103,28 @@ class Compiled(Layered):
         target = None if network is None else self._as_target(loss, before_last, y)
         if target is None or not rows:
             return None
-        (y, labels), weight = target, weight if weight is None else _contiguous(weight)
-        result = network.step(x, y, labels, weight, rows, divide, self._rate_rows((rows,), epoch))
-        if result is None or result[1]:
+        (y, labels), weight, rates = target, _contiguous(weight), self._rate_rows((rows,), epoch)
+        self._settled = loss if rates is None and self.accumulate == 1 else None
+        value = network.step(x, y, labels, weight, rows, divide, rates)
+        if value is not None:
+            self._lazy = network, before_last
+        return value
+
+    def try_again(self, x, y, loss):
+        """Make a step as ``try_step`` made the latest, and return the loss before it; None where that may be another.
+
+        Parameters
+        ----------
+        x, y : object
+            Anything: what is not like the arrays of that step is left to it.
+        loss : object
+        """
+        if self._settled is None or self._settled is not loss or self.lr_factor != 1:
             return None
-        self._lazy = network, len(x), before_last
-        return result[0]
+        value = self._plan.step_again(x, y)
+        if value is not None:
+            self._lazy = self._plan, self._planned_for[1]
+        return value
 
     def _rate_rows(self, rows, epoch):
         """Return the learning rates of minibatches to come, one for each group; None where they are the specifications'.

@@ -305,6 +305,9 @@ class Layered:
     def try_step(self, *arguments):
         """Return None: no step is compiled. See ``Compiled``."""
 
+    def try_again(self, *arguments):
+        """Return None, as ``try_step``."""
+
     def try_epoch(self, *arguments):
         """Return None, as ``try_step``."""
 

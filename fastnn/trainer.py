@@ -328,18 +328,23 @@ class Trainer:
             While another thread trains, and in a callback.
         """
         network = self._network("step")
+        with self._turn.take("step"):
+            value = network.try_again(x, y, self.loss) if sample_weight is None else None
+            return self._step(network, x, y, sample_weight) if value is None else value
+
+    def _step(self, network, x, y, sample_weight):
+        """Make a step that may be unlike the one before."""
         x, y = data.as_pair(x, y, "step")
         weight = data.as_weights(sample_weight, len(x), "step")
-        with self._turn.take("step"):
-            loss = self._loss_for(y)
-            try:
-                value = self._update(network, loss, x, y, weight)
-            except FloatingPointError:
-                if data.count_rows(len(x), weight, self._own_weights(loss, y)) == 0:
-                    return math.nan
-                raise
-            self.loss = loss
-            return value
+        loss = self._loss_for(y)
+        try:
+            value = self._update(network, loss, x, y, weight)
+        except FloatingPointError:
+            if data.count_rows(len(x), weight, self._own_weights(loss, y)) == 0:
+                return math.nan
+            raise
+        self.loss = loss
+        return value
 
     def fit(
         self,

@@ -586,3 +586,61 @@ def test_what_a_value_of_the_loss_counts_at_most_changes_what_is_told_alone(weig
     for value, most in zip(told, (np.inf, 0.5), strict=True):
         np.testing.assert_allclose(value, (weights * np.minimum(values, most)).sum() / 60, rtol=1e-6)
     np.testing.assert_array_equal(*(trainer.model.layers[0].weight for trainer in trainers))
+
+
+def step_of_each_kind(trainer, x, y):
+    """Make steps, each unlike the one before, and return their losses or errors."""
+    results = []
+
+    def step(x, y, **options):
+        try:
+            results.append(trainer.step(x, y, **options))
+        except (ValueError, IndexError, TypeError, FloatingPointError) as error:
+            results.append((type(error), str(error)))
+
+    out_of_range, fewer = np.full_like(y, 9), x[..., 1:].copy()
+    for unlike in (
+        lambda: step(x, y),
+        lambda: step(x[1:7], y[1:7]),
+        lambda: step(x[:9:-2], y[4::-1]),
+        lambda: step(x.astype(np.float16), y.astype(np.int32)),
+        lambda: step(x.tolist(), y),
+        lambda: [step(x, np.eye(4, dtype=kind)[y]) for kind in (x.dtype, x.dtype, np.int64)],
+        lambda: step(x, y[:, None]),
+        lambda: step(x, y, sample_weight=np.arange(len(x))),
+        lambda: step(x, y, sample_weight=np.zeros(len(x))),
+        lambda: step(x.reshape(len(x), -1), y),
+        lambda: step(x.reshape(len(x), *x.shape[:0:-1]), y),
+        lambda: step(fewer, y),
+        lambda: step(x, y[1:]),
+        lambda: step(x[1:], y),
+        lambda: step(x[0], y),
+        lambda: step(x[0, 0], y),
+        lambda: step(x + 0j, y),
+        lambda: step(x, out_of_range),
+        lambda: step(x * np.inf, y),
+        lambda: setattr(trainer, "lr_factor", 0.5),
+        lambda: setattr(trainer, "lr_factor", 1.0),
+        lambda: setattr(trainer, "loss", fnn.losses.MulticlassHinge()),
+        lambda: setattr(trainer, "loss", fnn.losses.CrossEntropy()),
+        lambda: trainer.fit(x, y, batch_size=5, verbose=False),
+    ):
+        unlike()
+        step(x, y)
+        step(x, y)
+    return results
+
+
+@pytest.mark.parametrize("loss", [None, "cross_entropy"])
+@pytest.mark.parametrize("shape", [(6,), (2, 3)], ids=str)
+def test_a_step_unlike_the_one_before_is_that_of_layer_by_layer(shape, loss, dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, *shape)).astype(dtype), rng.integers(0, 4, 20)
+    first = [] if shape == (6,) else [fnn.LayerNorm(shape, dtype=dtype), fnn.Flatten()]
+    model = fnn.Sequential(*first, *fnn.MLP([6, 9, 4], seed=0, dtype=dtype).layers)
+    pair = both(model, loss, fnn.SGD(lr=0.1, momentum=0.9), seed=0)
+    results = [step_of_each_kind(t, x, y) for t in pair]
+    for one, other in zip(*results, strict=True):
+        assert one == other or np.isnan(one) and np.isnan(other)
+    assert_equal(*pair)
+    np.testing.assert_array_equal(*(t._owned.output for t in pair))

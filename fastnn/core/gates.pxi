@@ -373,6 +373,6 @@ def is_rows(object x):
     return real and (<ndarray>x).ndim > 0
 
 
-def is_labels(ndarray y):
+cpdef bint is_labels(ndarray y):
     """Whether y is labels as a network reads them: contiguous int64 of one dimension."""
     return y.ndim == 1 and typenum(y) == cnp.NPY_INT64 and cnp.PyArray_ISCARRAY_RO(y)

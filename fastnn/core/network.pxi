@@ -43,6 +43,10 @@ cdef class Network:
     cdef int targets  # numbers in a row of the loss's target
     cdef public bint own_dtype_alone  # whether the input must be what is computed in the network's dtype anyway
     cdef bint refuses  # whether there is an input of a dtype it takes that it refuses
+    cdef npy_intp shape[MAX_NDIM]  # of the input of the latest step
+    cdef int ndim, target_number  # of that input; of the elements of its targets
+    cdef bint labels  # whether these were labels
+    cdef int64_t batch  # how many rows it had
 
     def __cinit__(self, str dtype, list values, list ops, list parameters, list groups, tuple inputs, int output, ndarray waiting=None,
                   ndarray steps=None):
@@ -216,22 +220,46 @@ cdef class Network:
         return losses[:done], code
 
     def step(self, ndarray x, ndarray target, bint labels, ndarray sample_weight, double rows, bint divide, ndarray rates):
-        """One minibatch: (loss, code), or None; see ``train``."""
+        """One minibatch: its loss, or None where ``train`` would return None or a code; see there."""
         cdef fnn_data described
+        if not self.describe(&described, x, target, labels, sample_weight, None):
+            return None
+        self.ndim, self.labels, self.target_number = x.ndim, labels, typenum(target)
+        memcpy(self.shape, x.shape, x.ndim * sizeof(npy_intp))
+        return self.make_step(&described, x.shape[0], rows, divide, <const double *>_data(rates))
+
+    def step_again(self, object x, object target):
+        """One minibatch that has no weights and counts as one row, by the optimizers' own rates: its loss, as ``step`` returns it. None
+        also where rows of x have another shape than in the latest ``step``, or targets are another kind of numbers."""
+        cdef fnn_data described
+        cdef ndarray a, y
+        if type(x) is not ndarray or type(target) is not ndarray:
+            return None
+        a, y = x, target
+        if a.ndim != self.ndim or self.ndim == 0 or not cnp.PyArray_CompareLists(a.shape + 1, self.shape + 1, self.ndim - 1):
+            return None
+        if typenum(y) != self.target_number or y.ndim == 0 or y.shape[0] != a.shape[0] or self.labels and not is_labels(y):
+            return None
+        if not self.describe(&described, a, y, self.labels, None, None):
+            return None
+        return self.make_step(&described, a.shape[0], 1, False, NULL)
+
+    cdef object make_step(self, fnn_data *described, int64_t batch, double rows, bint divide, const double *rate):
+        """The loss of one minibatch, or None where its step was not made."""
         cdef int64_t starts[2]
         cdef int64_t done = 0
         cdef double loss = 0
         cdef int code
-        if not self.describe(&described, x, target, labels, sample_weight, None):
-            return None
-        starts[0], starts[1] = 0, x.shape[0]
-        self.reserve(x.shape[0])
-        cdef const double *rate = <const double *>_data(rates)
+        starts[0], starts[1] = 0, batch
+        self.reserve(batch)
         with nogil:
-            code = fnn_network_train(&self.network, &described, starts, 1, &rows, divide, rate, &loss, NULL, NULL, &done)
+            code = fnn_network_train(&self.network, described, starts, 1, &rows, divide, rate, &loss, NULL, NULL, &done)
         if code == FNN_NO_MEMORY:
             raise MemoryError("fastnn: no memory for scratch space")
-        return loss, code
+        if code:
+            return None
+        self.batch = batch
+        return loss
 
     def flush(self, ndarray rates):
         """A step by the gradients that wait, if there are any."""
@@ -263,9 +291,9 @@ cdef class Network:
         shape[0], shape[1], shape[2] = batch, self.network.values[self.network.output].times, self.outputs
         return _new(3, shape, self.network.dtype)
 
-    def output(self, int64_t batch):
-        """The output of the latest minibatch, of so many rows."""
-        cdef ndarray y = self.new_outputs(batch)
+    def latest_output(self):
+        """The output of the latest step."""
+        cdef ndarray y = self.new_outputs(self.batch)
         memcpy(data(y), self.network.arena + self.network.values[self.network.output].y, size(y) * _itemsize(self.network.dtype))
         return y
 
