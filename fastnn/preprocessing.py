@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastnn.table.reading import as_text, counted, read_table
+from fastnn.table.reading import as_text, counted, read, read_table
+from fastnn.table.texts import number
 
 _PIECE = 65536  # rows at a time
 _IDENTIFIER = re.compile(r"(?:.*[\W_])?(?:id|uuid|guid|index|key|rowid|row|nr|no)|unnamed: 0|column 1|", re.I)
@@ -148,7 +149,9 @@ class Preprocessing:
         median = float(np.median(values))
         fill = float(median > 0.5) if column.kind == "boolean" else median
         middle, scale = self._scale(values, low, high)
-        return {"missing": marked, "low": low, "high": high, "fill": fill, "middle": middle, "scale": scale}
+        return {
+            "form": column.form, "missing": marked, "low": low, "high": high, "fill": fill, "middle": middle, "scale": scale,
+        }  # fmt: skip
 
     def _identifies(self, name, values, low, high):
         """Return whether integers are an identifier: all differ, and they are called so. Warn of others that number the rows."""
@@ -200,6 +203,11 @@ class Preprocessing:
         return tuple(column["name"] for column in self._fitted())
 
     @property
+    def known(self):
+        """Kind and form of the columns that are used, by name, as ``table.reading.read`` takes them."""
+        return {column["name"]: (column["kind"], column.get("form")) for column in self._fitted()}
+
+    @property
     def layout(self):
         """What the output's columns are."""
         numeric, one_hot, embedded = 0, 0, []
@@ -239,7 +247,8 @@ class Preprocessing:
         ValueError
             For a column that is missing, or has a value of another kind, by column and row.
         """
-        table, columns, layout = read_table(table), self._fitted(), self.layout
+        columns, layout = self._fitted(), self.layout
+        table = read(table, self.known)
         for column in columns:
             if column["name"] not in table:
                 raise ValueError(f"transform: {table.unknown(column['name'])}")
@@ -317,7 +326,7 @@ _NUMBERS = ("low", "high", "fill", "middle", "scale")
 def _checked(column):
     """Return the description of a column, each part of which is of the type it should be."""
     category = isinstance(column, dict) and column.get("kind") == "category"
-    expected = ("categories", "embedded") if category else _NUMBERS
+    expected = ("categories", "embedded") if category else ("form", *_NUMBERS)
     if not isinstance(column, dict) or set(column) != {"name", "kind", "missing", *expected}:
         raise ValueError("a column of the preprocessing is not one that describe returns")
     numbers = [] if category else [column[name] for name in _NUMBERS]
@@ -325,6 +334,7 @@ def _checked(column):
         column["kind"] not in ("number", "category", "boolean", "date")
         or not isinstance(column["name"], str)
         or not isinstance(column["missing"], bool)
+        or not isinstance(column.get("form"), str | None)
         or not all(isinstance(number, (int, float)) and np.isfinite(number) for number in numbers)
         or (numbers and column["scale"] < 0)
     ):
@@ -357,20 +367,8 @@ def _numbers(column, given, source):
         if wrong.any():
             _refuse(column, given, int(wrong.argmax()), source, "0 or 1")
         return given.values
-    row = int((~given.missing()).argmax())
-    if kind == "number" and given.kind == "category":  # the first text that is no number
-        words = np.array([_is_no_number(word) for word in given.categories], bool)
-        row = int((words[given.values] & (given.values >= 0)).argmax())
     expected = {"number": "a number", "date": "a date", "boolean": "true or false"}[kind]
-    return _refuse(column, given, row, source, expected)
-
-
-def _is_no_number(word):
-    try:
-        float(word)
-    except ValueError:
-        return True
-    return False
+    return _refuse(column, given, given.first_other(kind), source, expected)
 
 
 def _codes(column, given, source):
@@ -385,9 +383,12 @@ def _codes(column, given, source):
         return np.full(len(given.values), nothing, np.int32)
     if given.kind == "date":
         _refuse(column, given, int((~given.missing()).argmax()), source, "a category, as in training,")
+    numbers = {}
+    for word, place in places.items():
+        value = number(word, ".")
+        numbers[value] = 0 if value in numbers else place  # written in two ways it could be either category
     distinct, codes = np.unique(given.values, return_inverse=True)
     words = [
-        nothing if np.isnan(number) else places.get(as_text(number) if np.isfinite(number) else "", 0)
-        for number in distinct.tolist()
+        nothing if value != value else places.get(as_text(value), numbers.get(value, 0)) for value in distinct.tolist()
     ]
     return np.array(words, np.int32)[codes]

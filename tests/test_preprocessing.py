@@ -186,7 +186,7 @@ def test_the_same_values_of_another_kind_are_understood():
     [
         ({"n": [1, 2]}, r"the table has no column 'b'; its columns: 'n'"),
         ({"n": ["1", "2,5"], "b": [True, False], "d": ["2024-01-01"] * 2}, "the table, column 'n', row 2: '2,5' but a number was expected"),
-        ({"n": [1, 2], "b": ["yes", "maybe"], "d": ["2024-01-01"] * 2}, "the table, column 'b', row 1: 'yes' but true or false was expected"),
+        ({"n": [1, 2], "b": ["yes", "maybe"], "d": ["2024-01-01"] * 2}, "the table, column 'b', row 2: 'maybe' but true or false was expected"),
         ({"n": [1, 2], "b": [0, 2], "d": ["2024-01-01"] * 2}, "the table, column 'b', row 2: '2' but 0 or 1 was expected"),
         ({"n": [1, 2], "b": [0, 1], "d": [None, "soon"]}, "the table, column 'd', row 2: 'soon' but a date was expected"),
     ],

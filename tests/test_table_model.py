@@ -313,7 +313,7 @@ def refusal(call):
 
 def test_files_with_flipped_bytes_are_loaded_or_refused(model, tmp_path):
     """``make fuzz`` tries 10,000."""
-    flips = int(os.environ.get("FASTNN_FLIPS", 100))
+    flips = int(os.environ.get("FASTNN_FLIPS", 400))
     path, rng, loaded = tmp_path / "m", np.random.default_rng(flips), 0
     model.save(path)
     good, table = path.read_bytes(), classified(20)

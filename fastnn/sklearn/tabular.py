@@ -6,7 +6,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
-from fastnn.table import read_table, train_table
+from fastnn.table import train_table
 
 
 class _Tabular(BaseEstimator):
@@ -24,19 +24,19 @@ class _Tabular(BaseEstimator):
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
-    def _table(self, X, reset=False):
-        """Return X as a table, with the features of ``fit``, which ``reset`` learns."""
+    def _validated(self, X, reset=False):
+        """Return X as ``read_table`` takes it, with the features of ``fit``, which ``reset`` learns."""
         if hasattr(X, "columns") or getattr(getattr(X, "dtype", None), "names", None):
             validate_data(self, X, reset=reset, skip_check_array=True)
-            return read_table(X)
+            return X
         options = {"dtype": None, "ensure_all_finite": False, "ensure_min_samples": 2 if reset else 1}
-        return read_table(validate_data(self, X, reset=reset, **options))
+        return validate_data(self, X, reset=reset, **options)
 
     def _checked(self, X, y):
         """Return the table to train on and its targets."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        table = self._table(X, reset=True)
+        table = self._validated(X, reset=True)
         check_consistent_length(X, y)
         return table, column_or_1d(y, warn=True)
 
@@ -112,7 +112,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         ndarray of float64, shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        return self._model().predict_proba(self._table(X))
+        return self._model().predict_proba(self._validated(X))
 
     def predict(self, X):
         """Predict classes.
@@ -187,4 +187,4 @@ class TabularRegressor(RegressorMixin, _Tabular):
         ndarray of shape (n_samples,)
             Or a tuple of it with the ends of intervals, or with standard deviations, as ``TableModel.predict`` returns them.
         """
-        return self._model().predict(self._table(X), interval=interval, return_std=return_std)
+        return self._model().predict(self._validated(X), interval=interval, return_std=return_std)

@@ -12,8 +12,8 @@ from fastnn.serialization import load
 from fastnn.table import recipes, report
 from fastnn.table.files import rows_of
 from fastnn.table.model import TableModel
-from fastnn.table.reading import counted, read_table
-from fastnn.table.training import train
+from fastnn.table.reading import counted, read
+from fastnn.table.training import known_before, train
 
 ENDINGS = (".gz", ".csv", ".tsv", ".txt", ".dat", ".data")
 
@@ -26,14 +26,17 @@ def default_out(path):
     return os.path.join(folder, f"{name}.safetensors")
 
 
-def _read(options, names):
-    """Return the table of the file that a command names, and whether it has a header: it has where names that are needed stand in it."""
+def _read(options, names, known):
+    """Return the table of the file that a command names, and whether it has a header: it has where names that are needed stand in it.
+
+    ``known`` is what ``reading.read`` takes.
+    """
     if not os.path.exists(options.data):
         known = "a CSV file, or digits," if options.command == "train" else "a CSV file"
         raise ValueError(f"{options.data}: No such file; {known} was expected")
-    table = read_table(options.data)
+    table = read(options.data, known)
     if any(name not in table for name in names):
-        named = read_table(options.data, header=True)
+        named = read(options.data, known, header=True)
         if all(name in named for name in names):
             return named, True
     return table, None
@@ -54,7 +57,9 @@ def _plain(value):
 
 def train_file(options, check_output):
     """Train a model of a file's column, and say what came of it."""
-    table, _ = _read(options, [] if options.target is None else [options.target])
+    table, _ = _read(
+        options, [] if options.target is None else [options.target], known_before(options.target, options.task)
+    )
     if options.target is None:
         raise ValueError(
             f"which column is to be predicted? say --target COLUMN; the columns of {options.data}: {', '.join(table.names)}"
@@ -112,7 +117,7 @@ def _predictions(model, table, interval):
 def predict_file(options, check_output):
     """Write a file with the columns of another and predictions."""
     model = _model(options.model)
-    table, header = _read(options, model.features)
+    table, header = _read(options, model.features, model.known)
     _warn(table)
     if options.out is not None:
         check_output(options.out)
@@ -145,7 +150,7 @@ def _unused(name, names):
 def evaluate_file(options):
     """Say how well a model predicts a file that has the target."""
     model = _model(options.model)
-    table, _ = _read(options, [*model.features, model.target])
+    table, _ = _read(options, [*model.features, model.target], model.known)
     _warn(table)
     outputs, y = model.outputs_and_target(table)
     if options.json:

@@ -3,7 +3,8 @@
 Design
 A. The standard library's reader is the one that decides what a file means. polars and pandas are faster, but fill short lines and know other
    missing values: what they return is taken where it is what csv would return, else csv reads the file again and says what is wrong.
-B. They are asked for numbers alone; whatever is text is left to ``reading.made``, which all readers share.
+B. They are asked for numbers alone; whatever is text is left to ``reading.made``, which all readers share. Numbers whose spelling counts, and
+   columns that training knew as categories, they read as text too.
 """
 
 import csv
@@ -16,25 +17,28 @@ from collections import Counter
 
 import numpy as np
 
-from fastnn.table.reading import MISSING, _number, counted, made, require_unique
+from fastnn.table.reading import counted, made, require_unique
+from fastnn.table.texts import MISSING, is_missing, is_number
 
 _SEPARATORS = "\t;|, "  # the earlier of two that fit alike: a comma is a decimal one then
 _SINGLE_QUOTED = re.compile(rf"(?:^|[\n{_SEPARATORS}])'[^'\n]*'(?:[\r\n{_SEPARATORS}]|$)")
 _SAMPLE = 200  # lines that dialect and header are found from
+_END = "\x1f\x1f"  # a last line for csv, which does not say that a file ends inside quotes
 _CASES = sorted({form for word in MISSING for form in (word, word.upper(), word.capitalize(), "NaN", "NaT", "N/a")})
 # What this module reads with: the first of these that is installed.
 READERS = ("polars", "pandas", "csv")
 
 
-def read_file(source, separator, encoding, header):
-    """Return the table of a file; see ``reading.read_table``."""
+def read_file(source, known, separator, encoding, header):
+    """Return the table of a file; see ``reading.read``."""
     text, name, notes = _text(source, encoding)
     dialect, names, header = _layout(text, name, separator, header)
-    columns = _fast_columns(text, dialect, names, header)
+    words = [known.get(one, (None,))[0] == "category" for one in names]
+    columns = _fast_columns(text, dialect, words, header)
     if columns is None:
         columns = zip(*_csv_rows(text, dialect, names, header, name), strict=True)
     columns = (column if isinstance(column, np.ndarray) else list(column) for column in columns)
-    return made(zip(names, columns, strict=True), name, notes, comma=dialect["delimiter"] != ",")
+    return made(zip(names, columns, strict=True), known, name, notes, comma=dialect["delimiter"] != ",")
 
 
 def rows_of(path, header=None):
@@ -162,11 +166,9 @@ def _has_header(rows):
     first, below = rows[0], rows[1:]
     if not below:
         return not any(_is_number(cell) for cell in first)
-    columns = [
-        [row[i] for row in below if i < len(row) and row[i].strip().lower() not in MISSING] for i in range(len(first))
-    ]
+    columns = [[row[i] for row in below if i < len(row) and not is_missing(row[i].strip())] for i in range(len(first))]
     for cell, column in zip(first, columns, strict=True):
-        if column and all(map(_is_number, column)) and not _is_number(cell) and cell.strip().lower() not in MISSING:
+        if column and all(map(_is_number, column)) and not (_is_number(cell) or is_missing(cell.strip())):
             return True
     if any(map(_is_number, first)):
         return False
@@ -174,15 +176,21 @@ def _has_header(rows):
 
 
 def _is_number(cell):
-    return _number(cell.strip(), True) is not None and cell.strip().lower() not in MISSING
+    return is_number(cell.strip())
 
 
 def _csv_rows(text, dialect, names, header, name):
     """Return the rows below the header as lists of texts, by the standard library's reader."""
-    reader = csv.reader(io.StringIO(text, newline=""), **dialect)
-    rows, width = [], len(names)
+    reader = csv.reader(io.StringIO(f"{text}\n{_END}", newline=""), **dialect)
+    rows, width, first = [], len(names), 1
     try:
         for row in reader:
+            if row == [_END]:
+                break
+            if row and row[-1].endswith(_END):
+                raise ValueError(
+                    f"read_table: {name}, line {first}: a quote is opened but never closed; close it, or double it if it belongs to the text"
+                )
             if len(row) == width:
                 rows.append(row)
             elif any(cell.strip() for cell in row):
@@ -191,41 +199,56 @@ def _csv_rows(text, dialect, names, header, name):
                     f"read_table: {name}, line {reader.line_num} has {counted(len(row), 'field')} but {expected} has {width}; "
                     "mend the line, or quote fields that hold the separator"
                 )
+            first = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"read_table: {name}, line {reader.line_num}: {error}") from None
     return rows[header:]
 
 
-def _fast_columns(text, dialect, names, header):
-    """Return a column (array or list) per name, as polars or pandas read it; None where csv has to."""
+def _fast_columns(text, dialect, words, header):
+    """Return an array or a list for each column, as polars or pandas read it, a list of texts where ``words`` says so; None where csv has to."""
     mark, quote = dialect["delimiter"], dialect["quotechar"]
-    if (
-        len(names) == 1 or f"{mark} {quote}" in text
-    ):  # to them an empty line would be a row, and a quote after a space text
-        return None
+    if len(words) == 1 or f"{mark} {quote}" in text or text.count(quote) % 2:
+        return None  # to them an empty line would be a row, and a quote after a space text; an odd one may be open to the end
     columns = None
+    words = [True] * len(words) if _spelling_counts(text, mark, quote) else words
     for reader in READERS:
         try:
             if reader != "csv":
-                columns = (_by_polars if reader == "polars" else _by_pandas)(text, mark, quote, header)
+                columns = (_by_polars if reader == "polars" else _by_pandas)(text, mark, quote, header, words)
             break
         except ImportError:
             continue
         except Exception:  # theirs are of many kinds; csv reads the file, or says what is wrong with it
             return None
-    fits = columns is not None and len(columns) == len(names)
-    return columns if fits and _whole(columns[-1], text, dialect, names, header) else None
+    fits = columns is not None and len(columns) == len(words)
+    return columns if fits and _whole(columns[-1], text, dialect, len(words), header) else None
 
 
-def _whole(last, text, dialect, names, header):
+def _spelling_counts(text, mark, quote):
+    """Return whether some cell is a code such as 007, or may be a thousand such as 1.234 in a file with decimal commas."""
+    cell = r"0\d+"
+    if mark != "," and re.search(r"\d,\d", text):
+        cell = r"(?:0\d+|[+-]?[1-9]\d{0,2}(?:\.\d{3})+)"
+    end = rf" *(?=[{re.escape(mark + quote)}\r\n]|\Z)"
+    starts = (
+        "\n",
+        quote,
+        " ",
+        mark,
+    )  # each for itself: a pattern that starts with a certain letter is searched for faster
+    return any(re.search(re.escape(start) + cell + end, text) for start in starts) or bool(re.match(cell + end, text))
+
+
+def _whole(last, text, dialect, width, header):
     """Return whether no line was too short: such a line has no value in the last column."""
     if None not in last if isinstance(last, list) else last.dtype.kind != "f" or not np.isnan(last).any():
         return True
     widths = [len(row) for row in csv.reader(io.StringIO(text, newline=""), **dialect)]
-    return len(widths) - header == len(last) and set(widths) == {len(names)}
+    return len(widths) - header == len(last) and set(widths) == {width}
 
 
-def _by_polars(text, mark, quote, header):
+def _by_polars(text, mark, quote, header, words):
     import polars
 
     options = {
@@ -234,12 +257,14 @@ def _by_polars(text, mark, quote, header):
     }  # fmt: skip
     data = text.encode()
     frame = polars.read_csv(data, **options)
-    booleans = [i for i, dtype in enumerate(frame.dtypes) if dtype == polars.Boolean]
-    words = dict.fromkeys((frame.columns[i] for i in booleans), polars.String)
-    spelled = polars.read_csv(data, columns=booleans, schema_overrides=words, **options) if booleans else None
+    again = [
+        i for i, dtype in enumerate(frame.dtypes) if dtype == polars.Boolean or words[i] and dtype != polars.String
+    ]
+    as_text = dict.fromkeys((frame.columns[i] for i in again), polars.String)
+    spelled = polars.read_csv(data, columns=again, schema_overrides=as_text, **options) if again else None
     columns = []
     for i in range(frame.width):
-        series = spelled.to_series(booleans.index(i)) if i in booleans else frame.to_series(i)
+        series = spelled.to_series(again.index(i)) if i in again else frame.to_series(i)
         if series.dtype.is_numeric():
             series = series.cast(float) if series.null_count() else series
             columns.append(series.to_numpy())
@@ -248,7 +273,7 @@ def _by_polars(text, mark, quote, header):
     return columns
 
 
-def _by_pandas(text, mark, quote, header):
+def _by_pandas(text, mark, quote, header, words):
     import pandas
 
     options = {
@@ -259,11 +284,11 @@ def _by_pandas(text, mark, quote, header):
     if not isinstance(frame.index, pandas.RangeIndex):  # each line has a field more than the header
         return None
     inferred = [pandas.api.types.infer_dtype(frame.iloc[:, i], skipna=True) for i in range(frame.shape[1])]
-    booleans = [i for i, kind in enumerate(inferred) if kind == "boolean"]
-    spelled = pandas.read_csv(io.StringIO(text), usecols=booleans, dtype=str, **options) if booleans else None
+    again = [i for i, kind in enumerate(inferred) if kind == "boolean" or words[i] and kind != "string"]
+    spelled = pandas.read_csv(io.StringIO(text), usecols=again, dtype=str, **options) if again else None
     columns = []
     for i in range(frame.shape[1]):
-        series = spelled.iloc[:, booleans.index(i)] if i in booleans else frame.iloc[:, i]
+        series = spelled.iloc[:, again.index(i)] if i in again else frame.iloc[:, i]
         if series.dtype.kind in "iuf":
             columns.append(series.to_numpy())
         else:

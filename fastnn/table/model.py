@@ -6,7 +6,7 @@ from fastnn import metrics
 from fastnn.preprocessing import Preprocessing
 from fastnn.serialization import as_path, construct, describe, parse, write
 from fastnn.table import recipes
-from fastnn.table.reading import counted, read_table
+from fastnn.table.reading import counted, read
 from fastnn.table.target import Target, parted
 from fastnn.table.uncertainty import Head
 
@@ -70,6 +70,11 @@ class TableModel:
         """The columns that are needed."""
         return self.preprocessing.features
 
+    @property
+    def known(self):
+        """Kind and form of the target and the columns that are needed, by name: texts of a new table are read so."""
+        return {self.target: (self._target.kind, None)} | self.preprocessing.known
+
     def _outputs(self, table, rows=None):
         """Return what the networks say together."""
         return self.head.combined(recipes.outputs(self.models, self.preprocessing.transform(table, rows=rows)))
@@ -104,7 +109,7 @@ class TableModel:
         head = self.head
         if return_std and not head.variance:
             raise ValueError("predict: return_std needs a model of both, trained with variance=True")
-        output = self._outputs(read_table(table))
+        output = self._outputs(read(table, self.known))
         predicted = self.decided(output) if head.quantiles is None else self._in_units(output)
         extra = () if interval is None else (self._in_units(head.bounds(output, interval)),)
         extra += (np.exp(output[:, 1] / 2) * self._target.scale,) if return_std else ()
@@ -137,7 +142,7 @@ class TableModel:
         """
         if self.task != "classification":
             raise ValueError(f"predict_proba: {self.target!r} is a number, which has no probabilities; use predict")
-        return self._outputs(read_table(table))
+        return self._outputs(read(table, self.known))
 
     def evaluate(self, table, target=None):
         """Compare predictions with the target; rows without one are left out.
@@ -158,11 +163,11 @@ class TableModel:
         ValueError
             As ``predict``, and where the target is missing or holds what is no class.
         """
-        return self.measured(*self.outputs_and_target(read_table(table), target))
+        return self.measured(*self.outputs_and_target(read(table, self.known), target))
 
     def outputs_and_target(self, table, target=None):
         """Return the networks' outputs and the targets of the rows that have one."""
-        column, _ = parted(table, self.target if target is None else target, "evaluate")
+        column, _ = parted(table, self.target if target is None else target, "evaluate", self._target.kind)
         y = self._target.encode(column, "evaluate")
         rows = self._target.known(y)
         if rows.size == 0:

@@ -1,28 +1,20 @@
 """Tables: columns of numbers, categories, booleans and dates, made of arrays, data frames and CSV files.
 
 Design
-A. A column of texts, wherever it comes from, becomes what ``_of_texts`` says, by its distinct texts alone, so that all readers agree.
+A. A column of texts, wherever it comes from, becomes what ``texts.meant`` says, by its distinct texts alone, so that all readers agree.
 B. ``files.py`` reads files; here nothing is opened.
 C. A column of numbers is the array that was given, or a view of it: a table of a large array takes no memory.
 """
 
-import re
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
 
-# What stands for a value that is not known, in lower case.
-MISSING = frozenset(
-    {"", "na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "?", "-", "--", "missing", "<na>", "nat"}
-)
-_PAIRS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("off", "on"))
-_TIME = r"(?P<time>[T ]\d.*)?"
-_YEAR_FIRST = re.compile(r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<day>\d\d?)" + _TIME)
-_MONTH_FIRST = re.compile(r"(?P<month>\d\d?)/(?P<day>\d\d?)/(?P<year>\d{4})" + _TIME)
-_DAY_FIRST = re.compile(r"(?P<day>\d\d?)(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<year>\d{4})" + _TIME)
+from fastnn.table import texts as spelling
+
 _STRAY = 0.05  # a column of numbers may have texts in this share of its cells at most, which then count as missing
+EXACT = 2**53  # float64 holds all integers up to here
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +30,15 @@ class Column:
         since 1970 (UTC), float64, NaN where missing.
     categories : tuple of str, or None
         Of a category; of a boolean that was text the words for 0 and 1.
+    form : str or None
+        How texts of numbers or dates were written; see ``texts``.
     """
 
     name: str
     kind: str
     values: np.ndarray
     categories: tuple | None = None
+    form: str | None = None
 
     def missing(self, rows=slice(None)):
         """Return where these rows have no value, as an array of bool."""
@@ -58,6 +53,15 @@ class Column:
             return self.categories
         return (False, True)
 
+    def first_other(self, kind):
+        """Return the row of the first text that has no value of a kind; where all have, or it is no text, of the first value."""
+        given = ~self.missing()
+        for comma in (True, False) if self.kind == "category" else ():
+            others = [not spelling.has_value(word, kind, comma) for word in self.categories]
+            if any(others):
+                return int((np.array(others)[self.values] & given).argmax())
+        return int(given.argmax())
+
     def text(self, row):
         """Return a value as one would write it."""
         value = self.values[row]
@@ -70,6 +74,8 @@ class Column:
 
 def as_text(number):
     """Return a number as one would write it: integers without a point."""
+    if isinstance(number, (int, np.integer)):
+        return str(number)
     number = float(number)
     return str(int(number)) if number.is_integer() else repr(number)
 
@@ -137,7 +143,7 @@ class Table:
 
     def take(self, rows):
         """Return a table of some rows: an array of their numbers or of bool, or a slice."""
-        columns = [Column(c.name, c.kind, c.values[rows], c.categories) for c in self.columns]
+        columns = [replace(column, values=column.values[rows]) for column in self.columns]
         return Table(columns, self.source, self.notes)
 
     def without(self, name):
@@ -180,8 +186,10 @@ def read_table(source, *, separator=None, encoding=None, header=None):
     -------
     Table
         A text is missing where it is empty or one of NA, n/a, NaN, null, None, ?, - and their like. A column of text is boolean (true and
-        false, yes and no, t and f, y and n, on and off), numbers, dates (2024-01-31, 31.01.2024, 1/31/2024, with or without a time), or else
-        categories. Up to a twentieth of the cells of a column of numbers may be other text; they count as missing, and ``notes`` says so.
+        false, yes and no, t and f, y and n, on and off), numbers (1.5; 1,234.5 or 1 234.5; where no comma separates cells 1,5 and 1.234,5),
+        dates (2024-01-31, 31.01.2024, 1/31/2024, 31-Jan-2024, Jan 31, 2024, with or without a time), or else categories, as are integers of
+        which one has leading zeros. All its rows together say whether 3/2/2024 has the month first; where none does it has, and ``notes``
+        says so. Up to a twentieth of the cells of a column of numbers may be other text; they count as missing, and ``notes`` says so.
 
     Raises
     ------
@@ -192,41 +200,50 @@ def read_table(source, *, separator=None, encoding=None, header=None):
     TypeError
         For another kind of source.
     """
+    return read(source, {}, separator, encoding, header)
+
+
+def read(source, known, separator=None, encoding=None, header=None):
+    """Do what ``read_table`` does; ``known`` has kind and form of columns that training knew, by name."""
     if isinstance(source, Table):
         return source
     if hasattr(source, "__fspath__") or isinstance(source, str) or hasattr(source, "read"):
         from fastnn.table.files import read_file
 
-        return read_file(source, separator, encoding, header)
+        return read_file(source, known, separator, encoding, header)
     if any(option is not None for option in (separator, encoding, header)):
         raise TypeError(
             f"read_table: separator, encoding and header are of files but source is {type(source).__name__}"
         )
     if hasattr(source, "columns") and hasattr(source, "dtypes"):
-        return made(_frame_columns(source))
+        return made(_frame_columns(source), known)
     if isinstance(source, dict):
-        return made((name, values) for name, values in source.items())
+        return made(source.items(), known)
     array = (
         source if isinstance(source, np.ndarray) else np.asarray(source, object if isinstance(source, list) else None)
     )
     if array.dtype.names:
-        return made((name, array[name]) for name in array.dtype.names)
+        return made(((name, array[name]) for name in array.dtype.names), known)
     if array.ndim != 2:
         raise TypeError(
             f"read_table: source is {type(source).__name__} of shape {array.shape} but the name of a file, a data frame, a dict of arrays, "
             "a structured array or a 2-D array was expected"
         )
-    return made((f"x{i}", array[:, i]) for i in range(array.shape[1]))
+    return made(((f"x{i}", array[:, i]) for i in range(array.shape[1])), known)
 
 
-def made(named, source="the table", notes=(), comma=False):
+def made(named, known, source="the table", notes=(), comma=False):
     """Return the table of pairs (name, array, or list of texts); ``comma`` says that 1,5 may be a number."""
-    columns, notes = [], list(notes)
-    for name, values in named:
-        column, note = _column(str(name), values, comma)
+    columns, told, pointed = [], {}, {}
+    for i, (name, values) in enumerate(named):
+        column, told[i] = _column(str(name), values, comma, known.get(str(name), _NEW))
         columns.append(column)
-        notes += [note] if note else []
-    return Table(columns, source, notes)
+        if comma and column.form == ".":
+            pointed[i] = values
+    if any(column.form and column.form[0] == "," for column in columns):  # so that 1.234 is a thousand and more here
+        for i, values in pointed.items():
+            columns[i], told[i] = _column(columns[i].name, values, comma, ("number", ",."))
+    return Table(columns, source, [*notes, *filter(None, told.values())])
 
 
 def _frame_columns(frame):
@@ -261,10 +278,13 @@ def _of_pandas(series):
 # ---------------------------------------------------------------------------------------------------------------- columns
 
 
-def _column(name, values, comma):
+_NEW = (None, None)  # kind and form of a column that training did not know
+
+
+def _column(name, values, comma, known):
     """Return the column of an array or a list, and a note about it or None."""
     if isinstance(values, (list, tuple, np.ma.MaskedArray)):
-        return _of_list(name, values if isinstance(values, (list, tuple)) else values.tolist(), comma)
+        return _of_list(name, values if isinstance(values, (list, tuple)) else values.tolist(), comma, known)
     values = np.asarray(values)
     kind = values.dtype.kind
     if values.ndim != 1:
@@ -279,21 +299,32 @@ def _column(name, values, comma):
         seconds[np.isnat(values)] = np.nan
         return Column(name, "date" if kind == "M" else "number", seconds), None
     if kind in "SUOT":
-        return _of_list(name, values.tolist(), comma)
+        return _of_list(name, values.tolist(), comma, known)
     raise TypeError(
         f"read_table: column {name!r} has dtype {values.dtype} but real numbers, text, booleans or dates were expected"
     )
 
 
-def _of_list(name, values, comma):
+def _of_list(name, values, comma, known):
     """Return the column of a list, and a note about it or None: its own numbers and booleans, or whatever its texts are."""
     types = set(map(type, values)) - {type(None)}
     kinds = {np.dtype(one).kind if issubclass(one, (bool, int, float, np.generic)) else "O" for one in types}
     if kinds == {"b"}:
         return Column(name, "boolean", np.array([np.nan if v is None else v for v in values], np.float32)), None
     if kinds and kinds <= set("iuf"):
-        return Column(name, "number", np.array([np.nan if v is None else v for v in values], np.float64)), None
-    return _of_texts(name, [value if type(value) is str else _as_word(value) for value in values], comma)
+        numbers = np.array([np.nan if v is None else v for v in values], np.float64)
+        return Column(name, "number", _exact(numbers, map(str, values))), None
+    return _of_texts(name, [value if type(value) is str else _as_word(value) for value in values], comma, known)
+
+
+def _exact(numbers, written):
+    """Return numbers in int64 where, as they are written, they are integers that float64 does not hold, and none is missing."""
+    if numbers.size and np.abs(numbers).max() >= EXACT:
+        try:
+            return np.array([int(one) for one in written], np.int64)
+        except (ValueError, OverflowError):  # one is no integer, or none of 64 bits
+            pass
+    return numbers
 
 
 def _as_word(value):
@@ -302,95 +333,53 @@ def _as_word(value):
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _of_texts(name, texts, comma):
+def _of_texts(name, texts, comma, known):
     """Return the column that texts mean, and a note about it or None."""
     distinct = {}
     codes = np.array([distinct.setdefault(text, len(distinct)) for text in texts], np.intp)
     words = [text.strip() for text in distinct]
-    known = [word for word in words if word.lower() not in MISSING]
-    found = {"boolean": _booleans(known), "number": _numbers(known, comma), "date": _dates(known)}
-    kind = next((kind for kind, values in found.items() if values is not None), None)
-    if kind is None:
-        return _mixed(name, words, known, codes, comma)
-    values = np.array(
-        [found[kind].get(word, np.nan) for word in words], np.float32 if kind == "boolean" else np.float64
-    )
-    return Column(name, kind, values[codes], _spelled(found[kind]) if kind == "boolean" else None), None
+    given = [word for word in words if not spelling.is_missing(word)]
+    kind, form, found, doubt = spelling.meant(given, comma, known)
+    doubt = doubt and f"column {name!r}: {doubt}"
+    if kind == "category":
+        column, note = _with_strays(name, words, given, codes, comma, known[0])
+        return (column, note) if column else (_categories(name, words, given, codes), doubt)
+    values = np.array([found.get(word, np.nan) for word in words], np.float32 if kind == "boolean" else np.float64)
+    if kind == "boolean":
+        return Column(name, kind, values[codes], _spelled(found, form)), None
+    if kind == "number":
+        values = _exact(values, words)
+    return Column(name, kind, values[codes], form=form), doubt
 
 
-def _spelled(booleans):
+def _spelled(booleans, pair):
     """Return the words for 0 and 1; one that does not occur is made up."""
     words = {value: word for word, value in booleans.items()}
-    lower = next(pair for pair in _PAIRS if {word.lower() for word in booleans} <= set(pair))
-    return tuple(words.get(value, lower[value]) for value in (0, 1))
+    return tuple(words.get(value, pair[value]) for value in (0, 1))
 
 
-def _booleans(words):
-    """Return a dict from word to 0 or 1, or None where they are no booleans."""
-    lower = {word.lower() for word in words}
-    for pair in _PAIRS:
-        if lower and lower <= set(pair):
-            return {word: pair.index(word.lower()) for word in words}
-    return None
-
-
-def _number(word, comma):
-    """Return the number that a text is, or None."""
-    if comma and word.count(",") == 1 and "." not in word:
-        word = word.replace(",", ".")
-    try:
-        return None if "_" in word else float(word)
-    except ValueError:
-        return None
-
-
-def _numbers(words, comma):
-    """Return a dict from word to number, or None where one is none."""
-    numbers = {}
-    for word in words:
-        numbers[word] = _number(word, comma)
-        if numbers[word] is None:
-            return None
-    return numbers
-
-
-def _dates(words):
-    """Return a dict from word to seconds since 1970, or None where one is no date.
-
-    3/1/2024 is the first of March, unless another date of the column can only have the day first.
-    """
-    return _moments(words, _MONTH_FIRST) or _moments(words, _DAY_FIRST)
-
-
-def _moments(words, form):
-    seconds = {}
-    for word in words:
-        match = _YEAR_FIRST.fullmatch(word) or form.fullmatch(word)
-        if not match:
-            return None
-        year, month, day, time = match.group("year", "month", "day", "time")
-        try:
-            moment = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}{(time or '').replace('Z', '+00:00')}")
-        except ValueError:
-            return None
-        seconds[word] = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-    return seconds or None
-
-
-def _mixed(name, words, known, codes, comma):
-    """Return the column of texts that are not all of a kind, and a note or None: categories, or numbers with a few strays."""
-    numbers = {word: _number(word, comma) for word in known}
-    values = np.array([np.nan if numbers.get(word) is None else numbers[word] for word in words])[codes]
-    strays = np.array([word in numbers and numbers[word] is None for word in words])[codes]
-    share = strays.sum() / max(1, (~np.isnan(values)).sum() + strays.sum())
-    if share <= _STRAY:
-        row = int(strays.argmax())
-        note = (
-            f"column {name!r}: text among numbers counts as missing ({int(strays.sum())} of {len(codes):,} cells; the first is "
-            f"{words[codes[row]]!r} in row {row + 1})"
-        )
-        return Column(name, "number", values), note
-    categories = sorted(set(known))
+def _categories(name, words, given, codes):
+    """Return the column of texts that are categories."""
+    categories = sorted(set(given))
     places = {word: i for i, word in enumerate(categories)}
-    values = np.array([places.get(word, -1) for word in words], np.int32)[codes]
-    return Column(name, "category", values, tuple(categories)), None
+    return Column(
+        name, "category", np.array([places.get(word, -1) for word in words], np.int32)[codes], tuple(categories)
+    )
+
+
+def _with_strays(name, words, given, codes, comma, known):
+    """Return the column of texts that are numbers or dates but a few, and a note about these; (None, None) where there are more."""
+    cells = np.array([not spelling.is_missing(word) for word in words])[codes].sum()
+    for kind in (one for one in ("number", "date") if known in (None, one)):
+        found = spelling.nearly_all(kind, given, comma, _STRAY * cells)
+        if not found or kind == "number" and known is None and spelling.are_codes(found):
+            continue
+        strays = np.array([word not in found and not spelling.is_missing(word) for word in words])[codes]
+        if strays.sum() <= _STRAY * cells:
+            row = int(strays.argmax())
+            note = (
+                f"column {name!r}: text among {kind}s counts as missing ({int(strays.sum())} of {len(codes):,} cells; the first is "
+                f"{words[codes[row]]!r} in row {row + 1})"
+            )
+            return Column(name, kind, np.array([found.get(word, np.nan) for word in words])[codes]), note
+    return None, None

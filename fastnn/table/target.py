@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastnn.table.reading import as_text, counted, read_table
+from fastnn.table.reading import EXACT, as_text, counted, read
 
 _MOST_CLASSES = 20  # integers with more distinct values are numbers to predict, not classes
 _ROWS_PER_CLASS = 3  # and so are those that occur less often in the mean
@@ -23,6 +23,13 @@ class Target:
 
     def __init__(self, name, task, classes=None, center=0.0, scale=1.0):
         self.name, self.task, self.classes, self.center, self.scale = name, task, classes, center, scale
+
+    @property
+    def kind(self):
+        """The kind of column that texts of the target are; None for classes that are booleans, which may be written in several ways."""
+        if self.task == "regression":
+            return "number"
+        return {str: "category", bool: None}.get(type(self.classes[0]), "number")
 
     @classmethod
     def of(cls, column, task, source):
@@ -47,9 +54,10 @@ class Target:
         task = task or cls._meant(column, known)
         if task == "regression":
             if column.kind == "category":
+                row = column.first_other("number")
                 raise ValueError(
-                    f"train_table: target {column.name!r}, row {known[0] + 1}: {column.text(known[0])!r} but numbers were expected for "
-                    "regression; leave task to be recognised, or say classification"
+                    f"train_table: target {column.name!r}, row {row + 1}: {column.text(row)!r} but numbers were expected for regression; "
+                    "leave task to be recognised, or say classification"
                 )
             return cls(column.name, task)
         target = cls(column.name, task, cls._distinct(column, known))
@@ -79,6 +87,11 @@ class Target:
             labels = column.labels()
             return tuple(labels[int(code)] for code in values)
         whole = bool((np.isfinite(values) & (values == np.floor(values))).all())
+        if whole and values.dtype.kind == "f" and np.abs(values).max() >= EXACT:
+            raise ValueError(
+                f"train_table: target {column.name!r} has classes such as {as_text(np.abs(values).max())}, which as floating-point numbers are "
+                "not exact; remove the rows without a class, or write the classes as text"
+            )
         return tuple(int(value) if whole else float(value) for value in values)
 
     def encode(self, column, func):
@@ -92,7 +105,7 @@ class Target:
         missing = column.missing()
         if self.task == "regression":
             if column.kind in ("category", "date") and not missing.all():
-                row = int((~missing).argmax())
+                row = column.first_other("number")
                 raise ValueError(
                     f"{func}: target {self.name!r}, row {row + 1}: {column.text(row)!r} but a number was expected"
                 )
@@ -177,11 +190,12 @@ def _words(label):
     return (label,) if isinstance(label, str) else (as_text(label),)
 
 
-def parted(table, target, func):
-    """Return the column to predict, and the table of the others."""
+def parted(table, target, func, kind=None):
+    """Return the column to predict, of a certain kind if it is text, and the table of the others."""
     if isinstance(target, str):
         return table[target], table.without(target)
-    column = read_table({"target": target if hasattr(target, "dtype") else np.asarray(target)})["target"]
+    beside = {"target": target if hasattr(target, "dtype") else np.asarray(target)}
+    column = read(beside, {"target": (kind, None)})["target"]
     if len(column.values) != len(table):
         raise ValueError(
             f"{func}: target has {counted(len(column.values), 'row')} but {table.source} has {len(table):,}"

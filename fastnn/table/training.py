@@ -10,7 +10,7 @@ from fastnn.preprocessing import Preprocessing
 from fastnn.random import draw_seed, permutation
 from fastnn.table import recipes, report
 from fastnn.table.model import TableModel
-from fastnn.table.reading import counted, read_table
+from fastnn.table.reading import counted, read
 from fastnn.table.target import Target, parted
 from fastnn.table.uncertainty import Head
 
@@ -75,7 +75,12 @@ def train_table(
         "task": task, "preset": preset, "epochs": epochs, "validation": validation, "quantiles": quantiles, "variance": variance,
         "seed": seed, "verbose": verbose,
     }  # fmt: skip
-    return train(read_table(table), target, say, **options)
+    return train(read(table, known_before(target, task)), target, say, **options)
+
+
+def known_before(target, task):
+    """Return what is known of a table before it is read, as ``reading.read`` takes it: the target of a regression is numbers."""
+    return {target: ("number", None)} if task == "regression" and isinstance(target, str) else {}
 
 
 def train(
@@ -86,7 +91,7 @@ def train(
     if preset not in recipes.PRESETS:
         raise ValueError(f"train_table: preset is {preset!r} but one of {', '.join(recipes.PRESETS)} was expected")
     seed = draw_seed() if seed is None else as_integer(seed, "train_table", "seed", 0, 2**64 - 1)
-    column, features = parted(table, target, "train_table")
+    column, features = parted(table, target, "train_table", "number" if task == "regression" else None)
     target = Target.of(column, task, table.source)
     head = Head(target.classes and len(target.classes), quantiles=quantiles, variance=variance)
     y = target.encode(column, "train_table")
