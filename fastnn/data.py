@@ -120,6 +120,28 @@ def require_labels(y, classes, ignore_index, func, name):
             )
 
 
+def require_targets(y, dtype, first_refused, expected, func, name):
+    """Raise ValueError for the first number of y that is no target, by row and column.
+
+    Parameters
+    ----------
+    y : ndarray
+    dtype : dtype
+        In which targets are read.
+    first_refused : callable
+        Takes some rows of that dtype, and returns the indices of the first of their numbers that is no target, or None.
+    expected, func, name : str
+        For the message.
+    """
+    for start, rows in pieces(y):
+        index = first_refused(rows.astype(dtype, copy=False))
+        if index is not None:
+            row, *column = index
+            raise ValueError(
+                f"{func}: {name} is {rows[index]} at {place(start + row, *column)} but {expected} was expected"
+            )
+
+
 # ---------------------------------------------------------------------------------------------------------------- weights
 
 
@@ -182,7 +204,7 @@ def label_weights(class_weight, y, classes, func):
         by_label = [class_weight.get(label, 1.0) for label in range(classes)]
     else:
         by_label = class_weight
-        if isinstance(class_weight, str):
+        if isinstance(class_weight, str) or np.ndim(class_weight) == 0:
             raise ValueError(
                 f"{func}: class_weight is {class_weight!r} but 'balanced', a dict from label to weight, or a weight per class, was expected"
             )
@@ -203,7 +225,7 @@ def as_validation(validation_data):
         given = type(validation_data).__name__
         if isinstance(validation_data, (tuple, list)):
             given += f" of {len(validation_data)}"
-        raise ValueError(f"fit: validation_data is a {given} but (x, y) or (x, y, sample_weight) was expected")
+        raise ValueError(f"fit: validation_data is {given} but (x, y) or (x, y, sample_weight) was expected")
     x, y = as_pair(*validation_data[:2], "fit", "validation x", "validation y")
     if len(x) == 0:
         raise ValueError("fit: validation x has no rows")

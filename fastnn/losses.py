@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn import _fastnn_core as _core
+from fastnn import data
 from fastnn import functional as F
 from fastnn.layers import Layer
 from fastnn.specification import Specification, specification, specified
@@ -404,6 +405,13 @@ def require_weighable(loss, **weights):
     for name, weight in weights.items():
         if weight is not None and not hasattr(loss, "row_weights"):
             raise TypeError(f"Trainer: a callable loss takes no {name}")
+
+
+def require_targets(loss, y, dtype, func, name):
+    """Raise ValueError for the first number of y that is no target of a loss, by row and column; of a user's own, any is one."""
+    expected = loss._row.info.accepts[0] if isinstance(loss, Loss) and type(loss) is LOSSES[loss._name] else None
+    if expected is not None:
+        data.require_targets(y, dtype, loss._row.first_refused, expected, func, name)
 
 
 def differentiate(loss, output, y, weight=None, divisor=None, func="Trainer", *, before_last=False):

@@ -12,8 +12,8 @@ from fastnn.compiled import Compiled
 from fastnn.epochs import Epoch
 from fastnn.history import History, Progress
 from fastnn.layers import Layer, Sequential
-from fastnn.layers.base import as_count, as_decay, as_integer, as_limit, as_nonnegative
-from fastnn.losses import LOSSES, TASKS, as_loss, differentiate, fused, require_weighable
+from fastnn.layers.base import as_count, as_decay, as_flag, as_integer, as_limit, as_nonnegative, as_number
+from fastnn.losses import LOSSES, TASKS, as_loss, differentiate, fused, require_targets, require_weighable
 from fastnn.metrics import METRICS, as_metrics, measure
 from fastnn.network import CtrlCWaits, Turn
 from fastnn.optim import as_optimizer
@@ -418,6 +418,10 @@ class Trainer:
         if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
         batch_size, mixup = as_count(batch_size, "fit", "batch_size"), as_nonnegative(mixup, "fit", "mixup")
+        validation_split, shuffle = (
+            as_number(validation_split, "fit", "validation_split"),
+            as_flag(shuffle, "fit", "shuffle"),
+        )
         callbacks = as_callbacks(callbacks)
         given = x, y, validation_data, validation_split, sample_weight, class_weight, mixup
         with self._turn.take("fit"):
@@ -524,6 +528,7 @@ class Trainer:
             data.require_labels(y, output.shape[-1], loss.ignore_index, "fit", f"{prefix}y")
         if hasattr(loss, "row_weights"):
             loss(output, y[:2])
+        require_targets(loss, y, self.model.dtype, "fit", f"{prefix}y")
         return output.shape[-1]
 
     # ---------------------------------------------------------------------------------------------------------- prediction

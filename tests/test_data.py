@@ -467,10 +467,16 @@ WEIGHT = np.ones(10)
         ({"class_weight": "equal"}, ValueError, "fit: class_weight is 'equal' but 'balanced', a dict from label to weight, or a weight per class, was expected"),
         ({"validation_split": 0.01}, ValueError, "fit: validation_split=0.01 of 10 rows leaves no row to validate on"),
         ({"validation_split": 0.99}, ValueError, "fit: validation_split=0.99 of 10 rows leaves no row to train on"),
-        ({"validation_split": np.nan}, ValueError, "fit: validation_split is nan but a share in [0, 1) was expected"),
+        ({"class_weight": 3}, ValueError, "fit: class_weight is 3 but 'balanced', a dict from label to weight, or a weight per class, was expected"),
+        ({"validation_split": np.nan}, ValueError, "fit: validation_split is nan but a number was expected"),
+        ({"validation_split": 1}, ValueError, "fit: validation_split is 1.0 but a share in [0, 1) was expected"),
+        ({"validation_split": None}, TypeError, "fit: validation_split is None but a number was expected"),
+        ({"validation_split": "0.1"}, TypeError, "fit: validation_split is '0.1' but a number was expected"),
+        ({"shuffle": "batch"}, TypeError, "fit: shuffle is 'batch' but True or False was expected"),
+        ({"shuffle": None}, TypeError, "fit: shuffle is None but True or False was expected"),
         ({"validation_split": 0.5, "validation_data": (X, Y)}, ValueError, "fit: pass one of validation_data and validation_split"),
-        ({"validation_data": X}, ValueError, "fit: validation_data is a ndarray but (x, y) or (x, y, sample_weight) was expected"),
-        ({"validation_data": (X,)}, ValueError, "fit: validation_data is a tuple of 1 but (x, y) or (x, y, sample_weight) was expected"),
+        ({"validation_data": X}, ValueError, "fit: validation_data is ndarray but (x, y) or (x, y, sample_weight) was expected"),
+        ({"validation_data": (X,)}, ValueError, "fit: validation_data is tuple of 1 but (x, y) or (x, y, sample_weight) was expected"),
         ({"validation_data": (X, Y[:3])}, ValueError, "fit: validation x has 10 rows but validation y has 3"),
         ({"validation_data": (X[:0], Y[:0])}, ValueError, "fit: validation x has no rows"),
         ({"validation_data": (X, Y, WEIGHT[:3])}, ValueError, "fit: validation sample_weight has 3 rows but validation y has 10"),
@@ -523,6 +529,39 @@ def test_a_loss_of_the_users_own_may_take_weights():
     want, same = train(x, np.eye(3)[y], "mse", sample_weight=weight)
     assert losses == same
     assert_same_state(got, want, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "good", "bad", "expected"),
+    [
+        ("binary_cross_entropy_with_logits", 1, 2, "a value in [0, 1]"),
+        ("focal_with_logits", 0, -1, "a value in [0, 1]"),
+        ("hinge", -1, 0, "-1 or 1"),
+        ("squared_hinge", 1, 0, "-1 or 1"),
+        ("soft_margin", 1, 0, "-1 or 1"),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.int64, np.float64, np.float32])
+def test_a_number_that_is_no_target_is_found_before_the_first_step(loss, good, bad, expected, kind, monkeypatch):
+    monkeypatch.setattr(data, "_PIECE", 16)  # the row is counted from the first, whatever the piece
+    x, _ = blobs(60)
+    run, y = trainer(loss, outputs=1), np.full(60, good, kind)
+    y[50] = bad
+    refused(lambda: run.fit(x, y), run, ValueError, f"fit: y is {y[50]} at row 50 but {expected} was expected")
+    validation = x, y[:, None]
+    message = f"fit: validation y is {y[50]} at row 50, column 0 but {expected} was expected"
+    refused(lambda: run.fit(x, np.full(60, good, kind), validation_data=validation), run, ValueError, message)
+
+
+def test_targets_of_a_loss_of_the_users_own_are_its_own_affair():
+    class OfLabels(fnn.SoftMargin):
+        def __call__(self, output, target, sample_weight=None, divisor=None):
+            return super().__call__(output, 2.0 * np.asarray(target) - 1, sample_weight, divisor)
+
+    x, y = blobs()
+    own, known = trainer(OfLabels(), outputs=1), trainer("soft_margin", outputs=1)
+    assert own.fit(x, y > 0, verbose=False) == known.fit(x, np.where(y > 0, 1, -1), verbose=False)
+    assert_same_state(own, known, rtol=0)
 
 
 def test_targets_of_another_shape_are_found_before_the_first_step():

@@ -162,6 +162,14 @@ cdef class Loss:
             second = tuple(_second(second, self.row.second.accepted, FNN_F64, func, self.second).tolist())
         return found | ({self.second: second} if self.second in given else {})
 
+    def first_refused(self, object target):
+        """The place of the first number of an array that is no target, as a tuple of indices; None where all are targets."""
+        cdef str func = self.info.function
+        cdef ndarray t = _array(target, func, "target")
+        cdef int dtype = _dtype(t, func, "target")
+        cdef int64_t found = _first_refused(_ready(t, dtype), self.row.accepts.target, dtype)
+        return None if found < 0 else _place(t, found)
+
 
 LOSSES = {loss.info.name: loss for loss in [Loss(i) for i in range(FNN_LOSS_COUNT)]}
 
@@ -188,6 +196,11 @@ cdef object _description(int accepted):
     return None if accepted == ANY else _refused_words(-2, accepted)
 
 
+cdef tuple _place(ndarray a, int64_t i):
+    """The indices of the i-th number of an array."""
+    return tuple([int(k) for k in np.unravel_index(i, _shape(a))])
+
+
 cdef int64_t _first_refused(ndarray a, int accepted, int dtype) except -2:
     """The index of the first number that is not accepted, or -1; NaN is accepted, it gives NaN."""
     cdef int64_t (*first_refused)(const void *, int64_t, int) noexcept nogil
@@ -207,7 +220,7 @@ cdef int _require_accepted(ndarray a, int accepted, int dtype, str func, str arg
     cdef int64_t found = _first_refused(a, accepted, dtype)
     if found < 0:
         return 0
-    at = tuple([int(i) for i in np.unravel_index(found, _shape(a))])
+    at = _place(a, found)
     place = f" at row {at[0]}" if at else ""
     if len(at) > 1:
         place += f", column {at[1] if len(at) == 2 else at[1:]}"
