@@ -43,6 +43,10 @@ _LATER = {
 }
 
 
+def __dir__():
+    return sorted({*globals(), *_LATER})
+
+
 def __getattr__(name):
     if name not in _LATER:
         raise AttributeError(f"module 'fastnn' has no attribute {name!r}")

@@ -39,12 +39,13 @@ def as_rows(x, func, name):
     if is_rows(x):
         return x
     if kind is not np.ndarray:
-        if not hasattr(x, "__array__") and hasattr(x, "__dlpack__"):
-            x = np.from_dlpack(x)
         try:
-            x = np.asarray(x)
+            only_dlpack = hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
+            x = np.from_dlpack(x) if only_dlpack else np.asarray(x)
         except ValueError as error:
             raise ValueError(f"{func}: {name} is a {kind.__name__} of rows of unequal length ({error})") from None
+        except (BufferError, RuntimeError, TypeError) as error:  # a tensor on another device, or of a dtype NumPy lacks
+            raise TypeError(f"{func}: {name} cannot be read as an array: {error}") from None
     if x.dtype.kind == "O" and kind is not np.ndarray and not issubclass(kind, (list, tuple)):
         full_name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
         raise TypeError(f"{func}: {name} is a {full_name} but {_hint(kind)}")

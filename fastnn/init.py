@@ -16,6 +16,7 @@ D. Draws are made of uniform words by additions, multiplications, divisions and 
 
 import functools
 import inspect
+import math
 
 import numpy as np
 
@@ -272,6 +273,8 @@ def bind(function, **known):
 
 def draw(function, shape, rng, func, what):
     """Return the array an initialiser makes, checked; func and what ("weight", "bias") make the message."""
+    if math.prod(shape) > np.iinfo(np.intp).max // 8:
+        raise ValueError(f"{func}: the {what} has shape {shape} but no array is that large")
     array = real_array(function(shape, rng), func, f"init's {what}")
     if array.shape != shape:
         raise ValueError(f"{func}: init's {what} has shape {array.shape} but {shape} was expected")

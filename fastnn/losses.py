@@ -130,8 +130,8 @@ def _class_weights(layer, weight):
         raise TypeError(f"{layer}: weight has dtype {weight.dtype} but numbers were expected")
     if weight.ndim != 1:
         raise ValueError(f"{layer}: weight has shape {weight.shape} but one weight per class was expected")
-    if not (weight >= 0).all():
-        raise ValueError(f"{layer}: weight is {weight} but weights of at least 0 were expected")
+    if not ((weight >= 0) & np.isfinite(weight)).all():
+        raise ValueError(f"{layer}: weight is {weight} but finite weights of at least 0 were expected")
     return tuple(weight.astype(np.float64).tolist())
 
 
@@ -155,7 +155,7 @@ def _loss(name, base=Loss, **members):
     info = row.info
     fields = [("weight", object, None), ("ignore_index", int, _IGNORED)] if info.labels else []
     fields += [(info.second, object, info.columns)] if info.second and not info.pair else []
-    fields += [(key, type(value), value) for key, value in info.params.items()]
+    fields += [(key, float | None if value is None else type(value), value) for key, value in info.params.items()]
     members |= {"_row": row, "_name": name, "_function": info.function, "__module__": __name__}
     members["__doc__"] = (
         f"See ``functional.{info.function}``, whose parameters it takes; checked here, not at the first call."

@@ -7,6 +7,7 @@ B. Words become numbers by additions, multiplications, divisions and square root
    logarithm does not.
 """
 
+import math
 import os
 
 import numpy as np
@@ -105,7 +106,7 @@ class Philox:
     def _fractions(self, size, bits, offset):
         """Return (i + offset) / 2^bits with random i < 2^bits."""
         shape = () if size is None else size if isinstance(size, tuple) else (size,)
-        i = self.words(int(np.prod(shape, dtype=np.int64))) >> np.uint64(64 - bits)
+        i = self.words(math.prod(shape)) >> np.uint64(64 - bits)
         return ((i.astype(np.float64) + offset) / 2**bits).reshape(shape)
 
     def uniform(self, low=0.0, high=1.0, size=None):

@@ -418,11 +418,7 @@ class Trainer:
         if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r} but an integer of at least 0 was expected")
         batch_size, mixup = as_count(batch_size, "fit", "batch_size"), as_nonnegative(mixup, "fit", "mixup")
-        validation_split, shuffle = (
-            as_number(validation_split, "fit", "validation_split"),
-            as_flag(shuffle, "fit", "shuffle"),
-        )
-        callbacks = as_callbacks(callbacks)
+        callbacks, shuffle = as_callbacks(callbacks), as_flag(shuffle, "fit", "shuffle")
         given = x, y, validation_data, validation_split, sample_weight, class_weight, mixup
         with self._turn.take("fit"):
             rows, validation, loss = self._checked(*given)
@@ -471,6 +467,7 @@ class Trainer:
         x, y = data.as_pair(x, y, "fit")
         if len(x) == 0:
             raise ValueError("fit: x has no rows")
+        as_number(validation_split, "fit", "validation_split")
         kept = data.kept_rows(len(x), validation_split)
         weight = data.as_weights(sample_weight, len(x), "fit")
         if class_weight is not None and y.dtype.kind not in "iu":

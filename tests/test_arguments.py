@@ -8,6 +8,7 @@ import pytest
 from calls import FUNCTIONS, calls
 from support import OnlyDlpack, layouts, refused
 
+import fastnn as fnn
 from fastnn import _fastnn_core as core
 from fastnn import functional as F
 from fastnn import reference as R
@@ -239,10 +240,90 @@ def test_no_argument_takes_what_is_no_array_of_real_numbers(i, arg, dtype):
     assert all((a == 7).all() for a in out.values())
 
 
+X = np.ones((4, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "options"),
+    [
+        ("maxout", (X,), ["return_index"]),
+        ("linear", (X, X), ["return_preactivation"]),
+        ("linear_backward", (np.ones((4, 4)), X, X), ["need_dx"]),
+        ("batch_norm", (X, np.zeros(3), np.ones(3)), ["training", "return_statistics"]),
+        ("batch_norm_backward", (X, X, np.zeros(3), np.ones(3)), ["training"]),
+    ],
+)
+def test_switches_take_true_or_false_alone(name, arrays, options):
+    function = getattr(F, name)
+    for option in options:
+        for wrong in ("no", None, 2, [True]):
+            message = f"{name}: {option} is {wrong!r} but True or False was expected"
+            refused(lambda option=option, wrong=wrong: function(*arrays, **{option: wrong}), TypeError, message)
+        for given, meant in ((np.True_, True), (1, True), (0, False)):
+            got, want = (function(*arrays, **{option: value}) for value in (given, meant))
+            assert type(got) is type(want)
+            for a, b in zip(got, want, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
 def test_sparse_matrices_are_named():
     sparse = pytest.importorskip("scipy.sparse")
     x = sparse.csr_matrix(np.eye(3))
     refused(lambda: F.relu(x), TypeError, "relu: x is csr_matrix but an array of real numbers was expected")
+
+
+def test_tensors_that_numpy_cannot_read_are_named():
+    class Bfloat16:  # as those of PyTorch
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("Got unsupported ScalarType BFloat16")
+
+    message = "x cannot be read as an array: Got unsupported ScalarType BFloat16"
+    refused(lambda: F.relu(Bfloat16()), TypeError, f"relu: {message}")
+    run = fnn.Trainer(fnn.MLP([3, 2], seed=0), seed=0)
+    refused(lambda: run.fit(Bfloat16(), [0]), TypeError, f"fit: {message}")
+    refused(lambda: run.predict(Bfloat16()), TypeError, f"predict: {message}")
+
+
+def same_in_the_reference(name, *arrays, **options):
+    got, want = (getattr(room, name)(*arrays, **options) for room in (F, R))
+    for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (got, want)), strict=True):
+        assert np.shape(a) == np.shape(b), name
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("name", F.activations())
+@pytest.mark.parametrize("x", [1.5, -1.5, np.float32(0.5), np.array(-0.5), 2, True])
+def test_the_reference_takes_numbers_too(name, x):
+    same_in_the_reference(name, x)
+    same_in_the_reference(f"{name}_backward", 1.0, x=x)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("row", core.LOSSES.values(), ids=lambda row: row.info.name)
+def test_the_reference_takes_numbers_and_nothing_in_losses_too(row, reduction):
+    info = row.info
+    if info.labels:
+        cases = [(np.array([0.5, 0.2]), 1), (np.zeros((0, 2)), np.zeros(0, int))]
+        cases += [(np.zeros((0, 0)), np.zeros(0, int))] if info.probabilities else []
+    elif info.shared:
+        cases = [(np.zeros((0, 3)), np.zeros(0))]
+    else:
+        cases = [
+            (0.5, 1.0),
+            (np.zeros(0), np.zeros(0)),
+            (np.zeros((0, 3)), np.zeros((0, 3))),
+            (np.zeros((3, 0)), np.zeros((3, 0))),
+        ]
+        cases = [(*case, case[1]) for case in cases] if info.pair else cases
+    for case in cases:
+        same_in_the_reference(f"{info.function}_with_grad", *case, reduction=reduction)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_the_reference_takes_rows_of_nothing_too(name):
+    for shape in ((0,), (0, 3), (3, 0)):
+        same_in_the_reference(name, np.zeros(shape))
+        same_in_the_reference(f"{name}_backward", np.zeros(shape), np.zeros(shape))
 
 
 def test_lists_and_numbers_have_one_dtype_in_functional_and_reference():
@@ -332,7 +413,8 @@ def test_arrays_whose_elements_interlace_are_updated_in_place(dtype):
 
 def test_a_number_is_an_array_of_one_feature(dtype, isa):
     x, weight = np.array(-2, dtype), np.array([0.5], dtype)
-    assert F.prelu(x, weight) == -1
-    dx, dweight = F.prelu_backward(np.array(3, dtype), x, weight)
-    assert (dx, dweight.tolist()) == (1.5, [-6.0])
+    for room in (F, R):
+        assert (room.prelu(x, weight), np.shape(room.prelu(x, weight))) == (-1, ())
+        dx, dweight = room.prelu_backward(np.array(3, dtype), x, weight)
+        assert (dx, np.shape(dx), dweight.tolist()) == (1.5, (), [-6.0])
     assert F.mse_loss(dtype(3), dtype(1)) == 4

@@ -469,7 +469,7 @@ WEIGHT = np.ones(10)
         ({"validation_split": 0.99}, ValueError, "fit: validation_split=0.99 of 10 rows leaves no row to train on"),
         ({"class_weight": 3}, ValueError, "fit: class_weight is 3 but 'balanced', a dict from label to weight, or a weight per class, was expected"),
         ({"validation_split": np.nan}, ValueError, "fit: validation_split is nan but a number was expected"),
-        ({"validation_split": 1}, ValueError, "fit: validation_split is 1.0 but a share in [0, 1) was expected"),
+        ({"validation_split": 1}, ValueError, "fit: validation_split is 1 but a share in [0, 1) was expected"),
         ({"validation_split": None}, TypeError, "fit: validation_split is None but a number was expected"),
         ({"validation_split": "0.1"}, TypeError, "fit: validation_split is '0.1' but a number was expected"),
         ({"shuffle": "batch"}, TypeError, "fit: shuffle is 'batch' but True or False was expected"),

@@ -463,8 +463,9 @@ def test_specifications_of_losses_are_frozen(loss):
         ({"label_smoothing": "x"}, TypeError, "label_smoothing is 'x' but a number was expected"),
         ({"ignore_index": 1.0}, TypeError, "ignore_index is 1.0 but an integer was expected"),
         ({"weight": [[1.0]]}, ValueError, "weight has shape (1, 1) but one weight per class was expected"),
-        ({"weight": [1, -1]}, ValueError, "weight is [ 1 -1] but weights of at least 0 were expected"),
-        ({"weight": [1, np.nan]}, ValueError, "weight is [ 1. nan] but weights of at least 0 were expected"),
+        ({"weight": [1, -1]}, ValueError, "weight is [ 1 -1] but finite weights of at least 0 were expected"),
+        ({"weight": [1, np.nan]}, ValueError, "weight is [ 1. nan] but finite weights of at least 0 were expected"),
+        ({"weight": [1, np.inf]}, ValueError, "weight is [ 1. inf] but finite weights of at least 0 were expected"),
         ({"weight": ["a"]}, TypeError, "weight has dtype <U1 but numbers were expected"),
     ],
 )

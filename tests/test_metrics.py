@@ -331,7 +331,21 @@ def test_numbers_agree_with_scikit_learn(rows):
     same(metrics.r2(x, t, sample_weight=w), (0 + 1 + metrics.r2(x[:, 2], t[:, 2], sample_weight=w)) / 3)
 
 
+def test_r2_of_a_target_that_is_constant_where_rows_count():
+    t, w = np.array([5, 0.1, 0.1, 0.1]), [0, 1, 1, 1]
+    assert metrics.r2([0, 0.1, 0.1, 0.1], t, sample_weight=w) == 1
+    assert metrics.r2([5, 0.1, 0.1, 0.2], t, sample_weight=w) == 0
+
+
 # -------------------------------------------------------------------------------------------------------------------- edges
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_warnings_point_at_the_call(name, average):
+    with pytest.warns(RuntimeWarning) as caught:
+        getattr(metrics, name)([[0.1], [0.2]], [0, 0], average=average)
+    assert caught[0].filename == __file__
 
 
 def test_roc_auc_of_one_class_is_nan_with_a_warning():

@@ -132,7 +132,7 @@ def test_numeric_embeddings_help_a_small_network(kind):
         (lambda: fnn.PiecewiseLinear(3)(np.ones((4, 2))), ValueError,
          "PiecewiseLinear: the input has shape (4, 2) but num_features is 3"),
         (lambda: fnn.PiecewiseLinear(3).fit_statistics(np.ones(3)), ValueError,
-         "fit_statistics: x has shape (3,) but rows before the last axis were expected"),
+         "fit_statistics: x has shape (3,) but (rows, ..., 3) was expected"),
         (lambda: fnn.PiecewiseLinear(1).fit_statistics([[1], [np.inf]]), ValueError,
          "fit_statistics: x is inf at row 1, column 0; finite numbers were expected"),
     ],

@@ -210,8 +210,9 @@ def prelu_backward(object grad, object x, object weight):
     return dx, dweight
 
 
-def maxout(object x, bint return_index, object out):
+def maxout(object x, object return_index, object out):
     cdef ndarray source = _array(x, "maxout", "x"), index = None
+    cdef bint with_index = _flag(return_index, "maxout", "return_index")
     cdef int dtype = _dtype(source, "maxout", "x")
     if source.ndim == 0 or _last(source) == 0:
         raise ValueError(f"maxout: x has shape {_shape(source)} but (..., units, pieces) with at least one piece was expected")
@@ -219,7 +220,7 @@ def maxout(object x, bint return_index, object out):
     cdef ndarray y = _apart(_output(out, source.ndim - 1, source.shape, dtype, "maxout"), out, source, False)
     cdef int64_t n = _rows(source), pieces = _last(source)
     cdef int64_t *winners = NULL
-    if return_index:
+    if with_index:
         index = cnp.PyArray_EMPTY(source.ndim - 1, source.shape, cnp.NPY_INT64, 0)
         winners = <int64_t *>data(index)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
@@ -228,7 +229,7 @@ def maxout(object x, bint return_index, object out):
         while _next(&p):
             kernels.maxout_forward(_at(data(y), p.first, dtype), NULL if winners == NULL else winners + p.first,
                                    _at(data(source), p.first * pieces, dtype), p.count, pieces)
-    return (_deliver(out, y), index) if return_index else _deliver(out, y)
+    return (_deliver(out, y), index) if with_index else _deliver(out, y)
 
 
 def maxout_backward(object grad, object index, object pieces, object out):

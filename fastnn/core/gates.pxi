@@ -87,7 +87,7 @@ cdef ndarray _array(object x, str func, str arg):
         a = np.asarray(x)
     except ValueError as error:  # a ragged list, for example
         raise ValueError(f"{func}: {arg} cannot be read as an array: {error}") from None
-    except (BufferError, RuntimeError) as error:  # DLPack: on another device, or of a dtype NumPy lacks
+    except (BufferError, RuntimeError, TypeError) as error:  # a tensor on another device, or of a dtype NumPy lacks
         raise TypeError(f"{func}: {arg} cannot be read as an array: {error}") from None
     if typenum(a) == cnp.NPY_OBJECT and a.ndim == 0:  # NumPy wraps what it cannot read: sparse matrices, iterators, dicts
         raise TypeError(f"{func}: {arg} is {type(x).__name__} but an array of real numbers was expected")
@@ -326,6 +326,11 @@ def flag(object x, str func, str arg):
     if not isinstance(x, (int, np.bool_, np.integer)) or x not in (0, 1):
         raise TypeError(f"{func}: {arg} is {x!r} but True or False was expected")
     return bool(x)
+
+
+cdef inline bint _flag(object x, str func, str arg) except -1:
+    """flag(), for calls in which nanoseconds count."""
+    return True if x is True else False if x is False else flag(x, func, arg)
 
 
 cdef double _number(object x, str func, str arg) except? -1:

@@ -180,9 +180,10 @@ cdef object _train_statistics(ndarray source, int64_t batch, npy_intp features, 
     return mean, variance
 
 
-def batch_norm(object x, object running_mean, object running_var, object weight, object bias, bint training, object momentum,
-               object eps, bint return_statistics, object out):
+def batch_norm(object x, object running_mean, object running_var, object weight, object bias, object training, object momentum,
+               object eps, object return_statistics, object out):
     cdef str func = "batch_norm"
+    cdef bint trains = _flag(training, func, "training"), with_statistics = _flag(return_statistics, func, "return_statistics")
     cdef ndarray source = _array(x, func, "x"), w, b, mean, variance, means = None, variances = None, y
     cdef int dtype = _dtype(source, func, "x")
     cdef npy_intp features = _batch_features(source, func)
@@ -194,7 +195,7 @@ def batch_norm(object x, object running_mean, object running_var, object weight,
     if not 0 <= share <= 1:
         raise ValueError(f"{func}: momentum is {share:g} but a number in [0, 1] was expected")
     y = _output(out, source.ndim, source.shape, dtype, func)
-    if training:
+    if trains:
         means = _running(running_mean, features, source, func, "running_mean")
         variances = _running(running_var, features, source, func, "running_var")
         updated = [(a, name) for a, name in ((means, "running_mean"), (variances, "running_var"), (out, "out")) if a is not None]
@@ -207,7 +208,7 @@ def batch_norm(object x, object running_mean, object running_var, object weight,
     cdef bint moved = source.ndim > 2
     source = _axis_last(source, 1, dtype)
     batch = _rows(source)
-    if training:
+    if trains:
         if batch == 1:
             raise ValueError(f"{func}: x {_shape(x)} has one value per feature but training needs at least two")
         mean, variance = _train_statistics(source, batch, features, dtype)
@@ -231,19 +232,20 @@ def batch_norm(object x, object running_mean, object running_var, object weight,
             at = p.first * features
             kernels.batch_norm_forward(_at(data(y), at, dtype), _at(data(source), at, dtype), mean_from, variance_from, weights, biases,
                                        epsilon, p.count, features)
-    if training and batch:
+    if trains and batch:
         if means is not None:
             _move(means, mean_from, share, 1)
         if variances is not None:
             _move(variances, variance_from, share, batch / (batch - 1.0))
     result = _deliver_moved(out, y, moved, 1)
-    if not return_statistics:
+    if not with_statistics:
         return result
-    return (result, mean, variance) if training else (result, mean.copy(), variance.copy())
+    return (result, mean, variance) if trains else (result, mean.copy(), variance.copy())
 
 
-def batch_norm_backward(object grad, object x, object mean, object var, object weight, bint training, object eps):
+def batch_norm_backward(object grad, object x, object mean, object var, object weight, object training, object eps):
     cdef str func = "batch_norm_backward"
+    cdef bint trains = _flag(training, func, "training")
     cdef ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w, m, v
     _require_same_shape(func, "grad", dy, "x", source)
     cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(source, func, "x"))
@@ -264,7 +266,7 @@ def batch_norm_backward(object grad, object x, object mean, object var, object w
     cdef void *weights = _data(w)
     cdef double *slopes = <double *>data(dweight)
     cdef double *levels = <double *>data(dbias)
-    cdef int64_t batch = _rows(source), rows = batch if training else 0, at
+    cdef int64_t batch = _rows(source), rows = batch if trains else 0, at
     cdef cut p = _cut(batch, features, dtype)
     with nogil:
         while _next(&p):

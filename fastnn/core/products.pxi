@@ -221,9 +221,10 @@ cdef object _check_weight(ndarray x, ndarray weight, str func):
                          f"(x {_shape(x)}, weight {_shape(weight)})")
 
 
-def linear(object x, object weight, object bias, object activation, object out, bint return_preactivation, dict params):
+def linear(object x, object weight, object bias, object activation, object out, object return_preactivation, dict params):
     cdef double values[FNN_MAX_PARAMS]
     cdef int row = _row(activation, "linear")
+    cdef bint with_z = _flag(return_preactivation, "linear", "return_preactivation")
     _params(values, row, params, "linear")
     cdef ndarray source = _array(x, "linear", "x"), w = _array(weight, "linear", "weight"), b = None, y, z = None
     cdef int dtype = max(_dtype(source, "linear", "x"), _dtype(w, "linear", "weight"))
@@ -247,19 +248,20 @@ def linear(object x, object weight, object bias, object activation, object out, 
     epilogue.z = NULL
     epilogue.activation = row
     epilogue.params = values
-    if return_preactivation and row != FNN_identity:
+    if with_z and row != FNN_identity:
         z = cnp.PyArray_EMPTY(y.ndim, y.shape, typenum(y), 0)
         epilogue.z = data(z)
     _multiply(y, _strided(source, dtype), _strided(w.T, dtype), m, n, k, dtype, &epilogue)
-    if return_preactivation:
+    if with_z:
         return _deliver(out, y), y.copy() if z is None else z
     return _deliver(out, y)
 
 
-def linear_backward(object grad, object x, object weight, object activation, object z, object y, bint need_dx, dict params):
+def linear_backward(object grad, object x, object weight, object activation, object z, object y, object need_dx, dict params):
     cdef str func = "linear_backward"
     cdef double values[FNN_MAX_PARAMS]
     cdef int row = _row(activation, func)
+    cdef bint with_dx = _flag(need_dx, func, "need_dx")
     _params(values, row, params, func)
     cdef ndarray dy = _array(grad, func, "grad"), source = _array(x, func, "x"), w = _array(weight, func, "weight"), saved
     cdef int dtype = max(_dtype(dy, func, "grad"), _dtype(source, func, "x"), _dtype(w, func, "weight"))
@@ -285,7 +287,7 @@ def linear_backward(object grad, object x, object weight, object activation, obj
     cdef ndarray dx = None, rows = _as_matrix(source, dtype), dz2 = dy.reshape(batch, outputs)
     cdef ndarray dweight = (w.T if _k_major(w) else w), dbias = _new(1, w.shape, dtype)
     dweight = _new(2, dweight.shape, dtype)
-    if need_dx:
+    if with_dx:
         dx = _new(source.ndim, source.shape, dtype)
         _multiply(dx, _strided(dz2, dtype), _strided(_strided_ready(w, dtype), dtype), batch, features, outputs, dtype, NULL)
     if _k_major(w):

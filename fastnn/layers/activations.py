@@ -36,7 +36,7 @@ class Activation(Layer):
             taken = (
                 f"at most {len(defaults)} parameter{'s'[: len(defaults) > 1]} ({names})" if names else "no parameters"
             )
-            raise TypeError(f"{func} takes {taken} but {len(args)} were given")
+            raise TypeError(f"{func} takes {taken} but {len(args)} {'was' if len(args) == 1 else 'were'} given")
         for name, value in zip(defaults, args, strict=False):
             if name in params:
                 raise TypeError(f"{func}: {name} given twice")

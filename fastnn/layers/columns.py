@@ -106,7 +106,7 @@ class Standardize(_Fitted):
         _require_features(self, x.shape, shape)
         if x.ndim == len(shape) or x.size == 0:
             raise ValueError(
-                f"fit_statistics: x has shape {x.shape} but rows before the last {len(shape)} axes were expected"
+                f"fit_statistics: x has shape {x.shape} but (rows, ..., {', '.join(map(str, shape))}) was expected"
             )
         require_finite(x, self.dtype, "fit_statistics", "x")
         lead = x.ndim - len(shape)
@@ -398,7 +398,7 @@ class PiecewiseLinear(_Fitted):
         x = as_real(x, "fit_statistics", "x")
         _require_features(self, x.shape, (self.num_features,))
         if x.ndim < 2 or x.size == 0:
-            raise ValueError(f"fit_statistics: x has shape {x.shape} but rows before the last axis were expected")
+            raise ValueError(f"fit_statistics: x has shape {x.shape} but (rows, ..., {self.num_features}) was expected")
         require_finite(x, self.dtype, "fit_statistics", "x")
         shares = np.arange(self.num_bins + 1) / self.num_bins
         quantiles = np.quantile(x.reshape(-1, self.num_features).astype(np.float64), shares, axis=0)
@@ -474,6 +474,9 @@ class Columns(Container):
     _described = ("columns",)
 
     def __init__(self, branches):
+        if not hasattr(branches, "__iter__"):
+            raise TypeError(f"Columns: branches is {branches!r} but a sequence of pairs (columns, layer) was expected")
+        branches = list(branches)
         pairs = [tuple(branch) if isinstance(branch, (tuple, list)) else () for branch in branches]
         for i, pair in enumerate(pairs):
             if len(pair) != 2:

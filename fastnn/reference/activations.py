@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import typing as npt
 
-from fastnn.reference.arrays import copy, real
+from fastnn.reference.arrays import copy, like, real
 
 __all__ = [
     "activations", "celu", "celu_backward", "dropout", "elu", "elu_backward", "gelu", "gelu_backward", "gelu_tanh",
@@ -81,7 +81,7 @@ def leaky_relu_backward(
 def elu(x: npt.ArrayLike, alpha: float = 1.0, *, out: np.ndarray | None = None) -> np.ndarray:
     x = real(x)
     positive = np.maximum(x, 0)
-    y = np.minimum(x, 0, out=out)
+    y = np.minimum(x, 0, out=like(x, out))
     np.expm1(y, out=y)
     y *= alpha
     y += positive
@@ -104,7 +104,7 @@ def elu_backward(
 def celu(x: npt.ArrayLike, alpha: float = 1.0, *, out: np.ndarray | None = None) -> np.ndarray:
     x = real(x)
     positive = np.maximum(x, 0)
-    y = np.minimum(x, 0, out=out)
+    y = np.minimum(x, 0, out=like(x, out))
     y /= alpha
     np.expm1(y, out=y)
     y *= alpha
@@ -126,7 +126,8 @@ def celu_backward(
 
 
 def sigmoid(x: npt.ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
-    y = np.negative(real(x), out=out)
+    x = real(x)
+    y = np.negative(x, out=like(x, out))
     with np.errstate(over="ignore"):
         np.exp(y, out=y)
     y += 1
@@ -170,9 +171,9 @@ def tanh_backward(
     return np.multiply(grad, slope, out=out)
 
 
-def _log1p_exp(z, out=None):
+def _log1p_exp(z):
     """Return log(1 + e^z) = max(z, 0) + log1p(e^-|z|)."""
-    y = np.abs(z, out=out) if out is not z else np.abs(z)
+    y = np.abs(z, out=np.empty_like(z))
     np.negative(y, out=y)
     np.exp(y, out=y)
     np.log1p(y, out=y)
@@ -471,16 +472,21 @@ def hardswish_backward(grad: npt.ArrayLike, *, x: npt.ArrayLike, out: np.ndarray
     return np.multiply(grad, np.where(x <= -3, x.dtype.type(0), slope), out=out)
 
 
+def _slopes(weight):
+    """Return the slope of each feature, or one for all as a number, so that x keeps its shape."""
+    return weight.reshape(()) if weight.size == 1 else weight
+
+
 def prelu(x: npt.ArrayLike, weight: npt.ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     x, weight = real(x, weight)
-    y = np.where(x > 0, x, x * weight)
+    y = np.where(x > 0, x, x * _slopes(weight))
     return y if out is None else copy(y, out)
 
 
 def prelu_backward(grad: npt.ArrayLike, x: npt.ArrayLike, weight: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     grad, x, weight = real(grad, x, weight)
     positive = x > 0
-    dx = grad * np.where(positive, grad.dtype.type(1), weight)
+    dx = grad * np.where(positive, grad.dtype.type(1), _slopes(weight))
     dweight = np.where(positive, 0, grad * x).sum(
         axis=None if weight.size == 1 else tuple(range(x.ndim - 1)), dtype=np.float64
     )

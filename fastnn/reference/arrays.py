@@ -11,6 +11,11 @@ def real(*arrays):
     return arrays if len(arrays) > 1 else arrays[0]
 
 
+def like(x, out):
+    """Return out, or an array like x where it is None: NumPy's own result of a number is no array, which could be updated."""
+    return np.empty_like(x) if out is None else out
+
+
 def copy(x, out):
     """Return x in out, or a copy of it where that is None."""
     if out is None:

@@ -25,6 +25,8 @@ __all__ = [
 
 def _shifted(x, axis):
     """Return x - max, exp of it, and the logarithm of its sum as log1p of the sum without the largest term."""
+    if x.shape[axis] == 0:  # no term is the largest
+        return x, x.copy(), x.sum(axis, keepdims=True)
     top = x.argmax(axis, keepdims=True)
     with np.errstate(invalid="ignore"):
         d = x - np.take_along_axis(x, top, axis)
@@ -36,7 +38,7 @@ def _shifted(x, axis):
 
 def softmax(x: npt.ArrayLike, axis: int = -1, *, out: np.ndarray | None = None) -> np.ndarray:
     x = real(x)
-    y = np.subtract(x, x.max(axis, keepdims=True), out=out)
+    y = np.subtract(x, x.max(axis, keepdims=True, initial=-np.inf), out=out)
     np.exp(y, out=y)
     y /= y.sum(axis, keepdims=True)
     return y
@@ -135,9 +137,9 @@ def _reduce(losses, divisor, reduction):
 
 def _pointwise(losses, slopes, sample_weight, reduction, out):
     """Return the loss and its gradient, given the loss of each element and its derivative."""
-    rows = losses.shape[:1]
+    rows, slopes = losses.shape[:1], np.asarray(slopes)  # NumPy's own result of numbers is no array
     w = np.ones(rows, losses.dtype) if sample_weight is None else np.asarray(sample_weight, losses.dtype).reshape(rows)
-    w = w.reshape(*rows, *[1] * (losses.ndim - 1))
+    w = w.reshape(rows + (1,) * (losses.ndim - 1))
     if sample_weight is not None:
         losses = losses * w
     divisor = w.sum(dtype=np.float64) * np.prod(losses.shape[1:], dtype=int)
@@ -178,8 +180,8 @@ def huber_loss_with_grad(
     input: npt.ArrayLike,
     target: npt.ArrayLike,
     *,
-    delta: float = 1.0,
     sample_weight: npt.ArrayLike | None = None,
+    delta: float = 1.0,
     reduction: str = "mean",
     out: np.ndarray | None = None,
 ) -> tuple[float | np.ndarray, np.ndarray]:
@@ -232,7 +234,6 @@ def half_mse_loss_with_grad(
 half_mse_loss = _value_of(half_mse_loss_with_grad)
 
 
-
 def l1_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
     out: np.ndarray | None = None
@@ -244,9 +245,8 @@ def l1_loss_with_grad(
 l1_loss = _value_of(l1_loss_with_grad)
 
 
-
 def smooth_l1_loss_with_grad(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, beta: float = 1.0, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, beta: float = 1.0, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     d = _difference(input, target)
@@ -255,7 +255,6 @@ def smooth_l1_loss_with_grad(
 
 
 smooth_l1_loss = _value_of(smooth_l1_loss_with_grad)
-
 
 
 def log_cosh_loss_with_grad(
@@ -271,7 +270,6 @@ def log_cosh_loss_with_grad(
 log_cosh_loss = _value_of(log_cosh_loss_with_grad)
 
 
-
 def binary_cross_entropy_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
     out: np.ndarray | None = None
@@ -285,9 +283,8 @@ def binary_cross_entropy_with_grad(
 binary_cross_entropy = _value_of(binary_cross_entropy_with_grad)
 
 
-
 def binary_cross_entropy_with_logits_with_grad(
-    input: npt.ArrayLike, target: npt.ArrayLike, *, pos_weight: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    input: npt.ArrayLike, target: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, pos_weight: npt.ArrayLike | None = None, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     x, t = _same_shape(input, target)
@@ -301,10 +298,9 @@ def binary_cross_entropy_with_logits_with_grad(
 binary_cross_entropy_with_logits = _value_of(binary_cross_entropy_with_logits_with_grad)
 
 
-
 def focal_loss_with_logits_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
-    gamma: float = 2.0, alpha: float | None = None, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    sample_weight: npt.ArrayLike | None = None, gamma: float = 2.0, alpha: float | None = None, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     x, t = _same_shape(input, target)
@@ -321,7 +317,6 @@ def focal_loss_with_logits_with_grad(
 focal_loss_with_logits = _value_of(focal_loss_with_logits_with_grad)
 
 
-
 def hinge_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
     sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
@@ -335,7 +330,6 @@ def hinge_loss_with_grad(
 hinge_loss = _value_of(hinge_loss_with_grad)
 
 
-
 def squared_hinge_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
     sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
@@ -347,7 +341,6 @@ def squared_hinge_loss_with_grad(
 
 
 squared_hinge_loss = _value_of(squared_hinge_loss_with_grad)
-
 
 
 def soft_margin_loss_with_grad(
@@ -365,10 +358,9 @@ def soft_margin_loss_with_grad(
 soft_margin_loss = _value_of(soft_margin_loss_with_grad)
 
 
-
 def poisson_nll_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
-    log_input: bool = True, full: bool = False, eps: float = 1e-8, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    sample_weight: npt.ArrayLike | None = None, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     x, t = _same_shape(input, target)
@@ -386,10 +378,9 @@ def poisson_nll_loss_with_grad(
 poisson_nll_loss = _value_of(poisson_nll_loss_with_grad)
 
 
-
 def kl_div_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
-    log_target: bool = False, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    sample_weight: npt.ArrayLike | None = None, log_target: bool = False, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     x, t = _same_shape(input, target)
@@ -404,10 +395,9 @@ def kl_div_with_grad(
 kl_div = _value_of(kl_div_with_grad)
 
 
-
 def quantile_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
-    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9), sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    sample_weight: npt.ArrayLike | None = None, quantiles: tuple[float, ...] = (0.1, 0.5, 0.9), reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     x = real(input)
@@ -419,10 +409,9 @@ def quantile_loss_with_grad(
 quantile_loss = _value_of(quantile_loss_with_grad)
 
 
-
 def gaussian_nll_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, var: npt.ArrayLike, *,
-    full: bool = False, eps: float = 1e-6, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    sample_weight: npt.ArrayLike | None = None, full: bool = False, eps: float = 1e-6, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray, np.ndarray]:
     d, v = _difference(input, target), np.maximum(_same_shape(input, var)[1], eps)
@@ -434,10 +423,9 @@ def gaussian_nll_loss_with_grad(
 gaussian_nll_loss = _value_of(gaussian_nll_loss_with_grad)
 
 
-
 def nll_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
-    weight: npt.ArrayLike | None = None, ignore_index: int = -100, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    weight: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     x, y, w, own = _labelled(input, target, weight, sample_weight, ignore_index)
@@ -449,10 +437,9 @@ def nll_loss_with_grad(
 nll_loss = _value_of(nll_loss_with_grad)
 
 
-
 def multiclass_hinge_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
-    weight: npt.ArrayLike | None = None, ignore_index: int = -100, margin: float = 1.0, p: int = 1, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    weight: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None, ignore_index: int = -100, margin: float = 1.0, p: int = 1, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     x, y, w, own = _labelled(input, target, weight, sample_weight, ignore_index)
@@ -462,10 +449,9 @@ def multiclass_hinge_loss_with_grad(
 multiclass_hinge_loss = _value_of(multiclass_hinge_loss_with_grad)
 
 
-
 def multi_margin_loss_with_grad(
     input: npt.ArrayLike, target: npt.ArrayLike, *,
-    weight: npt.ArrayLike | None = None, ignore_index: int = -100, p: int = 1, margin: float = 1.0, sample_weight: npt.ArrayLike | None = None, reduction: str = "mean",
+    weight: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None, ignore_index: int = -100, p: int = 1, margin: float = 1.0, reduction: str = "mean",
     out: np.ndarray | None = None
 ) -> tuple[float | np.ndarray, np.ndarray]:
     x, y, w, own = _labelled(input, target, weight, sample_weight, ignore_index)
