@@ -66,6 +66,22 @@ def test_a_layer_agrees_with_the_reference(make, dtype):
 
 
 @every_layer
+@pytest.mark.parametrize("train", [False, True])
+def test_a_layer_takes_no_rows_and_refuses_a_gradient_of_another_shape(make, train, dtype):
+    layer = make(dtype)
+    x = make.draw(np.random.default_rng(0)).astype(dtype)
+    y, backward = layer.vjp(x, train=train)
+    for wrong in (np.ones((*y.shape, 2), dtype), y[:, :1], y[:1], dtype(1)):
+        with pytest.raises(ValueError, match="shape"):
+            backward(wrong)
+    nothing, backward = layer.vjp(x[:0], train=train)
+    assert nothing.shape == (0, *y.shape[1:])
+    assert backward(nothing).shape == (0, *x.shape[1:])
+    for name, value in layer.named_parameters():
+        np.testing.assert_array_equal(layer.grads[name], np.zeros_like(value), err_msg=name)
+
+
+@every_layer
 def test_a_layer_comes_back_from_files_copies_and_pickles(make, tmp_path, dtype):
     layer = make(dtype)
     x = make.draw(np.random.default_rng(0)).astype(dtype)

@@ -250,7 +250,8 @@ class Dropout(Layer):
 
     def _vjp(self, x, step, train):
         apply = self._mask(step) if train else F.identity  # linear in its input, so its own gradient
-        return apply(x), self._backward(lambda dy, need_dx, grads: apply(dy))
+        y, func = apply(x), type(self).__name__
+        return y, self._backward(lambda dy, need_dx, grads: apply(as_gradient(dy, y, func)))
 
 
 class AlphaDropout(Dropout):
@@ -274,7 +275,11 @@ class AlphaDropout(Dropout):
             return super()._vjp(x, step, False)
         drawn = self.p, self.seed, step, self.layer
         y = _core.alpha_dropout(x, *drawn, False)
-        return y, self._backward(lambda dy, need_dx, grads: _core.alpha_dropout(dy, *drawn, True))
+
+        def pull(dy, need_dx, grads):
+            return _core.alpha_dropout(as_gradient(dy, y, "AlphaDropout"), *drawn, True)
+
+        return y, self._backward(pull)
 
 
 class Flatten(Layer):

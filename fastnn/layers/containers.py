@@ -265,6 +265,8 @@ class _Chain(Container):
         for i in range(len(self.layers)):
             x, back = self._vjp_layer(i, x, step, train)
             backs.append(back)
+        if not backs:
+            return x, backs, lambda dy, need_dx: as_gradient(dy, x, type(self).__name__)
 
         def pull(dy, need_dx):
             for i, back in reversed(list(enumerate(backs))):

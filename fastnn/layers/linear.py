@@ -116,6 +116,6 @@ class Maxout(Linear):
 
         def pull(dy, need_dx, grads):
             dz = F.maxout_backward(dy, index, self.pieces)
-            return self._affine_backward(dz.reshape(*dz.shape[:-2], -1), x, need_dx, grads)
+            return self._affine_backward(dz.reshape(*dz.shape[:-2], self._rows()), x, need_dx, grads)
 
         return y, self._backward(pull)
