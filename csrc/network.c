@@ -385,7 +385,7 @@ static void copy_rows(const fnn_pass *pass, char *to, int64_t to_row, const char
         memcpy(to + i * to_row * pass->itemsize, from + i * from_row * pass->itemsize, (size_t)(n * pass->itemsize));
 }
 
-/* The sum of the values of a loss, each of which counts so much at most. */
+/* The sum of the values of a loss, each of which counts so much at most, times its weight, which may be negative. */
 static double limited_sum(const fnn_pass *pass, const fnn_target *target, const char *y)
 {
     const fnn_network *n = pass->network;
@@ -401,7 +401,7 @@ static double limited_sum(const fnn_pass *pass, const fnn_target *target, const 
         const double weight = !weights ? 1
                               : single ? ((const float *)weights)[i / each]
                                        : ((const double *)weights)[i / each];
-        sum += value > weight * n->most ? weight * n->most : value;
+        sum += fabs(value) > fabs(weight) * n->most ? weight * n->most : value;
     }
     return sum;
 }

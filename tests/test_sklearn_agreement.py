@@ -97,6 +97,29 @@ def test_a_training_is_scikit_learns(name, weighted):
         assert mine is theirs is None or mine == pytest.approx(theirs, rel=1e-7)
 
 
+@pytest.mark.parametrize("x_dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_predictions_have_scikit_learns_dtype(dtype, x_dtype):
+    for kinds, (x, y), method in (
+        ((StockClassifier, MLPClassifier), BINARY, "predict_proba"), ((StockRegressor, MLPRegressor), REGRESSION, "predict"),
+    ):  # fmt: skip
+        models = [kind(max_iter=2, random_state=0).fit(x.astype(dtype), y) for kind in kinds]
+        stock, ours = (getattr(model, method)(x.astype(x_dtype)) for model in models)
+        assert ours.dtype == stock.dtype
+        np.testing.assert_allclose(ours, stock, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "data", [DIGITS, BINARY, MULTILABEL, REGRESSION], ids=["labels", "binary", "several", "numbers"]
+)
+def test_negative_weights_are_scikit_learns(data):
+    x, y = data
+    weight = np.where(np.random.RandomState(2).rand(len(x)) < 0.1, -0.5, 1.0)
+    kinds = (StockRegressor, MLPRegressor) if y.dtype.kind == "f" else (StockClassifier, MLPClassifier)
+    stock, ours = (kind(max_iter=10, random_state=0).fit(x, y, sample_weight=weight) for kind in kinds)
+    np.testing.assert_allclose(ours.loss_curve_, stock.loss_curve_, rtol=1e-7)
+
+
 def test_trainings_in_pieces_are_scikit_learns():
     """partial_fit, fit after it, and fit with warm_start."""
     x, y = DIGITS

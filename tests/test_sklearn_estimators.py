@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.class_weight import compute_sample_weight  # noqa: E402
 
 import fastnn as fnn  # noqa: E402
-from fastnn.sklearn import MLPClassifier, MLPRegressor, patch, unpatch  # noqa: E402
+from fastnn.sklearn import MLPClassifier, MLPRegressor, TabularClassifier, patch, unpatch  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -149,6 +149,11 @@ def test_parameters_of_specifications_are_set_like_those_of_estimators():
     assert (model.loss, model.solver.lr, model.alpha) == (fnn.Huber(delta=3.0), 0.01, 1.0)
     with pytest.raises(ValueError, match="nonsense"):
         model.set_params(loss__nonsense=1)
+    message = "MLPRegressor: solver__lr is given but solver is 'adam', which has no parameters; set solver to a specification, such as fastnn.Adam()"
+    with pytest.raises(ValueError) as caught:
+        MLPRegressor().set_params(solver__lr=0.1)
+    assert str(caught.value) == message
+    assert MLPRegressor().set_params(solver__lr=0.1, solver=fnn.SGD(lr=1.0)).solver.lr == 0.1
 
 
 # ------------------------------------------------------------------------------------------------------------ validation
@@ -233,6 +238,25 @@ def test_a_fitted_estimator_is_pickled_copied_and_dumped(tmp_path):
     for other in others:
         np.testing.assert_array_equal(other.partial_fit(X, NAMES[Y]).predict_proba(X), trained)
     assert not np.array_equal(trained, expected)
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, TabularClassifier])
+def test_a_pickle_of_another_version_is_warned_of(kind, monkeypatch, recwarn):
+    model = kind(random_state=0, **({"max_iter": 2} if kind is MLPClassifier else {"preset": "plain", "epochs": 1}))
+    model.fit(X, Y)
+    recwarn.clear()
+    expected = pickle.loads(pickle.dumps(model)).predict(X)
+    assert not recwarn.list
+    with monkeypatch.context() as patched:
+        patched.setattr("fastnn.sklearn.pickling.__version__", "0.0.9")
+        old = pickle.dumps(model)
+    with pytest.warns(
+        UserWarning,
+        match=f"^{kind.__name__}: the pickle was written by fastnn 0.0.9 but is read by fastnn {fnn.__version__}",
+    ):
+        other = pickle.loads(old)
+    np.testing.assert_array_equal(other.predict(X), expected)
+    assert not hasattr(other, "_fastnn_version")
 
 
 def test_coefficients_are_the_networks_own():

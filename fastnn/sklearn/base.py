@@ -10,7 +10,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import optimize, sparse
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -22,6 +21,7 @@ from fastnn import functional as F
 from fastnn.layers.activations import Activation
 from fastnn.optim import SGD, Adam, Optimizer
 from fastnn.sklearn.engine import Design, Engine, Rows
+from fastnn.sklearn.pickling import Versioned
 from fastnn.specification import Specification
 
 _ACTIVATIONS = {"logistic", *F.activations()}
@@ -83,7 +83,7 @@ class Rate:
         return stops
 
 
-class Perceptron(BaseEstimator):
+class Perceptron(Versioned):
     """What both estimators share."""
 
     _parameter_constraints = {
@@ -151,6 +151,11 @@ class Perceptron(BaseEstimator):
         for key, value in nested.items():
             name, _, field = key.partition("__")
             spec = getattr(self, name, None)
+            if isinstance(spec, str):
+                raise ValueError(
+                    f"{type(self).__name__}: {key} is given but {name} is {spec!r}, which has no parameters; set {name} to a specification, "
+                    f"such as fastnn.{'Huber' if name == 'loss' else 'Adam'}()"
+                )
             if not isinstance(spec, Specification):
                 super().set_params(**{key: value})
                 continue
@@ -450,7 +455,10 @@ class Perceptron(BaseEstimator):
         """Return the output, after the last activation, for checked rows."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return self._activated(self._linked().output(X))
+        output = self._activated(self._linked().output(X))
+        return output.astype(
+            np.result_type(X.dtype, output.dtype), copy=False
+        )  # as a product of X and the coefficients would be
 
     def _activated(self, output):
         if self.out_activation_ == "softmax":

@@ -1,15 +1,16 @@
 """``train_table`` as estimators of scikit-learn."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
+from fastnn.sklearn.pickling import Versioned
 from fastnn.table import train_table
 
 
-class _Tabular(BaseEstimator):
+class _Tabular(Versioned):
     """What both estimators share."""
 
     def __init__(self, preset="realmlp", *, epochs=None, validation=None, random_state=None, verbose=False):
