@@ -275,6 +275,20 @@ class Preprocessing:
             one_hot += (varies and boolean) + column["missing"]
         return out
 
+    def unknown(self, table):
+        """Yield for each column with categories that were not learned, for they did not occur in training or once only, a line that says so."""
+        for column in self._fitted():
+            if column["kind"] != "category" or column["name"] not in table:
+                continue
+            given = table[column["name"]]
+            strange = (_codes(column, given, table.source) == 0) & ~given.missing()
+            if strange.any():
+                row = int(strange.argmax())
+                yield (
+                    f"column {given.name!r}: {counted(int(strange.sum()), 'cell')} of {len(strange):,} with categories that the model does not "
+                    f"know (the first is {given.text(row)!r} in row {row + 1})"
+                )
+
     def _fill(self, column, values, rows, out, place, mark):
         """Write the numbers of a column, piece by piece: scaled to column ``place`` unless None, where they are missing to ``mark``."""
         for start in range(0, len(out), _PIECE):

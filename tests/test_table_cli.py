@@ -193,7 +193,9 @@ def test_doubts_are_lines_of_the_report(run, folder):
     out = run("train", "gaps.csv", "--target", "grade", "--seed", "0", "--preset", "plain", "--epochs", "2").out
     told = [line for line in out.splitlines() if line.startswith(("warning", "ignored"))]
     assert told[0] == "ignored     column 1 (an identifier: each row has another)"
-    assert re.fullmatch(r"warning     \d+ rows of 240 without a value of 'grade' left out", told[1])
+    assert re.fullmatch(
+        r"warning     \d+ rows of 240 without a value of 'grade' \(empty, NA, None, \? and the like\) left out", told[1]
+    )
     assert told[2] == "warning     column 'column 1' left out: an identifier: each row has another"
 
 
@@ -226,6 +228,28 @@ def test_what_was_read_doubtfully_is_said(run, folder):
             r"warning     column 'size': text among numbers counts as missing \(1 of 60 cells; the first is 'n.k.' in row \d+\)\n",
             err,
         )
+
+
+def test_categories_that_the_model_does_not_know_are_said(run, folder):
+    run("train", "data.csv", "--target", "grade", "--seed", "0", "--preset", "plain", "--epochs", "1")
+    lines = text(20).splitlines()
+    lines[3] = '0.5,Green,2024-01-03,yes,"street 1, town",good'
+    (folder / "new.csv").write_text("\n".join(lines))
+    for command in (("predict",), ("evaluate", "--json")):
+        assert run(*command, "data.safetensors", "new.csv").err == (
+            "warning     column 'colour': 1 cell of 20 with categories that the model does not know (the first is 'Green' in row 3)\n"
+        )
+
+
+@pytest.mark.parametrize("name", ["data.csv", "./data.csv", "link.csv"])
+def test_nothing_that_is_read_is_overwritten(name, folder, refused, run):
+    run("train", "data.csv", "--target", "grade", "--seed", "0", "--preset", "plain", "--epochs", "1", "--out", "m")
+    (folder / "link.csv").symlink_to("data.csv")
+    message = "--out {} is the file that is read; give it another name"
+    for arguments in (["train", "data.csv", "--target", "grade"], ["predict", "m", "data.csv"]):
+        refused([*arguments, "--out", name], message.format(name))
+    refused(["predict", "m", "data.csv", "--out", "m"], message.format("m"))
+    assert (folder / "data.csv").read_text() == text()
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_rows_without_a_target_are_left_out_and_said(task):
     gaps["y"] = np.array(table["y"], object)
     gaps["y"][[0, 7]] = None
     model, said = trained(gaps)
-    assert said == ["2 rows of 300 without a value of 'y' left out"]
+    assert said == ["2 rows of 300 without a value of 'y' (empty, NA, None, ? and the like) left out"]
     np.testing.assert_array_equal(model.predict(table), trained(whole)[0].predict(table))
     assert model.evaluate(gaps) == model.evaluate(whole)
     gaps["y"] = [None] * 300
@@ -126,7 +126,7 @@ def test_infinite_targets_are_left_out():
     table = regressed()
     table["y"][4] = np.inf
     model, said = trained(table)
-    assert said == ["1 row of 300 without a value of 'y' left out"]
+    assert said == ["1 row of 300 without a value of 'y' (empty, NA, None, ? and the like) left out"]
     assert np.isfinite(model.predict(table)).all()
 
 

@@ -42,9 +42,9 @@ def _read(options, names, known):
     return table, None
 
 
-def _warn(table):
-    """Say on standard error what whoever predicts should know about how a table was read."""
-    for note in table.notes:
+def _warn(model, table):
+    """Say on standard error what whoever predicts should know about how a table was read, and what the model does not know of it."""
+    for note in (*table.notes, *model.preprocessing.unknown(table)):
         print(report.line("warning", note), file=sys.stderr)
 
 
@@ -53,6 +53,13 @@ def _plain(value):
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _check_apart(out, *inputs):
+    """Raise ValueError where what is to be written would take the place of what is read."""
+    for path in inputs:
+        if os.path.exists(out) and os.path.samefile(out, path):
+            raise ValueError(f"--out {out} is the file that is read; give it another name")
 
 
 def train_file(options, check_output):
@@ -67,6 +74,7 @@ def train_file(options, check_output):
     table[options.target]
     out = default_out(options.data) if options.out is None else options.out
     check_output(out)  # before the work, not after it
+    _check_apart(out, options.data)
     doubts = []
 
     def say(text, warning=False):
@@ -118,9 +126,10 @@ def predict_file(options, check_output):
     """Write a file with the columns of another and predictions."""
     model = _model(options.model)
     table, header = _read(options, model.features, model.known)
-    _warn(table)
+    _warn(model, table)
     if options.out is not None:
         check_output(options.out)
+        _check_apart(options.out, options.data, options.model)
     added = _predictions(model, table, options.interval)
     if options.json:
         text = json.dumps(added) + "\n"
@@ -151,7 +160,7 @@ def evaluate_file(options):
     """Say how well a model predicts a file that has the target."""
     model = _model(options.model)
     table, _ = _read(options, [*model.features, model.target], model.known)
-    _warn(table)
+    _warn(model, table)
     outputs, y = model.outputs_and_target(table)
     if options.json:
         found = model.measured(outputs, y)

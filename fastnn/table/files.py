@@ -86,7 +86,7 @@ def _text(source, encoding):
     if encoding is None:
         encoding = _encoding(data)
         if encoding in ("cp1252", "latin-1"):
-            notes = [f"{name} is not UTF-8 and was read as {encoding}; pass encoding= if its letters look wrong"]
+            notes = [f"{name} is not UTF-8 and was read as {encoding}; if its letters look wrong, save it as UTF-8"]
     try:
         text = data.decode(encoding)
     except LookupError:

@@ -75,8 +75,9 @@ def number(word, form):
 
 
 def _booleans(words, pair):
-    lower = {word.lower() for word in words}
-    return {word: pair.index(word.lower()) for word in words} if lower and lower <= set(pair) else None
+    if not words or any(word.lower() not in pair for word in words):
+        return None
+    return {word: pair.index(word.lower()) for word in words}
 
 
 def _numbers(words, form):

@@ -152,7 +152,7 @@ def _doubts(table, target, features, preprocessing, rows, y):
     """Yield what may be wrong with a table, a line each."""
     left_out = len(table) - len(rows)
     if left_out:
-        yield f"{counted(left_out, 'row')} of {len(table):,} without a value of {target.name!r} left out"
+        yield f"{counted(left_out, 'row')} of {len(table):,} without a value of {target.name!r} (empty, NA, None, ? and the like) left out"
     yield from table.notes
     yield from preprocessing.warnings
     yield from (
