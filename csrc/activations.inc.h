@@ -9,7 +9,8 @@
  *    and rounded once to T. A function of an exponential has two bodies, between which the loop stores the exponentials
  *    of a tile: EXPONENT(f, what is kept of it) { ... } gives the exponential e of x, and FROM_EXPONENT(f) { ... } the
  *    value from x and e. NARROW_BY(f, vectors) { ... } is NARROW with so many vectors in a step of the loop instead of
- *    two, which the long chains of multiply-adds on the tables of piecewise.inc.h want; those are for float32 alone.
+ *    STEP: fewer, as the long chains of multiply-adds on the tables of piecewise.inc.h take many registers; those are
+ *    for float32 alone.
  * C. NaN gives NaN: comparisons are written so that an unordered lane keeps x.
  */
 
@@ -248,7 +249,7 @@ static FNN_INLINE exponential exponential_gauss(V a)
     return exponential_scaled((pair){square, v_fms(a, half, square)});
 }
 /* max(0, x) - a Q(a), the last operation; beyond the second interval a is a part of the polynomial */
-NARROW_BY(gelu, 2)
+NARROW_BY(gelu, PIECE_STEP)
 {
     const V a = v_min(v_set1(GELU_LIMIT), v_abs(x));
     const piece at = piece_of(a, GELU_SCALE, gelu_centre);
@@ -379,7 +380,7 @@ static FNN_INLINE pair p_times_piece(V power, V rest, V value, piece at, V slope
     return y;
 }
 /* near 0 a^3 times a function, elsewhere a - tanh(a). The cube is scaled: its parts are no subnormal numbers. */
-NARROW_BY(tanhshrink, 3)
+NARROW_BY(tanhshrink, PIECE_STEP)
 {
     const V a = v_abs(x), c = v_min(v_set1(TANHSHRINK_LIMIT), a), up = v_mul(c, v_set1(0x1p16f));
     const V square = v_mul(up, up), cube = v_mul(square, up);
@@ -393,7 +394,7 @@ NARROW_BY(tanhshrink, 3)
     return v_signed(v_mul(sum, v_select(far, v_set1(1), v_set1(0x1p-48f))), x);
 }
 /* near 0 a^2 times a function; the square is scaled likewise */
-NARROW_BY(tanhshrink_dx, 3)
+NARROW_BY(tanhshrink_dx, PIECE_STEP)
 {
     const V a = v_min(v_set1(TANHSHRINK_DX_LIMIT), v_abs(x)), up = v_mul(a, v_set1(0x1p24f)), square = v_mul(up, up);
     const piece at = piece_of(a, TANHSHRINK_DX_SCALE, tanhshrink_dx_centre);

@@ -6,6 +6,9 @@
  * B. An expression is passed as a function and inlined into its loop; the macros below only name functions.
  * C. Exponentials are computed for a tile of elements before what is made of them: the chain of operations of an
  *    activation is longer than what a processor looks ahead, and either half lets it work on several vectors.
+ * D. A step of a loop loads all its vectors before it stores any, and rows of few operations take many vectors in a
+ *    step. A load whose address agrees with that of an earlier store in its last 12 bits waits for it, and where y
+ *    stands shortly behind x, modulo 4 KiB, that is the load after each store: arrays of equal size often lie so.
  */
 
 /* The parameters of a row, by value, so that stores to y cannot seem to change them. */
@@ -39,10 +42,10 @@ enum kept { NOTHING, HEAD, HEAD_AND_TAIL };
     LOOP(name, NOTHING, vectors) { return (exponential){x, x, x}; }                                                    \
     FROM_EXPONENT(name) { return name##_v(x, p); }                                                                     \
     static FNN_INLINE V name##_v(FNN_UNUSED V x, FNN_UNUSED row_params p)
-#define NARROW(name) NARROW_BY(name, 2)
+#define NARROW(name) NARROW_BY(name, STEP)
 #define EXTENDED(name)                                                                                                 \
     static FNN_INLINE extended name##_e(W x);                                                                          \
-    NARROW(name) { return rounded_once(x, name##_e); }                                                                 \
+    NARROW_BY(name, 2) { return rounded_once(x, name##_e); }                                                           \
     static FNN_INLINE extended name##_e(W x)
 
 static FNN_INLINE V rounded_once(V x, extended f(W))
@@ -69,9 +72,9 @@ static FNN_INLINE void map_part(T *y, const T *dy, const T *x, int64_t n, enum k
     v_store_upto(y, dy ? v_mul(v_load_upto(dy, n, 0), value) : value, n);
 }
 
-enum { MOST_STEP = 4 }; /* vectors in a step */
+enum { MOST_STEP = 8 }; /* vectors in a step */
 
-/* y = f(x), or dy f'(x) where dy is given. Two to four vectors at a time: the compiler interleaves their chains of
+/* y = f(x), or dy f'(x) where dy is given, several vectors at a time: the compiler interleaves their chains of
  * operations. */
 static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, int vectors, enum kept kept, exponent_fn *exponent,
                            expression_fn *f, row_params p)
@@ -95,7 +98,7 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, int vectors
         }
         for (int64_t j = i; j < end; j += step) {
             V value[MOST_STEP];
-            FNN_UNROLL(4)
+            FNN_UNROLL(8)
             for (int h = 0; h < vectors; h++) {
                 const int64_t k = j + h * VL, at = k - i;
                 V xk = v_load(x + k);
@@ -104,11 +107,10 @@ static FNN_INLINE void map(T *y, const T *dy, const T *x, int64_t n, int vectors
                 if (kept == HEAD_AND_TAIL) e.tail = v_load(tail + at);
                 value[h] = f(xk, e, p);
             }
-            FNN_UNROLL(4)
-            for (int h = 0; h < vectors; h++) {
-                const int64_t k = j + h * VL;
-                v_store(y + k, dy ? v_mul(v_load(dy + k), value[h]) : value[h]);
-            }
+            FNN_UNROLL(8)
+            for (int h = 0; dy && h < vectors; h++) value[h] = v_mul(v_load(dy + j + h * VL), value[h]);
+            FNN_UNROLL(8)
+            for (int h = 0; h < vectors; h++) v_store(y + j + h * VL, value[h]);
         }
     }
     for (int64_t i = whole; i < n; i += VL) map_part(y + i, dy ? dy + i : NULL, x + i, n - i, kept, exponent, f, p);

@@ -32,6 +32,8 @@ enum {
     ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
     STRIP = (1 << 17) / sizeof(T),   /* numbers of a strip of a weight's gradient: 128 KiB of L2 */
     TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
+    STEP = 2,                        /* vectors of a simple elementwise loop, all loaded before one is stored */
+    PIECE_STEP = 2,                  /* vectors of a loop on tables in a step, where their rest is long too */
     EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
     EXP_VECTORS = 1,                 /* vectors of a row whose exponentials are computed side by side */
     ALIGNED = 4096,                  /* fewer elements do not pay for aligning the stores */
