@@ -331,6 +331,30 @@ def test_arrays_that_are_no_table(source, error, message):
         fnn.read_table(source)
 
 
+def test_types_that_say_categories_make_categories_of_numbers_too():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"i": pandas.Categorical([2, 10, None]), "f": pandas.Categorical([1.0, 2.5, 1.0])})
+    want = {"i": ("category", ["2", "10", ""]), "f": ("category", ["1", "2.5", "1"])}
+    assert shown(fnn.read_table(frame)) == want
+    polars = pytest.importorskip("polars")
+    kinds = {"c": polars.Categorical, "e": polars.Enum(["1", "2"])}
+    table = fnn.read_table(
+        polars.DataFrame({name: polars.Series(["2", None], dtype=kind) for name, kind in kinds.items()})
+    )
+    assert shown(table) == {name: ("category", ["2", ""]) for name in kinds}
+    trained = fnn.train_table({"a": np.arange(20) % 3, "y": list("uv") * 10}, "y", preset="plain", epochs=1, seed=0)
+    frame = pandas.DataFrame({"a": pandas.Categorical([0, 1, 2])})
+    np.testing.assert_array_equal(trained.predict_proba(frame), trained.predict_proba({"a": [0, 1, 2]}))
+
+
+def test_complex_numbers_of_a_frame_are_refused():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(
+        TypeError, match="^read_table: column 'a' has dtype complex128 but real numbers, text, booleans or dates"
+    ):
+        fnn.read_table(pandas.DataFrame({"a": [1j, 2]}))
+
+
 def frame_columns(library):
     columns = {"i": [1, 2], "f": [1.5, None], "s": ["x", None], "b": [True, False]}
     frame = library.DataFrame(columns)

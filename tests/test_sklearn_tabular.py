@@ -83,3 +83,26 @@ def test_frames_keep_their_names():
     assert classifier.model_.features == ("colour", "number")
     with pytest.raises(ValueError, match="feature names"):
         classifier.predict(frame.rename(columns={"number": "n"}))
+
+
+def test_a_row_without_a_class_is_named():
+    x, y, _ = mixed(20)
+    y = y.astype(object)
+    y[3] = None
+    with pytest.raises(
+        ValueError, match="^TabularClassifier: y has no class in row 4; leave out rows without a class$"
+    ):
+        TabularClassifier("plain").fit(x, y)
+
+
+def test_texts_mean_what_they_meant_in_fit():
+    pandas = pytest.importorskip("pandas")
+    cells = ["01", "2", "x", "7"] * 10
+    for x in (np.array(cells, object)[:, None], pandas.DataFrame({"c": cells})):
+        classifier = TabularClassifier("plain", epochs=30, validation=0.2, random_state=0).fit(
+            x, ["u", "v", "v", "u"] * 10
+        )
+        want = classifier.predict_proba(x)
+        for rows in ([0], [0, 1], [1, 3], [3]):
+            new = x.iloc[rows] if hasattr(x, "iloc") else x[rows]
+            np.testing.assert_array_equal(classifier.predict_proba(new), want[rows])

@@ -56,6 +56,13 @@ def test_numbers_are_predicted_in_their_units():
         model.predict_proba(new)
 
 
+@pytest.mark.parametrize("unit", [2.0**-1040, 2.0**1010])
+def test_targets_at_the_limits_are_predicted_in_their_units(unit):
+    table = regressed(60)
+    plain, extreme = (trained(table | {"y": table["y"] * scale}, task="regression")[0] for scale in (1.0, unit))
+    np.testing.assert_allclose(extreme.predict(table), plain.predict(table) * unit, rtol=1e-5)
+
+
 def test_a_model_comes_back_from_its_file(model, tmp_path):
     model.save(tmp_path / "m.safetensors")
     loaded, new = fnn.load(tmp_path / "m.safetensors"), classified(seed=1)
@@ -151,6 +158,7 @@ def test_a_class_of_one_row_is_survived():
         ({"x": [1, 2], "y": [1.5, 2]}, {"validation": 1.0}, "train_table: validation is 1.0 but a share between 0 and 1 was expected"),
         ({"x": [1, 1], "y": [1.5, 2]}, {}, "Preprocessing: the table has no column to learn from ('x': always 1)"),
         ({"x": [1, 2], "z": [1.5, 2]}, {}, "the table has no column 'y'; its columns: 'x', 'z'"),
+        ({}, {}, "the table has no column 'y', as it has none"),
     ],
 )  # fmt: skip
 def test_tables_that_cannot_be_trained_on_get_one_line(table, options, message):

@@ -95,6 +95,9 @@ class TabularClassifier(ClassifierMixin, _Tabular):
             For one class alone, and as ``fastnn.train_table``.
         """
         table, y = self._checked(X, y)
+        if y.dtype == object and None in y.tolist():
+            row = y.tolist().index(None)
+            raise ValueError(f"TabularClassifier: y has no class in row {row + 1}; leave out rows without a class")
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:

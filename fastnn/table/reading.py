@@ -135,6 +135,8 @@ class Table:
     def unknown(self, name):
         """Return the message that a column is not there, with the names that are close to it."""
         by_text = {str(known).lower(): known for known in self.names}
+        if not self.names:
+            return f"{self.source} has no column {name!r}, as it has none"
         close = [by_text[text] for text in get_close_matches(str(name).lower(), by_text)]
         shown = close or self.names[:10]
         more = "" if close or len(shown) == len(self.names) else f" and {len(self.names) - len(shown)} more"
@@ -216,7 +218,7 @@ def read(source, known, separator=None, encoding=None, header=None):
             f"read_table: separator, encoding and header are of files but source is {type(source).__name__}"
         )
     if hasattr(source, "columns") and hasattr(source, "dtypes"):
-        return made(_frame_columns(source), known)
+        return made(_frame_columns(source), _declared(source) | known)
     if isinstance(source, dict):
         return made(source.items(), known)
     array = (
@@ -246,6 +248,14 @@ def made(named, known, source="the table", notes=(), comma=False):
     return Table(columns, source, [*notes, *filter(None, told.values())])
 
 
+def _declared(frame):
+    """Return the columns of a frame whose type says that they are categories, as ``read`` takes what is known."""
+    types = zip(frame.columns, frame.dtypes, strict=True)
+    return {
+        str(name): ("category", None) for name, dtype in types if str(dtype).lower().startswith(("categor", "enum"))
+    }
+
+
 def _frame_columns(frame):
     """Yield (name, array or list) of a frame of pandas or polars."""
     require_unique([str(name) for name in frame.columns], "the data frame")
@@ -267,11 +277,13 @@ def _of_polars(series):
 def _of_pandas(series):
     """Return a series of pandas as an array, or as a list with None where it has no value."""
     kind, plain = series.dtype.kind, isinstance(series.dtype, np.dtype)
-    if kind in "iuf":
+    if kind in "iufc":
         return series.to_numpy() if plain else series.to_numpy(float, na_value=np.nan)
     if kind in "mM":
         return (series if plain else series.dt.tz_convert("UTC").dt.tz_localize(None)).to_numpy()
     empty = series.isna().tolist()
+    if str(series.dtype) == "category":
+        series = series.astype(object).map(lambda value: as_text(value) if isinstance(value, float) else str(value))
     return [None if missing else value for value, missing in zip(series.tolist(), empty, strict=True)]
 
 

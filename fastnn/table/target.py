@@ -139,8 +139,11 @@ class Target:
 
     def standardise(self, y, kept):
         """Learn centre and scale of the first ``kept`` numbers, and return all standardised, float32."""
-        self.center, self.scale = float(y[:kept].mean()), float(y[:kept].std()) or 1.0
-        return ((y - self.center) / self.scale).astype(np.float32)
+        exponent = np.frexp(np.abs(y).max())[1]  # between -1 and 1 no square overflows, and few vanish
+        y = np.ldexp(y, -exponent)
+        center, scale = float(y[:kept].mean()), float(y[:kept].std()) or 1.0
+        self.center, self.scale = (float(np.ldexp(number, exponent)) for number in (center, scale))
+        return ((y - center) / scale).astype(np.float32)
 
     def labels(self, codes):
         """Return the classes of their numbers, as an array."""

@@ -41,6 +41,7 @@ _DATES = [
     re.compile(date + _CLOCK, re.I)
     for date in (
         r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<day>\d\d?)",
+        r"(?P<year>(?:19|20)\d\d)-(?P<month>\d\d)",
         r"(?P<first>\d\d?)(?P<mark>[-/.])(?P<other>\d\d?)(?P=mark)(?P<year>\d{4})",
         r"(?P<first>\d\d?)(?P<mark>/)(?P<other>\d\d?)/(?P<year>\d\d)",
         r"(?P<first>\d\d)(?P<mark>\.)(?P<other>\d\d)\.(?P<year>\d\d)",
@@ -115,7 +116,7 @@ def _date(word, form):
         month, day = (day, month) if turned else (month, day)
     else:
         names = (i for i, full in enumerate(_MONTHS, 1) if full.startswith(part.get("name", "").lower()))
-        month, day = part.get("month") or next(names, 0), part["day"]
+        month, day = part.get("month") or next(names, 0), part.get("day", 1)
     year = int(part["year"])
     if len(part["year"]) == 2:
         year += 1900 if year >= 69 else 2000
