@@ -97,44 +97,12 @@ def test_train_says_what_was_understood_and_how_good_it_is(run):
 
 
 def test_train_in_json(run):
-    printed = json.loads(
-        run(
-            "train",
-            "data.csv",
-            "--target",
-            "grade",
-            "--seed",
-            "3",
-            "--preset",
-            "plain",
-            "--epochs",
-            "4",
-            "--out",
-            "m",
-            "--json",
-        ).out
-    )
+    options = ("--target", "grade", "--seed", "3", "--preset", "plain", "--epochs", "4", "--out", "m", "--json")
+    printed = json.loads(run("train", "data.csv", *options).out)
     assert (printed["target"], printed["task"], printed["classes"]) == ("grade", "classification", ["bad", "good"])
     assert (printed["rows"], printed["seed"], printed["saved"], printed["warnings"]) == (240, 3, "m", [])
     assert set(printed["held_out"]) == {"rows", "loss", "accuracy", "baseline"}
-    again = json.loads(
-        run(
-            "train",
-            "data.csv",
-            "--target",
-            "grade",
-            "--seed",
-            "3",
-            "--preset",
-            "plain",
-            "--epochs",
-            "4",
-            "--out",
-            "m",
-            "--json",
-        ).out
-    )
-    assert again == printed, "a seed says everything"
+    assert json.loads(run("train", "data.csv", *options).out) == printed, "a seed says everything"
 
 
 def test_predictions_stand_beside_the_columns_as_they_were_written(run):

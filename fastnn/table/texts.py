@@ -75,33 +75,10 @@ def number(word, form):
         return None
 
 
-def _booleans(words, pair):
-    if not words or any(word.lower() not in pair for word in words):
-        return None
-    return {word: pair.index(word.lower()) for word in words}
-
-
-def _numbers(words, form):
-    numbers = {}
-    for word in words:
-        numbers[word] = number(word, form)
-        if numbers[word] is None:
-            return None
-    return numbers if _occurs(form, words) else None
-
-
-def _occurs(form, words):
-    """Return whether the groups of three digits of a form, if it has them, occur in some text."""
-    return form not in _GROUPED or any(map(_GROUPED[form].fullmatch, words))
-
-
-def _dates(words, form):
-    dates = {}
-    for word in words:
-        dates[word] = _date(word, form)
-        if dates[word] is None:
-            return None
-    return dates or None
+def _boolean(word, pair):
+    """Return 0 or 1, or None for a text that is neither word of a pair."""
+    word = word.lower()
+    return pair.index(word) if word in pair else None
 
 
 def _date(word, form):
@@ -139,11 +116,30 @@ def _offset(zone):
     return int(f"{zone[0]}1") * (3600 * int(digits[:2]) + 60 * int(digits[2:]))
 
 
-_VALUES = {
-    "boolean": _booleans,
-    "number": _numbers,
-    "date": _dates,
-}  # from a kind to what makes a dict of texts and a form, or None
+_VALUE = {
+    "boolean": _boolean,
+    "number": number,
+    "date": _date,
+}  # by kind, what returns the value of a text in a form, or None
+
+
+def _values(kind, words, form, most=0):
+    """Return a dict from text to value, or None where more texts than ``most`` have none or no text has the marks of the form.
+
+    No texts at all are numbers: a column without a value has to be of some kind.
+    """
+    if not words and kind != "number" or form in _GROUPED and not any(map(_GROUPED[form].fullmatch, words)):
+        return None
+    value_of, values, strays = _VALUE[kind], {}, 0
+    for word in words:
+        value = value_of(word, form)
+        if value is not None:
+            values[word] = value
+        elif strays < most:
+            strays += 1
+        else:
+            return None
+    return values
 
 
 def _forms(kind, words, comma):
@@ -155,12 +151,9 @@ def _forms(kind, words, comma):
     return ("month first", "day first") if any("/" in word for word in words) else ("day first", "month first")
 
 
-_VALUE = {"number": number, "date": _date}  # from a kind to what makes the value of one text in a form, or None
-
-
 def has_value(word, kind, comma=False):
     """Return whether a text has a value of a kind in any form."""
-    return any(_VALUES[kind]([word], form) is not None for form in _forms(kind, [word], comma))
+    return any(_values(kind, [word], form) for form in _forms(kind, [word], comma))
 
 
 def meant(words, comma=False, known=(None, None)):
@@ -185,7 +178,7 @@ def meant(words, comma=False, known=(None, None)):
         What one of the texts could mean too.
     """
     kind, form = known
-    for one in ("boolean", "number", "date") if kind is None else (kind,) if kind in _VALUES else ():
+    for one in ("boolean", "number", "date") if kind is None else (kind,) if kind in _VALUE else ():
         if one == "number" and kind is None and are_codes(words):
             break
         found = _fitting(one, words, comma, form)
@@ -214,7 +207,7 @@ def _fitting(kind, words, comma, known):
     """Return the form of a kind that fits, the values and a doubt or None; None where no form fits."""
     forms, fits = _forms(kind, words, comma), {}
     for form in dict.fromkeys((known, *forms) if known in forms else forms):
-        values = _VALUES[kind](words, form)
+        values = _values(kind, words, form)
         if values is not None:
             fits[form] = values
             if form in (known, ".") or kind == "boolean":
@@ -241,17 +234,5 @@ def _shown(kind, value):
 
 def nearly_all(kind, words, comma, most):
     """Return a dict from text to value in the form of a kind in which fewest texts have none; None where it is more than ``most``."""
-    best = None
-    for form in (one for one in _forms(kind, words, comma) if _occurs(one, words)):
-        values, strays = {}, 0
-        for word in words:
-            value = _VALUE[kind](word, form)
-            if value is None:
-                strays += 1
-                if strays > most:
-                    break
-            else:
-                values[word] = value
-        if strays <= most and (best is None or len(values) > len(best)):
-            best = values
-    return best
+    found = (_values(kind, words, form, int(most)) for form in _forms(kind, words, comma))
+    return max((values for values in found if values is not None), key=len, default=None)
