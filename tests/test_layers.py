@@ -225,6 +225,28 @@ def test_layers_show_themselves():
     assert fnn.Linear(4, 3, bias=False).bias is None
 
 
+def test_a_chain_never_changes_and_its_task_is_one_of_the_names():
+    model = fnn.Sequential(fnn.Linear(4, 3, rng=0), fnn.ReLU())
+    for chain in (
+        model,
+        fnn.Residual(fnn.ReLU()),
+        fnn.Columns([(0, fnn.ReLU())]),
+        fnn.Ensemble(2, fnn.Linear(4, 3, rng=0), rng=0),
+    ):
+        name, layers = type(chain).__name__, chain.layers
+        message = f"{name}: layers cannot be assigned; make another one of other layers"
+        refused(lambda chain=chain: setattr(chain, "layers", ()), AttributeError, message)
+        assert chain.layers is layers
+    names = "binary, multiclass, classification, multilabel, regression, unit_interval"
+    for chain in (model, fnn.MLP([4, 3], seed=0)):
+        message = f"{type(chain).__name__}: task is 'classes' but one of {names} was expected"
+        refused(lambda chain=chain: setattr(chain, "task", "classes"), ValueError, message)
+        assert chain.task is None
+        chain.task = np.str_("multiclass")
+        assert type(chain.task) is str
+        assert type(fnn.Trainer(chain).loss) is fnn.CrossEntropy
+
+
 def test_the_class_lines_are_the_table():
     lines = re.findall(r'^(\w+) = _activation\("(\w+)"\)$', inspect.getsource(inspect.getmodule(fnn.ReLU)), re.M)
     assert lines == [(row.layer, row.name) for row in ROWS]

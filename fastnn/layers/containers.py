@@ -82,6 +82,11 @@ class Container(Layer):
         """Return a container of these layers and of what ``_described`` names, given by name."""
         return cls(*layers)
 
+    def __setattr__(self, name, value):
+        if name == "layers" and name in self.__dict__:
+            raise AttributeError(f"{type(self).__name__}: layers cannot be assigned; make another one of other layers")
+        super().__setattr__(name, value)
+
     def __len__(self):
         return len(self.layers)
 
@@ -279,6 +284,8 @@ class _Chain(Container):
 class Sequential(_Chain):
     """y = f_n(... f_1(x)): layers one after the other, as ``torch.nn.Sequential``. Immutable: the chain of layers never changes.
 
+    ``task``, which says what the outputs are as ``MLP`` has it, may be assigned.
+
     Parameters
     ----------
     *layers
@@ -291,6 +298,9 @@ class Sequential(_Chain):
     def __init__(self, *layers):
         super().__init__(*layers)
         self._predictors, self._shortened = Predictors(), None
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, as_task(value, type(self).__name__) if name == "task" else value)
 
     def __getstate__(self):
         """Return what is pickled and copied: all but what is made again of the layers."""
@@ -305,7 +315,7 @@ class Sequential(_Chain):
     @classmethod
     def _made_of(cls, layers, task):
         model = cls(*layers)
-        model.task = as_task(task, cls.__name__)
+        model.task = task
         return model
 
     @property
@@ -502,11 +512,9 @@ class Ensemble(_Chain):
         self._linear = tuple(i for i, layer in enumerate(layers) if type(layer) is Linear)
         if not self._linear:
             raise ValueError("Ensemble: at least one Linear was expected among the layers")
-        signs = (
-            None
-            if self._blank
-            else as_generator(rng, "Ensemble").uniform(-1, 1, (k, layers[self._linear[0]].in_features))
-        )
+        signs = None
+        if not self._blank:
+            signs = as_generator(rng, "Ensemble").uniform(-1, 1, (k, layers[self._linear[0]].in_features))
         for i in self._linear:
             sizes = {"r": layers[i].in_features, "s": layers[i].out_features, "b": layers[i].out_features}
             for name, size in sizes.items():
@@ -603,7 +611,7 @@ class Ensemble(_Chain):
     def _without_last(self):
         """Return an ensemble without the layer that makes the output, on whose outputs ``_mean`` computes as that layer would have."""
         rest = copy(self)
-        rest.layers, rest._head = _without_last(self.layers), Sequential(self)._last
+        rest.__dict__ |= {"layers": _without_last(self.layers), "_head": Sequential(self)._last}
         return rest
 
     def _mean(self, ys):
@@ -669,7 +677,7 @@ class MLP(Sequential):
         dropout = as_probability(dropout, "MLP", "dropout")
         seed = draw_seed() if seed is None else as_integer(seed, "MLP", "seed", 0, 2**64 - 1)
         rng = Philox(seed)
-        self.task = as_task(task, "MLP")
+        self.task = task
         layers = []
         for i in range(len(sizes) - 1):
             hidden = i < len(sizes) - 2
