@@ -300,7 +300,7 @@ class Mixup:
         return x, y, None if weight is None and (weighs == 1).all() else total
 
     def minibatches(self, minibatches, rng):
-        """Yield the minibatches of ``TrainingRows.minibatches``, mixed; weights are only moved, so as many rows' worth count."""
+        """Yield the minibatches of ``TrainingRows.minibatches``, mixed. Mixing keeps the sum of the weights, and so how many rows count."""
         for x, y, weight, counting in minibatches:
             yield *self.mix(x, y, weight, rng), counting
 

@@ -296,7 +296,19 @@ class SparseCategoricalCrossentropy(_OfClasses):
 
 
 class _Pair(NamedTuple):
-    """What a loss takes: the last layers that give it where not any will do, else those that give something else, and a hint."""
+    """Which last layers a loss fits.
+
+    Attributes
+    ----------
+    takes : str
+        What the loss takes the outputs for, as a message says it.
+    after : tuple of str
+        Classes of the last layers that give this; empty where most do.
+    not_after : tuple of str
+        Those that give something else; read where ``after`` is empty.
+    hint : str
+        What to do instead.
+    """
 
     takes: str
     after: tuple = ()

@@ -323,7 +323,10 @@ def _ranked(func, binary, output, target, average, sample_weight, multilabel):
 
 
 def _steps(scores, true, weight):
-    """Return the weights of true and of other rows among the highest scores, summed, after each distinct score, from 0."""
+    """Return how much the true rows, and how much the others, weigh among the rows with the highest scores.
+
+    Each is an array: a 0, and a number for each distinct score from the highest down, of the rows with at least this score.
+    """
     counted = weight != 0
     scores, true, weight = scores[counted], true[counted], weight[counted]
     order = np.argsort(-scores, kind="stable")

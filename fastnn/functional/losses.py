@@ -156,8 +156,8 @@ _SECONDS = {
 }
 _PARAMETERS = {
     "label_smoothing": "Share of each target that is spread over all classes, in [0, 1].",
-    "delta": "Where the square ends, above 0.",
-    "beta": "Where the square ends, at least 0.",
+    "delta": "Up to which error the loss is a square, above 0; beyond it is a line.",
+    "beta": "Up to which error the loss is a square, at least 0; beyond it is a line.",
     "gamma": "How much less a sure prediction counts, at least 0.",
     "alpha": "Weight of positive targets in [0, 1], against 1 - alpha of others; 1 each where it is None.",
     "log_input": "Whether ``input`` holds logarithms of rates, not rates.",
@@ -165,7 +165,7 @@ _PARAMETERS = {
     "full": "Whether the terms that do not depend on ``input`` are added.",
     "eps": "What keeps a logarithm or a quotient finite.",
     "margin": "How far the right class should be ahead.",
-    "p": "Power of what lacks, 1 or 2.",
+    "p": "Power of what a wrong class exceeds its bound by, 1 or 2.",
 }
 _LABEL_ERROR = "    IndexError\n        For a label that is neither in [0, classes) nor ``ignore_index``.\n"
 
@@ -302,7 +302,7 @@ smooth_l1_loss, smooth_l1_loss_with_grad = _loss("smooth_l1", "d^2 / (2 beta) wh
 log_cosh_loss, log_cosh_loss_with_grad = _loss("log_cosh", "log(cosh(d)) with d = input - target, about d^2 / 2 near 0 and |d| - log(2) far away, as Keras' ``LogCosh``.", "tanh(d)")
 binary_cross_entropy, binary_cross_entropy_with_grad = _loss("binary_cross_entropy", "-(target log(input) + (1 - target) log(1 - input)) of probabilities, as ``torch.nn.functional.binary_cross_entropy``: logarithms count as -100 where they are less.", "(input - target) / (input (1 - input)), of which the denominator is at least 1e-12")
 binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_with_grad = _loss("binary_cross_entropy_with_logits", "-(pos_weight target log(p) + (1 - target) log(1 - p)) with p = sigmoid(input), as ``torch.nn.functional.binary_cross_entropy_with_logits``.", "(1 - target) p - pos_weight target (1 - p)")
-focal_loss_with_logits, focal_loss_with_logits_with_grad = _loss("focal_with_logits", "alpha_t (1 - p_t)^gamma times ``binary_cross_entropy_with_logits``, where p_t is the probability of what the target says and alpha_t its weight (Lin et al., 2017), as ``torchvision.ops.sigmoid_focal_loss``.", "that of a product")
+focal_loss_with_logits, focal_loss_with_logits_with_grad = _loss("focal_with_logits", "alpha_t (1 - p_t)^gamma times ``binary_cross_entropy_with_logits``, where p_t is the probability of what the target says and alpha_t its weight (Lin et al., 2017), as ``torchvision.ops.sigmoid_focal_loss``.", "alpha_t m^gamma (b' + gamma b m' / m) with m = 1 - p_t and b that cross-entropy")
 hinge_loss, hinge_loss_with_grad = _loss("hinge", "max(0, 1 - target input) for targets of -1 and 1, as Keras' ``Hinge``.", "-target where it is positive, else 0")
 squared_hinge_loss, squared_hinge_loss_with_grad = _loss("squared_hinge", "max(0, 1 - target input)^2 for targets of -1 and 1, as Keras' ``SquaredHinge``.", "-2 target max(0, 1 - target input)")
 soft_margin_loss, soft_margin_loss_with_grad = _loss("soft_margin", "log(1 + e^(-target input)) for targets of -1 and 1, as ``torch.nn.functional.soft_margin_loss``.", "-target sigmoid(-target input)")

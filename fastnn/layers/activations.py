@@ -196,8 +196,8 @@ class Softmax(_AlongAxis):
         top = np.argmax(y, self.axis, keepdims=True)
 
         def pull(dy, need_dx, grads):
-            # To take a number from all dy changes no gradient. It is that of the largest y, so that its gradient is a sum of the small
-            # ones, not 1 less a y that was rounded to 1.
+            # The gradient stays the same where one number is subtracted from every dy of a row. Here that is the dy of the largest y:
+            # then only the small y take part, which have all their digits, and not 1 - y of a y that was rounded to 1.
             dy = as_gradient(dy, y, "Softmax")
             return backward(dy - np.take_along_axis(dy, top, self.axis), need_dx)
 

@@ -437,7 +437,7 @@ class Layer:
 
         def backward(dy, need_dx=True):
             dx = pull(dy, need_dx, grads)
-            self.__dict__["_grads"] = grads  # past __setattr__, which guards parameters: a microsecond a layer
+            self.__dict__["_grads"] = grads  # not by __setattr__, whose guard of parameters takes a microsecond
             return dx
 
         backward.grads, backward.buffers = grads, buffers or {}
