@@ -1,6 +1,7 @@
 """train_table inside estimators of scikit-learn."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -106,3 +107,35 @@ def test_texts_mean_what_they_meant_in_fit():
         for rows in ([0], [0, 1], [1, 3], [3]):
             new = x.iloc[rows] if hasattr(x, "iloc") else x[rows]
             np.testing.assert_array_equal(classifier.predict_proba(new), want[rows])
+
+
+def test_structured_arrays_have_features_with_names():
+    x, y, _ = mixed(40)
+    rows = np.array(
+        [(colour, np.nan if number is None else number) for colour, number in x], [("colour", "U5"), ("number", "f8")]
+    )
+    classifier = TabularClassifier("plain", epochs=2, validation=0.2, random_state=0).fit(rows, y)
+    assert (classifier.n_features_in_, classifier.feature_names_in_.tolist()) == (2, ["colour", "number"])
+    np.testing.assert_array_equal(classifier.predict_proba(rows[["number", "colour"]]), classifier.predict_proba(rows))
+    with pytest.raises(ValueError, match="^transform: the table has no column 'number'; its columns: 'colour'$"):
+        classifier.predict(rows[["colour"]])
+
+
+def test_columns_without_the_names_of_fit_are_taken_by_position():
+    pandas = pytest.importorskip("pandas")
+    x, y, _ = mixed(40)
+    frame = pandas.DataFrame(x, columns=["colour", "number"])
+    numbered = pandas.DataFrame(x)
+    fits = {"frame": frame, "numbered": numbered, "array": x}
+    for name, given in fits.items():
+        classifier = TabularClassifier("plain", epochs=2, validation=0.2, random_state=0).fit(given, y)
+        want = classifier.predict_proba(given)
+        for other, new in fits.items():
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                np.testing.assert_array_equal(classifier.predict_proba(new), want)
+            assert len(caught) == (name != other and "frame" in (name, other)), (
+                "scikit-learn warns of names on one side"
+            )
+        with pytest.raises(ValueError, match="X has 1 features, but TabularClassifier is expecting 2 features"):
+            classifier.predict(x[:, :1])

@@ -167,6 +167,23 @@ def test_tables_that_cannot_be_trained_on_get_one_line(table, options, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"epochs": 0}, ValueError, "train_table: epochs is 0 but a positive integer was expected"),
+        ({"epochs": 1.5}, ValueError, "train_table: epochs is 1.5 but a positive integer was expected"),
+        ({"variance": "yes"}, TypeError, "train_table: variance is 'yes' but True or False was expected"),
+        ({"seed": 1.5}, TypeError, "train_table: seed is 1.5 but an integer was expected"),
+        ({"target": 3}, TypeError, "train_table: target is 3 but the name of a column, or an array of its values, was expected"),
+        ({"target": None}, TypeError, "train_table: target is None but the name of a column, or an array of its values, was expected"),
+    ],
+)  # fmt: skip
+def test_arguments_that_cannot_be_get_one_line(options, error, message):
+    with pytest.raises(error) as caught:
+        fnn.train_table(regressed(20), **{"target": "y", "seed": 0} | options)
+    assert str(caught.value) == message
+
+
 def test_identifiers_and_leaks_are_warned_of():
     table = classified()
     table |= {"id": np.arange(300), "leak": np.where(table["y"] == "bad", "B", "G"), "line": np.arange(300)}

@@ -25,21 +25,36 @@ class _Tabular(Versioned):
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
-    def _validated(self, X, reset=False):
-        """Return X as ``read_table`` takes it, with the features of ``fit``, which ``reset`` learns."""
-        if hasattr(X, "columns") or getattr(getattr(X, "dtype", None), "names", None):
+    def _validated(self, X, reset):
+        """Return X and the names of its columns, None for an array, after scikit-learn's checks; ``reset`` learns the features."""
+        names = getattr(getattr(X, "dtype", None), "names", None)
+        if names:
+            if reset:
+                self.n_features_in_, self.feature_names_in_ = len(names), np.array(names, object)
+            return X, list(names)
+        if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
+            return X, [str(name) for name in X.columns]
         options = {"dtype": None, "ensure_all_finite": False, "ensure_min_samples": 2 if reset else 1}
-        return validate_data(self, X, reset=reset, **options)
+        return validate_data(self, X, reset=reset, **options), None
 
     def _checked(self, X, y):
-        """Return the table to train on and its targets."""
+        """Return the table to train on, as ``read_table`` takes it, and its targets."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        table = self._validated(X, reset=True)
+        table, names = self._validated(X, reset=True)
+        self._names = names or [f"x{i}" for i in range(table.shape[1])]
         check_consistent_length(X, y)
         return table, column_or_1d(y, warn=True)
+
+    def _table(self, X):
+        """Return the table to predict, as ``read_table`` takes it; columns without the names of ``fit`` are taken by position."""
+        table, names = self._validated(X, reset=False)
+        if names is None:
+            return dict(zip(self._names, table.T, strict=True))
+        if hasattr(X, "columns") and not set(self._names) <= set(names):
+            return dict(zip(self._names, table.to_numpy().T, strict=True))
+        return table
 
     def _train(self, table, y, task, **options):
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -116,7 +131,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         ndarray of float64, shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        return self._model().predict_proba(self._validated(X))
+        return self._model().predict_proba(self._table(X))
 
     def predict(self, X):
         """Predict classes.
@@ -191,4 +206,4 @@ class TabularRegressor(RegressorMixin, _Tabular):
         ndarray of shape (n_samples,)
             Or a tuple of it with the ends of intervals, or with standard deviations, as ``TableModel.predict`` returns them.
         """
-        return self._model().predict(self._validated(X), interval=interval, return_std=return_std)
+        return self._model().predict(self._table(X), interval=interval, return_std=return_std)

@@ -197,8 +197,12 @@ def parted(table, target, func, kind=None):
     """Return the column to predict, of a certain kind if it is text, and the table of the others."""
     if isinstance(target, str):
         return table[target], table.without(target)
-    beside = {"target": target if hasattr(target, "dtype") else np.asarray(target)}
-    column = read(beside, {"target": (kind, None)})["target"]
+    values = target if hasattr(target, "dtype") else np.asarray(target)
+    if np.ndim(values) == 0:
+        raise TypeError(
+            f"{func}: target is {target!r} but the name of a column, or an array of its values, was expected"
+        )
+    column = read({"target": values}, {"target": (kind, None)})["target"]
     if len(column.values) != len(table):
         raise ValueError(
             f"{func}: target has {counted(len(column.values), 'row')} but {table.source} has {len(table):,}"

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from fastnn.layers.base import as_integer
+from fastnn.layers.base import as_count, as_flag, as_integer
 from fastnn.preprocessing import Preprocessing
 from fastnn.random import draw_seed, permutation
 from fastnn.table import recipes, report
@@ -56,7 +56,10 @@ def train_table(
     Raises
     ------
     ValueError
-        For a target that is not there, names close ones; has one class; or does not fit the task; and where no column is of use.
+        For a target that is not there, names close ones; has one class; or does not fit the task; where no column is of use; and for
+        arguments out of range.
+    TypeError
+        For arguments of another type.
 
     Warns
     -----
@@ -90,6 +93,8 @@ def train(
     """Do what ``train_table`` does; ``say`` is told texts, with ``warning=True`` what may be wrong, and with ``compare`` how others do."""
     if preset not in recipes.PRESETS:
         raise ValueError(f"train_table: preset is {preset!r} but one of {', '.join(recipes.PRESETS)} was expected")
+    epochs = None if epochs is None else as_count(epochs, "train_table", "epochs")
+    variance = as_flag(variance, "train_table", "variance")
     seed = draw_seed() if seed is None else as_integer(seed, "train_table", "seed", 0, 2**64 - 1)
     column, features = parted(table, target, "train_table", "number" if task == "regression" else None)
     target = Target.of(column, task, table.source)
