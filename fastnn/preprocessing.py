@@ -204,8 +204,10 @@ class Preprocessing:
 
     @property
     def known(self):
-        """Kind and form of the columns that are used, by name, as ``table.reading.read`` takes them."""
-        return {column["name"]: (column["kind"], column.get("form")) for column in self._fitted()}
+        """Kind and form, or categories, of the columns that are used, by name, as ``table.reading.read`` takes them."""
+        return {
+            c["name"]: (c["kind"], c["categories"] if c["kind"] == "category" else c["form"]) for c in self._fitted()
+        }
 
     @property
     def layout(self):

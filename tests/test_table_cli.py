@@ -96,6 +96,11 @@ def test_train_says_what_was_understood_and_how_good_it_is(run):
     assert "; always '" in out
 
 
+def test_the_next_command_may_be_copied(run):
+    out = run("train", "data.csv", "--target", "grade", "--preset", "plain", "--epochs", "1", "--out", "my model").out
+    assert out.endswith("\nnext        fastnn predict 'my model' NEW.csv --out PREDICTED.csv\n")
+
+
 def test_train_in_json(run):
     options = ("--target", "grade", "--seed", "3", "--preset", "plain", "--epochs", "4", "--out", "m", "--json")
     printed = json.loads(run("train", "data.csv", *options).out)

@@ -190,6 +190,13 @@ def test_a_few_texts_among_dates_are_missing_and_noted(read):
     )
 
 
+def test_minus_is_missing_but_beside_plus(read):
+    column, _ = read(["+", "-", "", "+"])
+    assert (column.kind, column.categories, column.values.tolist()) == ("category", ("+", "-"), [0, 1, -1, 0])
+    assert read(["1.5", "-", "2"])[0].missing().tolist() == [False, True, False]
+    assert read(["a", "-", "b"])[0].missing().tolist() == [False, True, False]
+
+
 def test_a_quote_that_is_never_closed_is_an_error(read):
     for text, line in (('a,b\n1,"x\n2,y\n', 2), ('a,b\n1,x\n2,"', 3)):
         with pytest.raises(
@@ -219,6 +226,7 @@ TRAINED = {  # cells of a column of the training, and of files whose cells by th
     "categories that are booleans": (["yes", "no", "maybe", "Yes"], ["Yes", "no"]),
     "categories that are dates": (["2024-01-01", "2024-02-01", "never", "1/1/2024"], ["1/1/2024", "2024-01-01"]),
     "categories that are integers": (["1", "2", "x", "0"], ["1", "0"]),
+    "categories of signs": (["+", "-", "0", "++"], ["-", "-"]),
     "numbers that look like codes": (["1", "2.5", "07", "3"], ["07", "07"]),
     "numbers with thousands": (["1,234", "950", "1,234,567", "5"], ["1,234", "1,234"]),
     "numbers that are booleans": (["1", "0", "2", "3"], ["1", "0"]),
@@ -268,7 +276,7 @@ def test_dates_of_another_order_than_in_training_are_said():
     [
         (["01", "02", "10"], ["01", "01"]), (["0", "1", "no"], ["1", "0"]), (["yes", "no", "?x"], ["yes", "yes"]),
         (["a, b", 'say "so"', "日本"], ["a, b", "日本"]), (["2024-01-01", "1/1/2024", "x"], ["1/1/2024"] * 2), (["0", "1"], ["1", "1"]),
-        (["no", "yes"], ["yes", "yes"]), (["TRUE", "FALSE"], ["TRUE", "FALSE"]),
+        (["+", "-"], ["-", "-"]), (["no", "yes"], ["yes", "yes"]), (["TRUE", "FALSE"], ["TRUE", "FALSE"]),
     ],
 )  # fmt: skip
 def test_classes_are_those_of_the_training_however_few_are_there(classes, few, tmp_path, monkeypatch, capsys):

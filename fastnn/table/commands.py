@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import sys
 
 import numpy as np
@@ -97,7 +98,7 @@ def train_file(options, check_output):
         print(json.dumps(_plain(result)))
         return
     print(report.line("saved", out))
-    print(report.line("next", f"fastnn predict {out} NEW.csv --out PREDICTED.csv"))
+    print(report.line("next", f"fastnn predict {shlex.quote(out)} NEW.csv --out PREDICTED.csv"))
 
 
 def _model(path):

@@ -24,7 +24,10 @@ _SEPARATORS = "\t;|, "  # the earlier of two that fit alike: a comma is a decima
 _SINGLE_QUOTED = re.compile(rf"(?:^|[\n{_SEPARATORS}])'[^'\n]*'(?:[\r\n{_SEPARATORS}]|$)")
 _SAMPLE = 200  # lines that dialect and header are found from
 _END = "\x1f\x1f"  # a last line for csv, which does not say that a file ends inside quotes
-_CASES = sorted({form for word in MISSING for form in (word, word.upper(), word.capitalize(), "NaN", "NaT", "N/a")})
+# Missing values for polars and pandas; whether - is one, the other texts of its column decide.
+_CASES = sorted(
+    {form for word in MISSING - {"-"} for form in (word, word.upper(), word.capitalize(), "NaN", "NaT", "N/a")}
+)
 # What this module reads with: the first of these that is installed.
 READERS = ("polars", "pandas", "csv")
 

@@ -72,8 +72,8 @@ class TableModel:
 
     @property
     def known(self):
-        """Kind and form of the target and the columns that are needed, by name: texts of a new table are read so."""
-        return {self.target: (self._target.kind, None)} | self.preprocessing.known
+        """Kind and form, or categories, of the target and the columns that are needed, by name: texts of a new table are read so."""
+        return {self.target: self._target.known} | self.preprocessing.known
 
     def _outputs(self, table, rows=None):
         """Return what the networks say together."""
@@ -167,9 +167,9 @@ class TableModel:
 
     def outputs_and_target(self, table, target=None):
         """Return the networks' outputs and the targets of the rows that have one."""
-        column, _ = parted(table, self.target if target is None else target, "evaluate", self._target.kind)
+        column, _ = parted(table, self.target if target is None else target, "evaluate", self._target.known)
         y = self._target.encode(column, "evaluate")
-        rows = self._target.known(y)
+        rows = self._target.labelled(y)
         if rows.size == 0:
             raise ValueError(f"evaluate: {table.source} has no row with a value of {self.target!r}")
         return self._outputs(table, rows), y[rows]

@@ -187,7 +187,7 @@ def read_table(source, *, separator=None, encoding=None, header=None):
     Returns
     -------
     Table
-        A text is missing where it is empty or one of NA, n/a, NaN, null, None, ?, - and their like. A column of text is boolean (true and
+        A text is missing where it is empty or one of NA, n/a, NaN, null, None, ?, - and their like; - is not beside +. A column of text is boolean (true and
         false, yes and no, t and f, y and n, on and off), numbers (1.5; 1,234.5 or 1 234.5; where no comma separates cells 1,5 and 1.234,5),
         dates (2024-01-31, 31.01.2024, 1/31/2024, 31-Jan-2024, Jan 31, 2024, with or without a time), or else categories, as are integers of
         which one has leading zeros. All its rows together say whether 3/2/2024 has the month first; where none does it has, and ``notes``
@@ -206,7 +206,7 @@ def read_table(source, *, separator=None, encoding=None, header=None):
 
 
 def read(source, known, separator=None, encoding=None, header=None):
-    """Do what ``read_table`` does; ``known`` has kind and form of columns that training knew, by name."""
+    """Do what ``read_table`` does; ``known`` has kind and form, or categories, of columns that training knew, by name."""
     if isinstance(source, Table):
         return source
     if hasattr(source, "__fspath__") or isinstance(source, str) or hasattr(source, "read"):
@@ -290,7 +290,7 @@ def _of_pandas(series):
 # ---------------------------------------------------------------------------------------------------------------- columns
 
 
-_NEW = (None, None)  # kind and form of a column that training did not know
+_NEW = (None, None)  # what is known of a column that training did not know
 
 
 def _column(name, values, comma, known):
@@ -350,11 +350,13 @@ def _of_texts(name, texts, comma, known):
     distinct = {}
     codes = np.array([distinct.setdefault(text, len(distinct)) for text in texts], np.intp)
     words = [text.strip() for text in distinct]
-    given = [word for word in words if not spelling.is_missing(word)]
+    learned = known[1] or () if known[0] == "category" else ()
+    missing = {word for word in words if spelling.is_missing(word)} - {"-" if "+" in words else None, *learned}
+    given = [word for word in words if word not in missing]
     kind, form, found, doubt = spelling.meant(given, comma, known)
     doubt = doubt and f"column {name!r}: {doubt}"
     if kind == "category":
-        column, note = _with_strays(name, words, given, codes, comma, known[0])
+        column, note = _with_strays(name, words, missing, codes, comma, known[0])
         return (column, note) if column else (_categories(name, words, given, codes), doubt)
     values = np.array([found.get(word, np.nan) for word in words], np.float32 if kind == "boolean" else np.float64)
     if kind == "boolean":
@@ -379,15 +381,16 @@ def _categories(name, words, given, codes):
     )
 
 
-def _with_strays(name, words, given, codes, comma, known):
+def _with_strays(name, words, missing, codes, comma, known):
     """Return the column of texts that are numbers or dates but a few, and a note about these; (None, None) where there are more."""
-    cells = np.array([not spelling.is_missing(word) for word in words])[codes].sum()
+    given = [word for word in words if word not in missing]
+    most = _STRAY * np.array([word not in missing for word in words])[codes].sum()
     for kind in (one for one in ("number", "date") if known in (None, one)):
-        found = spelling.nearly_all(kind, given, comma, _STRAY * cells)
+        found = spelling.nearly_all(kind, given, comma, most)
         if not found or kind == "number" and known is None and spelling.are_codes(found):
             continue
-        strays = np.array([word not in found and not spelling.is_missing(word) for word in words])[codes]
-        if strays.sum() <= _STRAY * cells:
+        strays = np.array([word not in found and word not in missing for word in words])[codes]
+        if strays.sum() <= most:
             row = int(strays.argmax())
             note = (
                 f"column {name!r}: text among {kind}s counts as missing ({int(strays.sum())} of {len(codes):,} cells; the first is "

@@ -25,11 +25,12 @@ class Target:
         self.name, self.task, self.classes, self.center, self.scale = name, task, classes, center, scale
 
     @property
-    def kind(self):
-        """The kind of column that texts of the target are; None for classes that are booleans, which may be written in several ways."""
+    def known(self):
+        """Kind of column and categories that texts of the target are; no kind for booleans, which may be written in several ways."""
         if self.task == "regression":
-            return "number"
-        return {str: "category", bool: None}.get(type(self.classes[0]), "number")
+            return "number", None
+        kind = {str: "category", bool: None}.get(type(self.classes[0]), "number")
+        return kind, self.classes if kind == "category" else None
 
     @classmethod
     def of(cls, column, task, source):
@@ -133,7 +134,7 @@ class Target:
             )
         return found
 
-    def known(self, codes):
+    def labelled(self, codes):
         """Return the rows that have a target, of what ``encode`` returns."""
         return np.flatnonzero(codes >= 0 if self.task == "classification" else ~np.isnan(codes))
 
@@ -193,8 +194,8 @@ def _words(label):
     return (label,) if isinstance(label, str) else (as_text(label),)
 
 
-def parted(table, target, func, kind=None):
-    """Return the column to predict, of a certain kind if it is text, and the table of the others."""
+def parted(table, target, func, known=(None, None)):
+    """Return the column to predict, whose kind and categories may be known, and the table of the others."""
     if isinstance(target, str):
         return table[target], table.without(target)
     values = target if hasattr(target, "dtype") else np.asarray(target)
@@ -202,7 +203,7 @@ def parted(table, target, func, kind=None):
         raise TypeError(
             f"{func}: target is {target!r} but the name of a column, or an array of its values, was expected"
         )
-    column = read({"target": values}, {"target": (kind, None)})["target"]
+    column = read({"target": values}, {"target": known})["target"]
     if len(column.values) != len(table):
         raise ValueError(
             f"{func}: target has {counted(len(column.values), 'row')} but {table.source} has {len(table):,}"

@@ -96,11 +96,11 @@ def train(
     epochs = None if epochs is None else as_count(epochs, "train_table", "epochs")
     variance = as_flag(variance, "train_table", "variance")
     seed = draw_seed() if seed is None else as_integer(seed, "train_table", "seed", 0, 2**64 - 1)
-    column, features = parted(table, target, "train_table", "number" if task == "regression" else None)
+    column, features = parted(table, target, "train_table", ("number" if task == "regression" else None, None))
     target = Target.of(column, task, table.source)
     head = Head(target.classes and len(target.classes), quantiles=quantiles, variance=variance)
     y = target.encode(column, "train_table")
-    rows = target.known(y)
+    rows = target.labelled(y)
     if rows.size < 2:
         raise ValueError(
             f"train_table: {table.source} has {counted(rows.size, 'row')} with a number in {target.name!r} but two or more were expected"
