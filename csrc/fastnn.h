@@ -276,6 +276,12 @@ typedef struct fnn_kernels {
      * label smoothing. The others: losses.inc.h. */
     fnn_loss_fn losses[FNN_LOSS_COUNT];
 
+    /* cross_entropy by labels, without class weights and smoothing, of logits in panels: *sum += its values, and dlogits, 0 in
+     * what pads the last panel, = scale times its gradient. 0 where it cannot: of more than a few classes, of few rows, and of
+     * rows that are not finite, which only show on the way. */
+    int (*cross_entropy_panels)(double *sum, fnn_panels dlogits, fnn_panels logits, const fnn_target *target, double scale,
+                                int64_t batch, int64_t classes);
+
     fnn_scalars_fn scalars[FNN_OPTIMIZER_COUNT];
     fnn_update_fn updates[FNN_OPTIMIZER_COUNT];
 

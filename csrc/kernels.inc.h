@@ -84,6 +84,7 @@ const fnn_kernels FNN_KERNELS = {
     .sum_of_weights = FNN(sum_of_weights),
     .first_refused = FNN(first_refused),
     .losses = {FNN_LOSSES(LOSS)},
+    .cross_entropy_panels = FNN(cross_entropy_panels),
     .scalars = {FNN_OPTIMIZERS(SCALARS)},
     .updates = {FNN_OPTIMIZERS(UPDATES)},
     .descent = FNN(descent),

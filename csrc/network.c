@@ -385,6 +385,44 @@ static void copy_rows(const fnn_pass *pass, char *to, int64_t to_row, const char
         memcpy(to + i * to_row * pass->itemsize, from + i * from_row * pass->itemsize, (size_t)(n * pass->itemsize));
 }
 
+/* The row that makes the output of panels, where there is one and the output is that of one member; or NULL. */
+static const fnn_op *last_to_rows(const fnn_network *n)
+{
+    const fnn_op *last = n->ops_count ? &n->ops[n->ops_count - 1] : NULL;
+    return last && last->kind == FNN_OP_to_rows && n->values[n->output].times == 1 ? last : NULL;
+}
+
+static void copy_output(const fnn_pass *pass, void *to)
+{
+    const fnn_network *n = pass->network;
+    const fnn_op *last = last_to_rows(n);
+    const fnn_value *x = last ? &n->values[last->inputs[0]] : NULL;
+    if (x)
+        pass->kernels->from_panels(to, x->features, (fnn_panels){n->arena + x->y, x->panel}, pass->batch, x->features);
+    else
+        memcpy(to, pass->y, (size_t)(pass->batch * fnn_numbers_a_row(n, n->output) * pass->itemsize));
+}
+
+/* Whether the loss has a form in panels, and there are the panels for it. */
+static int has_loss_of_panels(const fnn_network *n, const fnn_target *target)
+{
+    return last_to_rows(n) && n->loss == FNN_LOSS_cross_entropy && n->loss_params[0] == 0 && n->most == INFINITY &&
+           target->labels && !target->class_weight;
+}
+
+/* *sum receives the values of that loss, and the panels scale times its gradient. 0 where it goes by rows: they are made then. */
+static int loss_of_panels(fnn_pass *pass, const fnn_target *target, double scale, double *sum)
+{
+    const fnn_network *n = pass->network;
+    const fnn_op *last = last_to_rows(n);
+    const fnn_value *x = &n->values[last->inputs[0]];
+    pass->panels_alone = pass->kernels->cross_entropy_panels(sum, (fnn_panels){n->arena + x->dy, x->panel},
+                                                             (fnn_panels){n->arena + x->y, x->panel}, target, scale,
+                                                             pass->batch, x->features);
+    if (!pass->panels_alone) fnn_op_rows[last->kind].forward(pass, last);
+    return pass->panels_alone;
+}
+
 /* The sum of the values of a loss, each of which counts so much at most, times its weight, which may be negative. */
 static double limited_sum(const fnn_pass *pass, const fnn_target *target, const char *y)
 {
@@ -407,8 +445,7 @@ static double limited_sum(const fnn_pass *pass, const fnn_target *target, const 
 }
 
 /* The loss of an output y and dy, its gradient by it; for a pair, of y without its second half and dsecond, by that half. */
-static int loss_of(const fnn_pass *pass, const fnn_target *target, double divisor, char *dy, const char *y,
-                   double *loss)
+static int loss_of(fnn_pass *pass, const fnn_target *target, double divisor, char *dy, const char *y, double *loss)
 {
     const fnn_network *n = pass->network;
     const fnn_loss_row *row = &fnn_loss_rows[n->loss];
@@ -421,14 +458,17 @@ static int loss_of(const fnn_pass *pass, const fnn_target *target, double diviso
     double sum = 0;
     if (row->accepts.input != ANY && pass->kernels->first_refused(y, pass->batch * features, row->accepts.input) >= 0)
         return FNN_REFUSED;
-    pass->kernels->losses[n->loss](&sum, NULL, dy, y, target, scale, n->loss_params, pass->batch, features);
+    if (!pass->panels_alone || !loss_of_panels(pass, target, scale, &sum)) {
+        sum = 0;
+        pass->kernels->losses[n->loss](&sum, NULL, dy, y, target, scale, n->loss_params, pass->batch, features);
+    }
     if (n->most < INFINITY && (target->sample_weight || sum > n->most)) sum = limited_sum(pass, target, y);
     *loss = sum * scale;
     return FNN_OK;
 }
 
 /* That of a pair: the first half of each row of y, and the logarithms of the second inputs. */
-static int loss_of_halves(const fnn_pass *pass, const fnn_target *target, double divisor, char *dy, const char *y,
+static int loss_of_halves(fnn_pass *pass, const fnn_target *target, double divisor, char *dy, const char *y,
                           char *scratch, double *loss)
 {
     const int64_t half = loss_features(pass->network), bytes = pass->batch * half * pass->itemsize;
@@ -446,7 +486,7 @@ static int loss_of_halves(const fnn_pass *pass, const fnn_target *target, double
 }
 
 /* The loss of the output, and its gradient by it: the mean over the members of an ensemble, each of which has its own. */
-static int differentiate(const fnn_pass *pass, const fnn_target *target, double divisor, double *loss)
+static int differentiate(fnn_pass *pass, const fnn_target *target, double divisor, double *loss)
 {
     const fnn_network *n = pass->network;
     const fnn_value *output = &n->values[n->output];
@@ -482,6 +522,7 @@ static int run(fnn_pass *pass, const fnn_data *data, int64_t soon, double diviso
     pass->code = gather_target(pass, data, &target);
     if (pass->code) return pass->code;
     fnn_gather_input(pass, &data->x, data->order, soon);
+    pass->panels_alone = has_loss_of_panels(pass->network, &target);
     fnn_forward(pass);
     if (pass->code == FNN_OK) pass->code = differentiate(pass, &target, divisor, loss);
     if (pass->code == FNN_OK) backward(pass);
@@ -556,7 +597,7 @@ int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *start
         form_scalars(&pass, rates ? rates + i * n->groups_count : NULL);
         const int code = run(&pass, &minibatch, soon, divide ? rows[i] : NAN, &losses[i]);
         if (code) return code;
-        if (outputs) memcpy((char *)outputs + (starts[i] - starts[0]) * bytes, pass.y, (size_t)(pass.batch * bytes));
+        if (outputs) copy_output(&pass, (char *)outputs + (starts[i] - starts[0]) * bytes);
         commit(&pass);
         if (n->accumulate > 1) {
             gather_gradients(&pass, rows[i]);
@@ -567,6 +608,12 @@ int fnn_network_train(fnn_network *n, const fnn_data *data, const int64_t *start
         end_step(&pass);
     }
     return FNN_OK;
+}
+
+void fnn_network_output(const fnn_network *n, void *to, int64_t batch)
+{
+    const fnn_pass pass = fnn_new_pass(n, n->arena, batch);
+    copy_output(&pass, to);
 }
 
 void fnn_network_flush(fnn_network *n, const double *rates)

@@ -159,6 +159,9 @@ int fnn_network_train(fnn_network *network, const fnn_data *data, const int64_t 
                       const double *rows, int divide, const double *rates, double *losses, double *penalties,
                       void *outputs, int64_t *done);
 
+/* The output of the latest minibatch, of so many rows. */
+void fnn_network_output(const fnn_network *network, void *to, int64_t batch);
+
 /* A step by the gradients that wait, if there are any. */
 void fnn_network_flush(fnn_network *network, const double *rates);
 

@@ -87,8 +87,15 @@ static void to_panels_backward(fnn_pass *pass, const fnn_op *op)
                                features);
 }
 
+/* Whether a row makes the output, and its loss has been, or is to be, read from the panels before it. */
+static int is_left_out(const fnn_pass *pass, const fnn_op *op)
+{
+    return pass->panels_alone && op->outputs[0] == pass->network->output;
+}
+
 static void to_rows_forward(fnn_pass *pass, const fnn_op *op)
 {
+    if (is_left_out(pass, op)) return;
     const int64_t features = value(pass, op->inputs[0])->features;
     pass->kernels->from_panels(y_of(pass, op->outputs[0]), features, y_panels(pass, op->inputs[0]), rows_in(pass, op),
                                features);
@@ -96,6 +103,7 @@ static void to_rows_forward(fnn_pass *pass, const fnn_op *op)
 
 static void to_rows_backward(fnn_pass *pass, const fnn_op *op)
 {
+    if (is_left_out(pass, op)) return;
     const int64_t features = value(pass, op->inputs[0])->features;
     pass->kernels->to_panels(dy_panels(pass, op->inputs[0]), dy_of(pass, op->outputs[0]), features, rows_in(pass, op),
                              features);

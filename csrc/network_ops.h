@@ -13,6 +13,7 @@ typedef struct {
     char *arena, *x, *y; /* x and y are where the network's input and output lie */
     int64_t batch, itemsize;
     int training;
+    int panels_alone; /* whether the loss reads the panels of the output, whose rows are not made */
     int updating; /* whether the backward pass makes the step, each parameter as its gradient is finished */
     double share; /* of the penalties that the gradient of a weight gets */
     int64_t step; /* number of the step, which tells masks of dropout apart */

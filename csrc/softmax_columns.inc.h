@@ -8,6 +8,7 @@
  *    vector, and none is empty.
  * B. VL rows are transposed on the way in and out, through a tile: tile[j] is class j of all of them. Fewer rows are
  *    padded. A block that holds a row without a finite maximum, or with a huge one, is refused and goes by rows.
+ * C. In panels, where a compiled network has them, rows lie so already.
  */
 
 /* m from which on m + V_EXP_IS_ZERO is too coarse to clamp with */
@@ -46,7 +47,13 @@ typedef struct {
     W rest[V_PARTS]; /* of all exponentials but one of them that are 1, as in softmax.inc.h */
 } columns;
 
-/* The tile from `rows` rows, at most VL. Classes there are none of are -inf, up to whole groups of EXP_VECTORS. */
+/* Classes there are none of are -inf, up to whole groups of EXP_VECTORS. */
+static FNN_INLINE void pad_columns(columns *s, int64_t n)
+{
+    for (int64_t j = n; j % EXP_VECTORS; j++) v_store(s->tile[j], v_set1(-INFINITY));
+}
+
+/* The tile from `rows` rows, at most VL. */
 static void read_columns(columns *s, const T *x, int64_t rows, int64_t n)
 {
     T padded[VL * FEW_CLASSES];
@@ -63,7 +70,7 @@ static void read_columns(columns *s, const T *x, int64_t rows, int64_t n)
     }
     for (int64_t j = 0; n < VC && j < n; j++)
         for (int r = 0; r < VL; r++) s->tile[j][r] = x[r * n + j];
-    for (int64_t j = n; j % EXP_VECTORS; j++) v_store(s->tile[j], v_set1(-INFINITY));
+    pad_columns(s, n);
 }
 
 /* The rows of a tile, one after another: what a vector writes beyond the end of a row, the next row overwrites. */
@@ -176,30 +183,54 @@ static void gradient_columns(columns *s, const row_targets *t, double scale, int
     }
 }
 
-/* Cross-entropy of `rows` rows from `first` on, at most VL, whose targets are labels without class weights; 0, and nothing is
- * written, where a row is refused. */
-static int cross_entropy_columns(double *sum, T *losses, T *dlogits, const T *logits, const fnn_target *target,
-                                 double scale, int64_t first, int64_t rows, int64_t n)
+/* Cross-entropy of `rows` rows from `first` on, at most VL, whose targets are labels without class weights, and with
+ * `differentiates` its gradient in their tile; 0, and nothing is added, where a row is refused. */
+FNN_APART static int cross_entropy_tile(double *sum, T *losses, columns *s, const fnn_target *target, double scale,
+                                        int64_t first, int64_t rows, int64_t n, int differentiates)
 {
-    columns s;
-    read_columns(&s, logits + first * n, rows, n);
     const row_targets t = targets_of(target, first, rows);
     const V label = v_load(t.label);
     V x = v_set1(0);
-    for (int64_t j = 0; j < n; j++) x = v_select(v_eq(label, v_set1((T)j)), v_load(s.tile[j]), x);
-    if (!exp_columns(&s, n)) return 0;
+    for (int64_t j = 0; j < n; j++) x = v_select(v_eq(label, v_set1((T)j)), v_load(s->tile[j]), x);
+    if (!exp_columns(s, n)) return 0;
     double loss[VL];
     for (int h = 0; h < V_PARTS; h++) {
-        const W cost = w_sub(v_widen(s.max, h), v_widen(x, h));
-        w_store(loss + h * WL, w_mul(w_load(t.weight + h * WL), w_add(cost, w_log1p(s.rest[h]))));
+        const W cost = w_sub(v_widen(s->max, h), v_widen(x, h));
+        w_store(loss + h * WL, w_mul(w_load(t.weight + h * WL), w_add(cost, w_log1p(s->rest[h]))));
     }
     for (int64_t r = 0; r < rows; r++) {
         if (t.label[r] < 0) loss[r] = 0;
         if (losses) losses[first + r] = (T)loss[r];
         *sum += loss[r];
     }
-    if (!dlogits) return 1;
-    gradient_columns(&s, &t, scale, n);
-    write_columns(dlogits + first * n, &s, rows, n);
+    if (differentiates) gradient_columns(s, &t, scale, n);
+    return 1;
+}
+
+/* The same of rows of logits, of which nothing is written where one is refused. */
+static int cross_entropy_columns(double *sum, T *losses, T *dlogits, const T *logits, const fnn_target *target,
+                                 double scale, int64_t first, int64_t rows, int64_t n)
+{
+    columns s;
+    read_columns(&s, logits + first * n, rows, n);
+    if (!cross_entropy_tile(sum, losses, &s, target, scale, first, rows, n, dlogits != NULL)) return 0;
+    if (dlogits) write_columns(dlogits + first * n, &s, rows, n);
+    return 1;
+}
+
+static int FNN(cross_entropy_panels)(double *sum, fnn_panels dlogits, fnn_panels logits, const fnn_target *target,
+                                     double scale, int64_t batch, int64_t classes)
+{
+    columns s;
+    if (!has_columns(batch, classes)) return 0;
+    for (int64_t first = 0; first < round_up(batch, PANEL); first += VL) {
+        const int64_t rows = batch - first < VL ? batch - first : VL;
+        const T *const from = (const T *)logits.data + along_row(first, logits.panel);
+        T *const to = (T *)dlogits.data + along_row(first, dlogits.panel);
+        for (int64_t j = 0; j < classes; j++) v_store(s.tile[j], v_load(from + j * PANEL));
+        pad_columns(&s, classes);
+        if (!cross_entropy_tile(sum, NULL, &s, target, scale, first, rows, classes, 1)) return 0;
+        for (int64_t j = 0; j < classes; j++) v_store(to + j * PANEL, v_load(s.tile[j]));
+    }
     return 1;
 }

@@ -288,6 +288,7 @@ cdef extern from "network.h" nogil:
     void fnn_network_free(fnn_network *)
     int fnn_network_train(fnn_network *, const fnn_data *, const int64_t *, int64_t, const double *, int, const double *, double *,
                           double *, void *, int64_t *)
+    void fnn_network_output(const fnn_network *, void *, int64_t)
     void fnn_network_flush(fnn_network *, const double *)
     void fnn_network_prepare(fnn_network *)
     int fnn_network_predict(const fnn_network *, void *, const fnn_array *, int64_t)

@@ -644,3 +644,22 @@ def test_a_step_unlike_the_one_before_is_that_of_layer_by_layer(shape, loss, dty
         assert one == other or np.isnan(one) and np.isnan(other)
     assert_equal(*pair)
     np.testing.assert_array_equal(*(t._owned.output for t in pair))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10, 16, 17])
+def test_few_classes_train_as_layer_by_layer(classes, dtype, isa):
+    rng = np.random.default_rng(classes)
+    x, y = rng.standard_normal((70, 9)).astype(dtype), rng.integers(0, classes, 70)
+    y[::7] = -100
+    pair = both(fnn.MLP([9, 20, classes], seed=0, dtype=dtype), fnn.losses.CrossEntropy(), fnn.SGD(lr=1e-9))
+    for rows in (1, 2, 3, 16, 37, 70):
+        for huge in (False, True):
+            x[rows // 2] *= 1e8 if huge else 1  # softmax refuses such rows side by side with others
+            for weight in (None, rng.random(rows)):
+                losses = [t.step(x[:rows], y[:rows], weight) for t in pair]
+                assert losses[0] == losses[1] or np.isnan(losses).all()
+                if not np.isnan(losses[0]):
+                    assert pair[0]._owned._lazy is not None  # that step was compiled
+                    np.testing.assert_array_equal(*(t._owned.output for t in pair))
+                assert_equal(*pair)
+            x[rows // 2] = 1

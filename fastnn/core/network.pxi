@@ -294,7 +294,7 @@ cdef class Network:
     def latest_output(self):
         """The output of the latest step."""
         cdef ndarray y = self.new_outputs(self.batch)
-        memcpy(data(y), self.network.arena + self.network.values[self.network.output].y, size(y) * _itemsize(self.network.dtype))
+        fnn_network_output(&self.network, data(y), self.batch)
         return y
 
 
