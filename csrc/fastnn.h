@@ -172,10 +172,11 @@ typedef struct fnn_kernels {
     void (*gather_panels)(fnn_panels to, const void *x, int from, int64_t row, const int64_t *order, int64_t batch,
                           int64_t features, const int64_t *next, int64_t next_batch);
 
-    /* rows (batch, features), row-major with row stride `row`, to panels and back; and panels transposed. */
+    /* rows (batch, features), row-major with row stride `row`, to panels and back; and panels transposed, and sums[j], unless
+     * that is NULL, = the sum over the batch, in the order of sum_rows. */
     void (*to_panels)(fnn_panels to, const void *rows, int64_t row, int64_t batch, int64_t features);
     void (*from_panels)(void *rows, int64_t row, fnn_panels from, int64_t batch, int64_t features);
-    void (*transpose_panels)(fnn_panels transposed, fnn_panels from, int64_t batch, int64_t features);
+    void (*transpose_panels)(fnn_panels transposed, void *sums, fnn_panels from, int64_t batch, int64_t features);
 
     /* A weight is k-major, (in, out): element (i, o) at weight[i * ldw + o], ldw >= out rounded up to FNN_PANEL.
      *
@@ -198,9 +199,6 @@ typedef struct fnn_kernels {
                           void *context);
     void (*descend_panels)(void *weight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch,
                            int64_t out, int64_t first_row, int64_t last_row, double rate);
-
-    /* dbias[o] = the sum of dz over the batch, in the order of sum_rows. */
-    void (*sum_panels)(void *dbias, fnn_panels dz_transposed, int64_t batch, int64_t out);
 
     /* steps times 12 independent multiply-adds of one vector, in registers; returns how many floating-point operations
      * that were: the speed nothing else can exceed. */
@@ -279,8 +277,8 @@ typedef struct fnn_kernels {
     /* cross_entropy by labels, without class weights and smoothing, of logits in panels: *sum += its values, and dlogits, 0 in
      * what pads the last panel, = scale times its gradient. 0 where it cannot: of more than a few classes, of few rows, and of
      * rows that are not finite, which only show on the way. */
-    int (*cross_entropy_panels)(double *sum, fnn_panels dlogits, fnn_panels logits, const fnn_target *target, double scale,
-                                int64_t batch, int64_t classes);
+    int (*cross_entropy_panels)(double *sum, fnn_panels dlogits, fnn_panels logits, const fnn_target *target,
+                                double scale, int64_t batch, int64_t classes);
 
     fnn_scalars_fn scalars[FNN_OPTIMIZER_COUNT];
     fnn_update_fn updates[FNN_OPTIMIZER_COUNT];

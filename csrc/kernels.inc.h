@@ -58,7 +58,6 @@ const fnn_kernels FNN_KERNELS = {
     .dx_panels = FNN(dx_panels),
     .dweight_panels = FNN(dweight_panels),
     .descend_panels = FNN(descend_panels),
-    .sum_panels = FNN(sum_panels),
     .fma_chains = FNN(fma_chains),
     .forward = {FNN_ACTIVATIONS(FORWARD)},
     .backward_x = {FNN_ACTIVATIONS(BACKWARD_X)},

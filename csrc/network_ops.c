@@ -87,7 +87,7 @@ static void to_panels_backward(fnn_pass *pass, const fnn_op *op)
                                features);
 }
 
-/* Whether a row makes the output, and its loss has been, or is to be, read from the panels before it. */
+/* Whether a row makes the output, and the loss reads the panels before it instead. */
 static int is_left_out(const fnn_pass *pass, const fnn_op *op)
 {
     return pass->panels_alone && op->outputs[0] == pass->network->output;
@@ -308,11 +308,10 @@ static void linear_backward(fnn_pass *pass, const fnn_op *op)
     differentiate(pass, op);
     if (op->need_dx) code = fnn_split_rows(w->rows, multiply_adds(&g), dx_part, &g);
     if (code == FNN_OK) {
-        pass->kernels->transpose_panels(g.transposed, dy_panels(pass, op->outputs[0]), rows_in(pass, op), w->columns);
-        if (op->parameters[1] >= 0) {
-            pass->kernels->sum_panels(gradient(pass, op, 1), g.transposed, rows_in(pass, op), w->columns);
-            finished(pass, op, 1);
-        }
+        void *const dbias = op->parameters[1] < 0 ? NULL : gradient(pass, op, 1);
+        pass->kernels->transpose_panels(g.transposed, dbias, dy_panels(pass, op->outputs[0]), rows_in(pass, op),
+                                        w->columns);
+        finished(pass, op, 1);
         code = fnn_split_rows(w->rows, multiply_adds(&g), dweight_part, &g);
     }
     if (code) pass->code = code;

@@ -14,10 +14,10 @@ typedef struct {
     int64_t batch, itemsize;
     int training;
     int panels_alone; /* whether the loss reads the panels of the output, whose rows are not made */
-    int updating; /* whether the backward pass makes the step, each parameter as its gradient is finished */
-    double share; /* of the penalties that the gradient of a weight gets */
-    int64_t step; /* number of the step, which tells masks of dropout apart */
-    int code;     /* of the first kernel that failed */
+    int updating;     /* whether the backward pass makes the step, each parameter as its gradient is finished */
+    double share;     /* of the penalties that the gradient of a weight gets */
+    int64_t step;     /* number of the step, which tells masks of dropout apart */
+    int code;         /* of the first kernel that failed */
     const fnn_array
         *source; /* whose rows are the input: the first `batch`, or, unless NULL, those that `order` names */
     const int64_t *order;

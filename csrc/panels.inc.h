@@ -99,13 +99,40 @@ static void FNN(from_panels)(void *rows, int64_t row, fnn_panels from, int64_t b
                   batch - i < PANEL ? batch - i : PANEL);
 }
 
-static void FNN(transpose_panels)(fnn_panels transposed, fnn_panels from, int64_t batch, int64_t features)
+/* A line of 16 rows for each of VL features, of which `features` exist; the others are 0. */
+static FNN_INLINE const T *lines_of(T padded[VL * PANEL], const T *lines, int64_t features)
 {
-    for (int64_t j = 0; j < features; j += PANEL)
-        for (int64_t i = 0; i < batch; i += PANEL)
-            pack(PANEL, (T *)transposed.data + j / PANEL * transposed.panel + i * PANEL,
-                 (const T *)from.data + i / PANEL * from.panel + j * PANEL, 1, PANEL, features - j,
-                 batch - i < PANEL ? batch - i : PANEL);
+    if (features >= VL) return lines;
+    memset(padded, 0, VL * PANEL * sizeof(T));
+    return features > 0 ? memcpy(padded, lines, (size_t)(features * PANEL) * sizeof(T)) : padded;
+}
+
+static void FNN(transpose_panels)(fnn_panels transposed, void *sums, fnn_panels from, int64_t batch, int64_t features)
+{
+    T padded[VL * PANEL];
+    V column[VC];
+    for (int64_t j = 0; j < round_up(features, PANEL); j += VL) {
+        V total = v_set1(0), sum = v_set1(0);
+        for (int64_t i = 0; i < batch; i += PANEL) {
+            const T *lines = (const T *)from.data + i / PANEL * from.panel + j * PANEL;
+            T *const to = (T *)transposed.data + along_row(j, transposed.panel) + i * PANEL;
+            const int64_t rows = batch - i < PANEL ? batch - i : PANEL;
+            lines = lines_of(padded, lines, features - j);
+            for (int64_t r = 0; r < rows; r += VC) {
+                v_load_columns(column, lines + r, PANEL);
+                FNN_UNROLL(16)
+                for (int q = 0; q < VC; q++) {
+                    if (r + q >= rows) break;
+                    v_store(to + (r + q) * PANEL, column[q]);
+                    sum = v_add(sum, column[q]);
+                }
+            }
+            if ((i + PANEL) % FNN_K_CHUNK) continue;
+            total = v_add(total, sum);
+            sum = v_set1(0);
+        }
+        if (sums && j < features) v_store_upto((T *)sums + j, v_add(total, sum), features - j);
+    }
 }
 
 /* `rows` rows of c = a times panels, chunk by chunk; `last` says what becomes of the last one. micro_panels: NULL where a is
@@ -187,8 +214,8 @@ static void FNN(descend_panels)(void *weight, int64_t ldw, fnn_panels x, fnn_pan
         to.rate = (T)rate;
         to.fetched = strip;
         rows = next_rows(last_row - i, strip_rows(ldw));
-        multiply_panels(&to, &from, dz_transposed, rows, round_up(out, PANEL), batch, NULL);
-        clear_padding(strip, ldw, rows, out);
+        multiply_panels(&to, &from, dz_transposed, rows, V_MASKED ? out : round_up(out, PANEL), batch, NULL);
+        if (!V_MASKED) clear_padding(strip, ldw, rows, out);
     }
 }
 
@@ -211,24 +238,4 @@ static int FNN(dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_pan
         if (done) done(context, strip, i, rows);
     }
     return FNN_OK;
-}
-
-static void FNN(sum_panels)(void *dbias, fnn_panels dz_transposed, int64_t batch, int64_t out)
-{
-    enum { VECTORS = PANEL / VL };
-    for (int64_t j = 0; j < out; j += PANEL) {
-        const T *const x = (const T *)dz_transposed.data + j / PANEL * dz_transposed.panel;
-        V total[VECTORS], sum[VECTORS];
-        for (int v = 0; v < VECTORS; v++) total[v] = v_set1(0);
-        for (int64_t first = 0; first < batch; first += FNN_K_CHUNK) {
-            const int64_t end = batch - first < FNN_K_CHUNK ? batch : first + FNN_K_CHUNK;
-            for (int v = 0; v < VECTORS; v++) sum[v] = v_set1(0);
-            for (int64_t i = first; i < end; i++) {
-                FNN_UNROLL(16)
-                for (int v = 0; v < VECTORS; v++) sum[v] = v_add(sum[v], v_load(x + i * PANEL + v * VL));
-            }
-            for (int v = 0; v < VECTORS; v++) total[v] = first == 0 ? sum[v] : v_add(total[v], sum[v]);
-        }
-        for (int v = 0; v < VECTORS; v++) v_store_upto((T *)dbias + j + v * VL, total[v], out - j - v * VL);
-    }
 }

@@ -73,7 +73,7 @@ cdef extern from "fastnn.h" nogil:
                               int64_t) noexcept nogil
         void (*to_panels)(fnn_panels, const void *, int64_t, int64_t, int64_t) noexcept nogil
         void (*from_panels)(void *, int64_t, fnn_panels, int64_t, int64_t) noexcept nogil
-        void (*transpose_panels)(fnn_panels, fnn_panels, int64_t, int64_t) noexcept nogil
+        void (*transpose_panels)(fnn_panels, void *, fnn_panels, int64_t, int64_t) noexcept nogil
         int (*forward_panels)(fnn_panels, fnn_panels, const void *, int64_t, int64_t, int64_t, int64_t,
                               const fnn_epilogue *) noexcept nogil
         int (*dx_panels)(fnn_panels, fnn_panels, const void *, int64_t, int64_t, int64_t, int64_t,
@@ -81,7 +81,6 @@ cdef extern from "fastnn.h" nogil:
         int (*dweight_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, int64_t,
                               const void *, fnn_strip_fn, void *) noexcept nogil
         void (*descend_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, double) noexcept nogil
-        void (*sum_panels)(void *, fnn_panels, int64_t, int64_t) noexcept nogil
         int64_t (*fma_chains)(int64_t) noexcept nogil
         fnn_backward_fn *backward_x
         fnn_backward_fn *backward_y

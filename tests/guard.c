@@ -497,11 +497,11 @@ static void fma_chains_round(void)
 static const struct {
     void (*run)(void);
     int share;
-} kinds[] = {{matmul_round, 27}, {layout_round, 4},     {panels_round, 18},         {sum_rows_round, 3},
-             {gather_round, 3},  {sum_panels_round, 2}, {activation_round, 12},     {prelu_round, 4},
-             {maxout_round, 3},  {dropout_round, 3},    {softmax_round, 4},         {loss_round, 6},
-             {refused_round, 1}, {optimizer_round, 2},  {sums_of_squares_round, 1}, {fma_chains_round, 1},
-             {norm_round, 3},    {batch_norm_round, 3}};
+} kinds[] = {{matmul_round, 27},   {layout_round, 6},          {panels_round, 18},    {sum_rows_round, 3},
+             {gather_round, 3},    {activation_round, 12},     {prelu_round, 4},      {maxout_round, 3},
+             {dropout_round, 3},   {softmax_round, 4},         {loss_round, 6},       {refused_round, 1},
+             {optimizer_round, 2}, {sums_of_squares_round, 1}, {fma_chains_round, 1}, {norm_round, 3},
+             {batch_norm_round, 3}};
 
 static void round_of_seed(void)
 {

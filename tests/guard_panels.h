@@ -82,7 +82,8 @@ static void transpose(char *to, const char *from, int64_t rows, int64_t columns)
 
 static void layout_round(void)
 {
-    const int64_t batch = draw_size(70), features = draw_size(70), row = draw_row(features), way = draw(3);
+    const int64_t way = draw(3), batch = draw_size(way == 2 && !draw(4) ? 1200 : 70);
+    const int64_t features = draw_size(70), row = draw_row(features);
     snprintf(what, sizeof what, "%s batch %" PRId64 " features %" PRId64 " row %" PRId64,
              way == 0   ? "to_panels"
              : way == 1 ? "from_panels"
@@ -103,10 +104,13 @@ static void layout_round(void)
     } else {
         const fnn_panels panels = take_panels(batch, features, copies[0], 0),
                          transposed = take_unwritten_panels(features, batch);
+        void *const sums = draw(3) ? take_unwritten(features) : NULL;
         expect_nothing();
-        kernels->transpose_panels(transposed, panels, batch, features);
+        kernels->transpose_panels(transposed, sums, panels, batch, features);
         transpose(copies[1], copies[0], batch, features);
         expect_panels(transposed, copies[1], features, batch, 1);
+        for (int64_t i = 0; i < batch; i++) put(dtype, copies[2], i, 1);
+        if (sums) plain_product(want_of(sums), copies[2], copies[0], 1, features, batch, fused, dtype);
     }
     check();
 }
@@ -221,19 +225,5 @@ static void panels_round(void)
                         out);
     }
     if (code) fail("returns an error");
-    check();
-}
-
-static void sum_panels_round(void)
-{
-    const int64_t batch = draw(4) ? draw_size(40) : draw_size(1200), features = draw_size(70);
-    const fnn_panels x = take_panels(features, batch, copies[0], 1);
-    void *y = take_unwritten(features);
-    snprintf(what, sizeof what, "sum_panels batch %" PRId64 " features %" PRId64, batch, features);
-    expect_nothing();
-    kernels->sum_panels(y, x, batch, features);
-    transpose(copies[1], copies[0], features, batch);
-    for (int64_t i = 0; i < batch; i++) put(dtype, copies[2], i, 1);
-    plain_product(want_of(y), copies[2], copies[1], 1, features, batch, fused, dtype);
     check();
 }

@@ -131,9 +131,9 @@ def _from_panels(ndarray rows, ndarray panels):
     return rows
 
 
-def _transpose_panels(ndarray transposed, ndarray panels, int64_t batch):
-    """Panels transposed: [features / 16][batch][16]."""
-    _kernels_of(panels).transpose_panels(_in_panels(transposed), _in_panels(panels), batch, panels.shape[1])
+def _transpose_panels(ndarray transposed, ndarray panels, int64_t batch, ndarray sums=None):
+    """Panels transposed: [features / 16][batch][16]; sums receives those over the batch."""
+    _kernels_of(panels).transpose_panels(_in_panels(transposed), _data(sums), _in_panels(panels), batch, panels.shape[1])
     return transposed
 
 
@@ -195,12 +195,6 @@ def _descend_panels(ndarray weight, ndarray x, ndarray transposed, int64_t batch
     _kernels_of(x).descend_panels(
         data(weight), _stride(weight), _in_panels(x), _in_panels(transposed), batch, weight.shape[1], 0, weight.shape[0], rate)
     return weight
-
-
-def _sum_panels(ndarray dbias, ndarray transposed, int64_t batch):
-    """dbias = the sum over the batch of dz in transposed panels."""
-    _kernels_of(dbias).sum_panels(data(dbias), _in_panels(transposed), batch, dbias.shape[0])
-    return dbias
 
 
 def _fma_chains(int64_t steps, int dtype=FNN_F32):
