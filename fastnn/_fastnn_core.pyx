@@ -18,7 +18,7 @@ from numpy cimport NPY_FLOAT32, NPY_FLOAT64, ndarray, npy_intp
 from numpy cimport PyArray_DATA as data, PyArray_SIZE as size, PyArray_TYPE as typenum
 from cpython.exc cimport PyErr_CheckSignals
 from libc.float cimport DBL_EPSILON, FLT_EPSILON
-from libc.math cimport INFINITY, sqrt
+from libc.math cimport INFINITY, NAN, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset

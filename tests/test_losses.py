@@ -493,6 +493,17 @@ def test_weights_that_sum_to_zero_give_nan_and_no_gradient(dtype, isa):
     np.testing.assert_array_equal(gradient, 0)
 
 
+def test_a_mean_over_labels_without_weight_is_nan_where_smoothing_gives_rows_a_loss(dtype, isa):
+    x, labels, weight = normal(4, 3, dtype=dtype), np.zeros(4, int), np.array([0, 1, 2], dtype)
+    options = {"weight": weight, "label_smoothing": 0.1}
+    assert F.cross_entropy(x, labels, reduction="sum", **options) > 0
+    loss, gradient = F.cross_entropy_with_grad(x, labels, **options)  # as PyTorch: it divides by a sum of 0
+    assert np.isnan(loss)
+    assert np.isnan(gradient).all()
+    assert np.isnan(CrossEntropy(**options)(x, labels)[0])
+    assert np.isnan(R.cross_entropy(x, labels, **options))
+
+
 def test_a_row_without_weight_counts_nothing_whatever_it_holds(dtype, isa):
     x, weight = normal(3, 4, dtype=dtype), [1, 0, 2]
     for bad in (np.nan, np.inf):

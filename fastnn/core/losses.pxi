@@ -325,7 +325,7 @@ cdef ndarray _shared_target(ndarray x, ndarray t, str func):
 
 
 cdef double _scale(object reduction, object divisor, int dtype, fnn_target target, bint weighs_values, int64_t batch, int64_t terms):
-    """1 / N: what a mean multiplies the sum of the losses by, infinite where nothing counts. N is the sum of the rows' weights,
+    """1 / N: what a mean multiplies the sum of the losses by, NaN where N is 0. N is the sum of the rows' weights,
     or the divisor that a caller sets in its place, times the terms of a row."""
     cdef double n = 1
     if weighs_values:
@@ -334,7 +334,7 @@ cdef double _scale(object reduction, object divisor, int dtype, fnn_target targe
         n = float(divisor) * terms
     elif reduction == "mean":
         n = fnn_kernels_for(dtype).sum_of_weights(&target, batch) * terms
-    return 1 / n if n != 0 else INFINITY
+    return 1 / n if n != 0 else NAN
 
 
 cdef inline fnn_target _target_from(const fnn_target *t, const fnn_loss_row *loss, int64_t row, int64_t features,
