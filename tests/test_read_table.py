@@ -96,6 +96,13 @@ def test_decimal_commas_where_a_comma_does_not_separate(read):
     assert shown(read("1,5;2,5\n3,5;4,0\n")) == {"x0": ("number", ["1.5", "3.5"]), "x1": ("number", ["2.5", "4"])}
 
 
+def test_commas_of_the_numbers_of_a_single_column_do_not_separate(read):
+    assert shown(read("a\n1,5\n2\n-3,25\n")) == {"a": ("number", ["1.5", "2", "-3.25"])}
+    assert shown(read("a\n1,234,567\n2\n")) == {"a": ("number", ["1234567", "2"])}
+    with pytest.raises(ValueError, match="line 2 has 2 fields but the header has 1; mend the line"):
+        read("a\n1,x\n3,y\n")
+
+
 def test_single_quotes_spaces_after_separators_and_blank_lines(read):
     assert shown(read("a,b\n'1,5','x'\n'2','y'\n"))["b"] == ("category", ["x", "y"])
     table = read('a, b, c\n1, "x, y", 2\n\n3, z, 4\n\n')

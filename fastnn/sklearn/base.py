@@ -1,6 +1,6 @@
 """What scikit-learn's two perceptrons share: their parameters, the rules of ``fit``, their attributes.
 
-All of it is scikit-learn's, the errors and warnings included, but what ``MLPClassifier`` says it adds.
+Everything here follows scikit-learn, errors and warnings included, except what the docstring of ``MLPClassifier`` names as added.
 """
 
 import dataclasses

@@ -139,6 +139,9 @@ def _dialect(text, separator):
         share = count / widths.total()
         if width > 1 and share > best and (mark != " " or share == 1):
             best, chosen = share, mark
+    first, *lines = head.splitlines()[:_SAMPLE]
+    if chosen == "," and "," not in first and all(is_number(line.strip()) for line in lines if "," in line):
+        chosen = "\t"  # one column, whose numbers have commas
     return {"delimiter": chosen, "quotechar": quote, "skipinitialspace": True}
 
 
