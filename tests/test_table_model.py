@@ -56,11 +56,31 @@ def test_numbers_are_predicted_in_their_units():
         model.predict_proba(new)
 
 
+@pytest.mark.parametrize("rows", [20, 300])
+@pytest.mark.parametrize("validation", [None, 0.2])
+def test_the_default_recipe_predicts_within_the_range_of_its_targets(rows, validation, tmp_path):
+    x = np.linspace(-1, 1, rows)
+    model = fnn.train_table(
+        {"x": x, "y": 1000 + 50 * x}, "y", task="regression", epochs=60, validation=validation, seed=0
+    )
+    far = {"x": [-1e3, -5, 5, 1e3]}
+    for one in model.models:
+        assert np.ptp(one(model.preprocessing.transform(far))) > 0, "a constant would stay within, too"
+    model.save(tmp_path / "m")
+    for predicted in (model.predict(far), fnn.load(tmp_path / "m").predict(far)):
+        assert 950 - 1e-3 <= predicted.min() < predicted.max() <= 1050 + 1e-3
+
+
 @pytest.mark.parametrize("unit", [2.0**-1040, 2.0**1010])
 def test_targets_at_the_limits_are_predicted_in_their_units(unit):
     table = regressed(60)
     plain, extreme = (trained(table | {"y": table["y"] * scale}, task="regression")[0] for scale in (1.0, unit))
     np.testing.assert_allclose(extreme.predict(table), plain.predict(table) * unit, rtol=1e-5)
+
+
+def test_equal_targets_are_predicted():
+    model, _ = trained({"x": np.arange(30.0), "y": np.full(30, 2.5)}, preset="realmlp")
+    assert np.isfinite(model.predict({"x": [1.0, 40.0]})).all()
 
 
 def test_a_model_comes_back_from_its_file(model, tmp_path):

@@ -17,7 +17,8 @@ _KEYS = {"version", "preset", "target", "preprocessing", "head"}
 class TableModel:
     """Predicts a column of tables from other columns; ``train_table`` makes it, ``save`` and ``fastnn.load`` keep it.
 
-    Tables may be anything that ``read_table`` takes. Their columns may come in any order; the target may be among them or not.
+    Tables may be anything that ``read_table`` takes. Their columns may come in any order; the target may be among them or not. Texts of files,
+    frames and arrays are read as those of the training were; a ``Table`` has been read already, by itself.
 
     Attributes
     ----------

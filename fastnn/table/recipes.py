@@ -26,6 +26,7 @@ from fastnn.layers import (
     Embedding,
     Ensemble,
     Flatten,
+    Hardtanh,
     Identity,
     Linear,
     Mish,
@@ -53,12 +54,15 @@ class Recipe:
         Arguments of ``Trainer`` beside the model, and of its ``fit``.
     patience : int
         Epochs without a better validation loss after which training ends.
+    clips : bool
+        Whether numbers that are predicted stay between the smallest and the largest target of the training.
     """
 
     model: Sequential
     trainer: dict
     fit: dict
     patience: int
+    clips: bool = False
 
 
 @dataclass
@@ -126,7 +130,10 @@ def _plain(layout, head, rows, epochs, seed):
 
 
 def _realmlp(layout, head, rows, epochs, seed):
-    """RealMLP-TD in small (Holzmueller, Grinsztajn and Steinwart, "Better by Default", NeurIPS 2024): scaling layer, label smoothing."""
+    """RealMLP-TD in small (Holzmueller, Grinsztajn and Steinwart, "Better by Default", NeurIPS 2024).
+
+    It has a scaling layer, smooths labels, and predicts no number beyond those of the training.
+    """
     rng, epochs, batch_size = Philox(seed), epochs or min(100, max(16, 8_000_000 // rows)), _batch_size(rows)
     first, width = _columns(layout, rng, frequencies=12, features=4)
     activation = SELU if head.task == "classification" else Mish
@@ -141,7 +148,8 @@ def _realmlp(layout, head, rows, epochs, seed):
     optimizer = AdamW(lr=rate(1), betas=(0.9, 0.95), weight_decay=0.02)
     loss = head.loss or CrossEntropy(label_smoothing=0.1)
     return Recipe(
-        model, {"loss": loss, "optimizer": optimizer, "groups": groups}, {"epochs": epochs, "batch_size": batch_size}, epochs
+        model, {"loss": loss, "optimizer": optimizer, "groups": groups}, {"epochs": epochs, "batch_size": batch_size}, epochs,
+        clips=head.is_mean,
     )  # fmt: skip
 
 
@@ -224,8 +232,18 @@ def fit(x, y, layout, head, *, preset, folds, epochs=None, seed=0, verbose="auto
     else:
         history = _fit_together(trainers, parts, this, verbose)
     models = [trainer.model for trainer in trainers]
+    if this.clips:
+        models = [_within(model, part[1]) for model, part in zip(models, parts, strict=True)]
     made = [head.combined(outputs([model], part[2])) for model, part in zip(models, parts, strict=True)]
     return Fitted(models, np.concatenate(folds), np.concatenate(made), history)
+
+
+def _within(model, y):
+    """Return a network of the same layers whose outputs stay within the range of y; equal targets give none."""
+    low, high = float(y.min()), float(y.max())
+    clipped = Sequential(*model.layers, *([Hardtanh(low, high)] if low < high else ()))
+    clipped.task = model.task
+    return clipped
 
 
 def _fit_together(trainers, parts, this, verbose):

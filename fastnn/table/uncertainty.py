@@ -70,6 +70,11 @@ class Head:
         return self.classes or (2 if self.variance else len(self.quantiles or (1,)))
 
     @property
+    def is_mean(self):
+        """Whether the mean of a number is predicted, and nothing else."""
+        return self.classes is None and self.quantiles is None and not self.variance
+
+    @property
     def loss(self):
         """The loss of regression."""
         if self.classes is not None:
