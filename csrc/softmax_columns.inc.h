@@ -13,17 +13,16 @@
 
 /* m from which on m + V_EXP_IS_ZERO is too coarse to clamp with */
 #define HUGE_MAX 0x1p20
-enum { PLAIN = 0, WITH_MAX = 1, HUGE_ROW = 2 }; /* kinds of row */
 
-/* e^(x - m) 2^EXP_SCALE for x <= m, rounded to T. The difference is exact, as e^d would magnify its rounding error |d|
- * times. It suffices to clamp x, except in a HUGE_ROW. */
-static FNN_INLINE V exp_below(V x, V m, const int kind, VM *is_max)
+/* e^(x - m) 2^EXP_SCALE of `vectors` vectors side by side, for x <= m, rounded to T, where m is not huge. The difference is
+ * exact, as e^d would magnify its rounding error |d| times. */
+static FNN_INLINE void exp_below(V *e, const V *x, V m, const int vectors)
 {
     const V lowest = v_add(m, v_set1(V_EXP_IS_ZERO));
-    pair d = p_exact_difference(kind & HUGE_ROW ? x : v_max(lowest, x), m);
-    *is_max = v_eq(d.hi, v_set1(0));
-    if (kind & HUGE_ROW) d = p_max(V_EXP_IS_ZERO, d);
-    return v_exp_scaled_rounded(d);
+    pair d[EXP_VECTORS];
+    FNN_UNROLL(16)
+    for (int v = 0; v < vectors; v++) d[v] = p_exact_difference(v_max(lowest, x[v]), m);
+    v_exp_scaled_rounded(e, d, vectors);
 }
 
 /* factor e, of an exponential that is scaled */
@@ -106,15 +105,16 @@ static FNN_INLINE int exp_columns(columns *s, int64_t n)
     for (int64_t j = 0; j < n; j++) s->max = v_max(v_load(s->tile[j]), s->max);
     if (v_any(v_le(v_set1((T)HUGE_MAX), v_abs(s->max)))) return 0;
     for (int64_t j = 0; j < n; j += EXP_VECTORS) {
-        V value[EXP_VECTORS];
-        VM is_max[EXP_VECTORS];
-        FNN_UNROLL(4)
-        for (int v = 0; v < EXP_VECTORS; v++) value[v] = exp_below(v_load(s->tile[j + v]), s->max, PLAIN, &is_max[v]);
-        FNN_UNROLL(4)
+        V x[EXP_VECTORS], value[EXP_VECTORS];
+        FNN_UNROLL(16)
+        for (int v = 0; v < EXP_VECTORS; v++) x[v] = v_load(s->tile[j + v]);
+        exp_below(value, x, s->max, EXP_VECTORS);
+        FNN_UNROLL(16)
         for (int v = 0; v < EXP_VECTORS; v++) {
-            const V other = v_select(is_max[v], v_set1(0), value[v]);
+            const VM is_max = v_eq(x[v], s->max);
+            const V other = v_select(is_max, v_set1(0), value[v]);
             v_store(s->tile[j + v], value[v]);
-            equal = v_add(equal, v_select(is_max[v], v_set1(1), v_set1(0)));
+            equal = v_add(equal, v_select(is_max, v_set1(1), v_set1(0)));
             for (int h = 0; h < V_PARTS; h++) term[h][j + v] = v_widen(other, h);
         }
     }
