@@ -96,6 +96,12 @@ def test_decimal_commas_where_a_comma_does_not_separate(read):
     assert shown(read("1,5;2,5\n3,5;4,0\n")) == {"x0": ("number", ["1.5", "3.5"]), "x1": ("number", ["2.5", "4"])}
 
 
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', "\ufeffsep=;\r"])
+def test_a_line_that_names_the_separator_is_no_header(line, read):
+    assert shown(read(f"{line}\na;b\n1,5;x\n2;y\n")) == {"a": ("number", ["1.5", "2"]), "b": ("category", ["x", "y"])}
+    assert read("sep=a,b\n1,2\n3,4\n").names == ("sep=a", "b")
+
+
 def test_commas_of_the_numbers_of_a_single_column_do_not_separate(read):
     assert shown(read("a\n1,5\n2\n-3,25\n")) == {"a": ("number", ["1.5", "2", "-3.25"])}
     assert shown(read("a\n1,234,567\n2\n")) == {"a": ("number", ["1234567", "2"])}

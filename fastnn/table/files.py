@@ -79,7 +79,7 @@ def _text(source, encoding):
         with open(source, "rb") as file:
             data = file.read()
     if isinstance(data, str):
-        return data.removeprefix("\ufeff").lstrip("\r\n"), name, []
+        return _bare(data), name, []
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
@@ -104,7 +104,13 @@ def _text(source, encoding):
         raise ValueError(
             f"read_table: {name} is no text; a CSV file was expected (read other formats with pandas or polars and pass the frame)"
         )
-    return text.removeprefix("\ufeff").lstrip("\r\n"), name, notes
+    return _bare(text), name, notes
+
+
+def _bare(text):
+    """Return a text without what may stand before its first line: byte order mark, empty lines, and the separator as Excel writes it."""
+    text = text.removeprefix("\ufeff").lstrip("\r\n")
+    return re.sub(r'\A"?sep=[^\w\s]"?[ \t]*\r?\n|\Asep=\t\r?\n', "", text, flags=re.I)
 
 
 def _encoding(data):
