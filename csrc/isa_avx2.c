@@ -30,6 +30,7 @@ enum {
     A_AHEAD = 8,                     /* steps by which strided rows of a are prefetched; 0: not */
     COPY_AHEAD = 24,                 /* the same, where it is copied */
     FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
+    NEAR = (1 << 19) / sizeof(T),    /* elements of b up to which the sums of one row stay in registers: 512 KiB */
     ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
     STRIP = (1 << 17) / sizeof(T),   /* numbers of a strip of a weight's gradient: 128 KiB of L2 */
     TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */

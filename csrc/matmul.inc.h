@@ -6,8 +6,9 @@
  *    order. The chunk is also the cache block in k. A chain may be stored and reloaded between tiles; a store of T does
  *    not round.
  * B. Six ways through a product, by shape and layout, all with the same bits:
- *      one row       near_rows(), the sums of a block of columns in registers, where rows of b are contiguous and near; else
- *                    gemv(): against weights (out, in), blocks of b are transposed in registers
+ *      one row       where rows of b are contiguous, near_rows() for a small b whose rows are near, the sums of a block of
+ *                    columns in registers, else whole rows of b in order, gemv(); against weights (out, in) gemv() too:
+ *                    blocks of b are transposed in registers
  *      few rows      thin(): b is read once, where it lies if its rows are contiguous
  *      few columns   thin(), transposed
  *      along n       b in panels of PANEL columns; where its rows are contiguous, the first micro-panel of a reads it
@@ -522,7 +523,7 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
     const product g = {c, e->activation == FNN_identity ? NULL : e->z, ldc, a, b, m, n, k, e->bias, e};
     if (m == 0 || n == 0) return FNN_OK;
     const int aliased = b.col != 1 && b.col * (int64_t)sizeof(T) % ALIASED_ROWS == 0;
-    if (m == 1 && a.col == 1 && b.col == 1 && b.row * (int64_t)sizeof(T) < FAR_ROWS) {
+    if (m == 1 && a.col == 1 && b.col == 1 && b.row * (int64_t)sizeof(T) < FAR_ROWS && (n <= THIN || k * n <= NEAR)) {
         near_rows(&g);
         return FNN_OK;
     }
