@@ -23,22 +23,24 @@ enum {
     FEW_ROWS = 32,                   /* rows against a b of contiguous rows, which is read where it lies, at most */
     THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
     THIN_L1 = 4096,                  /* elements of b that a thin product packs: 16 KiB of L1, or 32 */
-    CHAINS = 2,                      /* blocks of columns that one row meets side by side */
-    L1_WAYS = 8,                     /* rows of b, or of packed micro-panels, read together: the ways of L1 */
-    AHEAD = 8,                       /* rows of b by which it is prefetched */
-    A_AHEAD = 16,                    /* steps by which strided rows of a are prefetched; 0: not */
-    COPY_AHEAD = 24,                 /* the same, where it is copied */
-    FAR_ROWS = 4096,                 /* bytes between rows of b that share few sets of the caches */
-    NEAR = (1 << 19) / sizeof(T),    /* elements of b up to which the sums of one row stay in registers: 512 KiB */
-    ALIASED_ROWS = 2048,             /* bytes: 32 rows a multiple of it apart share two sets of L1 */
-    STRIP = (1 << 17) / sizeof(T),   /* numbers of a strip of a weight's gradient: 128 KiB of L2 */
-    TRANSPOSING = 4,                 /* multiply-adds that an element costs to transpose; copied, it costs one */
-    STEP = 8,                        /* vectors of a simple elementwise loop, all loaded before one is stored */
-    PIECE_STEP = 3,                  /* vectors of a loop on tables in a step, where their rest is long too */
-    EXP_TILE = 256,                  /* elements whose exponentials are stored: they stay in L1 */
-    EXP_VECTORS = 4,                 /* vectors of a row whose exponentials are computed side by side */
-    ALIGNED = 4096,                  /* fewer elements do not pay for aligning the stores */
-    PER_LOOK = (1 << 25) / sizeof(T) /* elements between two looks at signals: at most some 0.05 s */
+    BY_LINES = FNN_DTYPE == 32 ? 8 : 1, /* rows against a weight (out, in) read by whole lines, at most */
+    BLOCKS = 2,                         /* blocks of columns that one row meets side by side */
+    BLOCK_STEP = 64 / sizeof(T),        /* steps of k of each of them at a time */
+    L1_WAYS = 8,                        /* rows of b, or of packed micro-panels, read together: the ways of L1 */
+    AHEAD = 8,                          /* rows of b by which it is prefetched */
+    A_AHEAD = 16,                       /* steps by which strided rows of a are prefetched; 0: not */
+    COPY_AHEAD = 24,                    /* the same, where it is copied */
+    FAR_ROWS = 4096,                    /* bytes between rows of b that share few sets of the caches */
+    NEAR = (1 << 19) / sizeof(T),       /* elements of b up to which the sums of one row stay in registers: 512 KiB */
+    ALIASED_ROWS = 2048,                /* bytes: 32 rows a multiple of it apart share two sets of L1 */
+    STRIP = (1 << 17) / sizeof(T),      /* numbers of a strip of a weight's gradient: 128 KiB of L2 */
+    TRANSPOSING = 4,                    /* multiply-adds that an element costs to transpose; copied, it costs one */
+    STEP = 8,                           /* vectors of a simple elementwise loop, all loaded before one is stored */
+    PIECE_STEP = 3,                     /* vectors of a loop on tables in a step, where their rest is long too */
+    EXP_TILE = 256,                     /* elements whose exponentials are stored: they stay in L1 */
+    EXP_VECTORS = 4,                    /* vectors of a row whose exponentials are computed side by side */
+    ALIGNED = 4096,                     /* fewer elements do not pay for aligning the stores */
+    PER_LOOK = (1 << 25) / sizeof(T)    /* elements between two looks at signals: at most some 0.05 s */
 };
 
 /* Vectors of b in a tile of 1 to MR rows, where there are no more. */

@@ -23,7 +23,9 @@ enum {
     FEW_ROWS = MR,                   /* rows against a b of contiguous rows, which is read where it lies, at most */
     THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
     THIN_L1 = 4096,                  /* elements of b that a thin product packs: 16 KiB of L1, or 32 */
-    CHAINS = 4,                      /* blocks of columns that one row meets side by side */
+    BY_LINES = 0,                    /* rows against a weight (out, in) read by whole lines, at most */
+    BLOCKS = 4,                      /* blocks of columns that one row meets side by side */
+    BLOCK_STEP = VC,                 /* steps of k of each of them at a time */
     L1_WAYS = 8,                     /* rows of b, or of packed micro-panels, read together: the ways of L1 */
     AHEAD = 8,                       /* rows of b by which it is prefetched */
     A_AHEAD = 0,                     /* steps by which strided rows of a are prefetched; 0: not */

@@ -7,9 +7,9 @@
  *    not round.
  * B. Six ways through a product, by shape and layout, all with the same bits:
  *      one row       where rows of b are contiguous, near_rows() for a small b whose rows are near, the sums of a block of
- *                    columns in registers, else whole rows of b in order, gemv(); against weights (out, in) gemv() too:
- *                    blocks of b are transposed in registers
- *      few rows      thin(): b is read once, where it lies if its rows are contiguous
+ *                    columns in registers, else whole rows of b in order, gemv()
+ *      few rows      against weights (out, in), weight_tile(): blocks of b are transposed in registers; else thin(): b is
+ *                    read once, where it lies if its rows are contiguous
  *      few columns   thin(), transposed
  *      along n       b in panels of PANEL columns; where its rows are contiguous, the first micro-panel of a reads it
  *                    in place and leaves the panels behind, so that packing costs no pass of its own
@@ -325,54 +325,113 @@ static void gemv_rows(const product *g, const T *a, T *waiting)
     }
 }
 
-/* One row against b with contiguous k, a weight (out, in): blocks of b are transposed in registers and never stored. */
-FNN_UNSCHEDULED static void gemv_tile(T *c, const T *a, const T *b, int64_t b_col, int64_t k)
+enum { MOST_BLOCKS = 4, MOST_ROWS = 4 }; /* of a tile of weights */
+
+typedef V weight_sums[MOST_BLOCKS][MOST_ROWS];
+
+/* Adds columns [p, last) of blocks of VL rows of b, k long, times those of rows of a to the sums. */
+FNN_APART static void add_columns(weight_sums sum, int64_t rows, int64_t blocks, const T *a, int64_t a_row, const T *b,
+                                  int64_t b_col, int64_t k, int64_t p, int64_t last)
 {
-    const T *at[CHAINS];
-    for (int h = 0; h < CHAINS; h++) at[h] = b + h * VL * b_col;
-    for (int64_t chunk = 0; chunk < k; chunk += FNN_K_CHUNK) {
-        const int64_t end = k - chunk < FNN_K_CHUNK ? k : chunk + FNN_K_CHUNK;
-        V sum[CHAINS], column[VC];
-        int64_t p = chunk;
-        for (int h = 0; h < CHAINS; h++) sum[h] = v_set1(0);
-        for (; p + VC <= end; p += VC) {
-            FNN_UNROLL(4)
-            for (int h = 0; h < CHAINS; h++) { /* their chains run side by side */
-                v_load_columns(column, at[h], b_col);
-                FNN_UNROLL(8)
-                for (int q = 0; q < VC; q++) sum[h] = v_madd(column[q], v_set1(a[p + q]), sum[h]);
-                at[h] += VC;
-            }
-        }
-        for (int h = 0; h < CHAINS; h++) {
-            if (p < end) {
-                load_columns(column, at[h], b_col, VL, end - p);
-                for (int q = 0; q < end - p; q++) sum[h] = v_madd(column[q], v_set1(a[p + q]), sum[h]);
-            }
-            v_store(c + h * VL, chunk == 0 ? sum[h] : v_add(v_load(c + h * VL), sum[h]));
+    V column[VC];
+    for (int64_t from, end; p < last; p = end) {
+        from = p + VC <= k || k < VC ? p : k - VC;
+        end = from + VC < last ? from + VC : last;
+        for (int64_t h = 0; h < blocks; h++) {
+            load_columns(column, b + h * VL * b_col + from, b_col, VL, k - from);
+            for (int64_t t = p - from; t < end - from; t++)
+                for (int64_t r = 0; r < rows; r++)
+                    sum[h][r] = v_madd(column[t], v_set1(a[r * a_row + from + t]), sum[h][r]);
         }
     }
 }
 
-/* The epilogue of one row of finished sums in y, by loops. */
-static void finish_row(T *y, T *z, const T *bias, int64_t n, const fnn_epilogue *e)
+/* Few rows against `blocks` blocks of VL columns of b with contiguous k, a weight (out, in): the blocks are transposed in
+ * registers, `step` columns of k at a time, and never stored. Whole lines of the caches begin where lines do. */
+static FNN_INLINE void weight_tile(const int rows, const int blocks, const int step, const product *g, int64_t i,
+                                   int64_t j)
 {
-    for (int64_t j = 0; bias && j < n; j += VL)
-        v_store_upto(y + j, v_add(v_load_upto(y + j, n - j, 0), v_load_upto(bias + j, n - j, 0)), n - j);
-    if (z) memcpy(z, y, (size_t)n * sizeof *z);
-    if (e->activation != FNN_identity) forward_loops[e->activation](y, y, n, e->params);
+    const int64_t k = g->k, b_col = g->b.col, a_row = g->a.row;
+    const T *a = (const T *)g->a.data + i * a_row, *b = (const T *)g->b.data + j * b_col, *at[MOST_BLOCKS];
+    const int64_t into_line = (int64_t)((uintptr_t)b % 64 / sizeof(T));
+#define EACH_SUM(...)                                                                                                  \
+    for (int h = 0; h < blocks; h++)                                                                                   \
+        for (int r = 0; r < rows; r++) __VA_ARGS__;
+    for (int64_t chunk = 0; chunk < k; chunk += FNN_K_CHUNK) {
+        const int64_t end = k - chunk < FNN_K_CHUNK ? k : chunk + FNN_K_CHUNK;
+        weight_sums sum, waiting;
+        int64_t p = chunk;
+        EACH_SUM(sum[h][r] = v_set1(0))
+        if (step == LINE && into_line > 0 && p + LINE <= end) {
+            p += LINE - into_line;
+            EACH_SUM(waiting[h][r] = sum[h][r])
+            add_columns(waiting, rows, blocks, a, a_row, b, b_col, k, chunk, p);
+            EACH_SUM(sum[h][r] = waiting[h][r])
+        }
+        for (int h = 0; h < blocks; h++) at[h] = b + h * VL * b_col + p;
+        for (; p + step <= end; p += step) {
+            FNN_UNROLL(4)
+            for (int h = 0; h < blocks; h++) { /* their chains run side by side */
+                FNN_UNROLL(4)
+                for (int q = 0; q < step; q += VC, at[h] += VC) {
+                    V column[VC];
+                    v_load_columns(column, at[h], b_col);
+                    FNN_UNROLL(8)
+                    for (int t = 0; t < VC; t++) {
+                        FNN_UNROLL(4)
+                        for (int r = 0; r < rows; r++)
+                            sum[h][r] = v_madd(column[t], v_set1(a[r * a_row + p + q + t]), sum[h][r]);
+                    }
+                }
+            }
+        }
+        EACH_SUM(waiting[h][r] = sum[h][r])
+        add_columns(waiting, rows, blocks, a, a_row, b, b_col, k, p, end);
+        T *const c = g->c + i * g->row + j;
+        if (chunk > 0) EACH_SUM(waiting[h][r] = v_add(v_load(c + r * g->row + h * VL), waiting[h][r]))
+        EACH_SUM(v_store(c + r * g->row + h * VL, waiting[h][r]))
+    }
+#undef EACH_SUM
 }
 
-static void gemv_transposed(const product *g, const T *a, T *waiting)
+FNN_UNSCHEDULED static void weight_tile_of(int64_t rows, int near, const product *g, int64_t i, int64_t j)
 {
-    const int64_t width = CHAINS * VL, whole = g->n / width * width;
+    if (near)
+        weight_tile(1, BLOCKS, BLOCK_STEP, g, i, j);
+    else if (BY_LINES >= 1 && rows == 1)
+        weight_tile(1, 1, LINE, g, i, j);
+    else if (BY_LINES >= 2 && rows == 2)
+        weight_tile(2, 1, LINE, g, i, j);
+    else if (BY_LINES >= 3 && rows == 3)
+        weight_tile(3, 1, LINE, g, i, j);
+    else if (BY_LINES > 3)
+        weight_tile(MOST_ROWS, 1, LINE, g, i, j);
+}
+
+/* Whether one row meets several blocks of a weight side by side: not where its rows share sets of L1. */
+static int is_near(const product *g) { return g->m == 1 && g->b.col * (int64_t)sizeof(T) % ALIASED_ROWS != 0; }
+
+static void gemv_transposed(const product *g, T *waiting)
+{
+    const int near = is_near(g);
+    const int64_t width = (near ? BLOCKS : 1) * VL, whole = g->n / width * width;
     for (int64_t j = 0; j < whole; j += width)
-        gemv_tile(g->c + j, a, (const T *)g->b.data + j * g->b.col, g->b.col, g->k);
+        for (int64_t i = 0; i < g->m; i += MOST_ROWS)
+            weight_tile_of(g->m - i < MOST_ROWS ? g->m - i : MOST_ROWS, near, g, i, j);
     product rest = columns_of(g, whole, g->n - whole);
     rest.z = NULL;
     rest.bias = NULL;
     rest.e = &no_epilogue;
     if (rest.n) thin(&rest, 0, waiting);
+}
+
+/* The epilogue of one row of finished sums in y, by loops. */
+FNN_APART static void finish_row(T *y, T *z, const T *bias, int64_t n, const fnn_epilogue *e)
+{
+    for (int64_t j = 0; bias && j < n; j += VL)
+        v_store_upto(y + j, v_add(v_load_upto(y + j, n - j, 0), v_load_upto(bias + j, n - j, 0)), n - j);
+    if (z) memcpy(z, y, (size_t)n * sizeof *z);
+    if (e->activation != FNN_identity) forward_loops[e->activation](y, y, n, e->params);
 }
 
 /* `vectors` columns of one row from column j on, b with contiguous rows: their sums stay in registers. */
@@ -419,18 +478,26 @@ static void near_rows(const product *g)
     finish_row(g->c, g->z, NULL, g->n, g->e);
 }
 
-static int gemv(const product *g)
+/* One row; or few contiguous ones against a weight (out, in). */
+static int gemv(const product *given)
 {
+    product g = *given;
     scratch s = {NULL, 0};
     T *a, *waiting;
     do {
-        a = take(&s, g->k);
-        waiting = take(&s, g->n);
+        a = take(&s, g.k);
+        waiting = take(&s, g.m * g.n);
     } while (again(&s));
     if (!s.base) return FNN_NO_MEMORY;
-    for (int64_t p = 0; g->a.col != 1 && p < g->k; p++) a[p] = ((const T *)g->a.data)[p * g->a.col];
-    (g->b.col == 1 ? gemv_rows : gemv_transposed)(g, g->a.col == 1 ? g->a.data : a, waiting);
-    finish_row(g->c, g->z, g->bias, g->n, g->e);
+    if (g.a.col != 1) {
+        for (int64_t p = 0; p < g.k; p++) a[p] = ((const T *)g.a.data)[p * g.a.col];
+        g.a = (fnn_matrix){a, g.k, 1};
+    }
+    if (g.b.col == 1)
+        gemv_rows(&g, g.a.data, waiting);
+    else
+        gemv_transposed(&g, waiting);
+    for (int64_t i = 0; i < g.m; i++) finish_row(g.c + i * g.row, g.z ? g.z + i * g.row : NULL, g.bias, g.n, g.e);
     return FNN_OK;
 }
 
@@ -522,12 +589,12 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
 {
     const product g = {c, e->activation == FNN_identity ? NULL : e->z, ldc, a, b, m, n, k, e->bias, e};
     if (m == 0 || n == 0) return FNN_OK;
-    const int aliased = b.col != 1 && b.col * (int64_t)sizeof(T) % ALIASED_ROWS == 0;
     if (m == 1 && a.col == 1 && b.col == 1 && b.row * (int64_t)sizeof(T) < FAR_ROWS && (n <= THIN || k * n <= NEAR)) {
         near_rows(&g);
         return FNN_OK;
     }
-    if (k > 0 && n > THIN && m == 1 && (b.col == 1 || b.row == 1) && !aliased) return gemv(&g);
+    const int64_t most = b.col == 1 || is_near(&g) ? 1 : a.col == 1 ? BY_LINES : BY_LINES > 0;
+    if (k > 0 && n > THIN && (b.col == 1 || b.row == 1) && m <= most) return gemv(&g);
     const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
     if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
     if (k > 0 && n <= THIN) return few_columns(&g);

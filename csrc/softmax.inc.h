@@ -29,7 +29,6 @@ enum {
     TOGETHER = VL > 1 ? EXP_VECTORS : 1,
     LANES_TOGETHER = ROW_VECTORS > TOGETHER ? ROW_VECTORS : TOGETHER, /* vectors of whole rows of lanes */
     STEP_ROWS = 16,
-    LINE = 64 / sizeof(T),             /* numbers of a line of memory */
     FAR_RESULT = (1 << 21) / sizeof(T) /* numbers that L2 does not hold beside as many inputs: 2 MiB */
 };
 

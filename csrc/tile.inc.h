@@ -38,6 +38,7 @@
  *    rows while they are in L1: fused and unfused have the same bits.
  */
 
+enum { LINE = 64 / sizeof(T) }; /* numbers of a line of memory */
 enum { NR = NV * VL, PANEL = FNN_PANEL, TALLEST = 8, WIDEST = 4 };
 /* What an ISA's table may not change without the code. */
 _Static_assert(PANEL % NR == 0 || NR % PANEL == 0, "a tile lies within a panel or consists of panels");

@@ -65,6 +65,21 @@ def test_bits_of_the_plain_loop(oracle, m, n, k, dtype, isa):
     np.testing.assert_array_equal(F.linear(a, b.T), want)
 
 
+@pytest.mark.parametrize("shift", [0, 1, 4, 15])
+@pytest.mark.parametrize("k", [1, 3, 8, 17, 70, 512, 530, 1024, 1100])
+def test_few_rows_against_weights_of_any_alignment_and_distance(k, shift, dtype, isa):
+    rng, n = np.random.default_rng(0), 70
+    weight = rng.standard_normal(n * k + 16).astype(dtype)[shift:][: n * k].reshape(n, k)
+    x = rng.standard_normal((10, k)).astype(dtype)
+    want = F.matmul(x, np.ascontiguousarray(weight.T))
+    for m in range(1, 11):
+        for rows in (x[:m], np.repeat(x, 2, axis=1)[:m, ::2]):
+            got = np.full((m, n + 1), 7, dtype)
+            F.matmul(rows, weight.T, out=got[:, :n])
+            np.testing.assert_array_equal(got[:, :n], want[:m])
+            assert (got[:, n] == 7).all()
+
+
 @pytest.mark.parametrize(("m", "n", "k"), SHAPES)
 def test_bits_of_the_backward_products(oracle, m, n, k, dtype, isa):
     rng = np.random.default_rng(m + n * k)
