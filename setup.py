@@ -39,18 +39,20 @@ SIZE_FLAGS = ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 # stay: a quarter smaller, calls some 7 % longer.
 GCC_EXTENSION_FLAGS = ["-fno-align-functions", "-fno-align-loops", "-fno-align-jumps", "-fno-schedule-insns2"]
 GCC_EXTENSION_FLAGS += ["--param=inline-unit-growth=5", "-fno-tree-pre", "-fno-gcse"]
-# Kernels of float64 whose loops are not unrolled unless they say so: 25 KB of the wheel. Most are as fast; losses,
-# softmax and batch norm take up to a fifth longer.
+# Kernels of float64 whose loops are not unrolled unless they say so, nor doubled where they are long: 39 KB of the wheel. Most
+# are as fast; losses, softmax and batch norm take up to a fifth longer.
 DOUBLE_FLAGS = ["-O2", "-ftree-vectorize"]
-GCC_DOUBLE_FLAGS = ["-funswitch-loops"]
+GCC_DOUBLE_FLAGS = ["-funswitch-loops", "--param=max-unswitch-insns=25"]
 # Code between calls of kernels, where no time is spent: 4 KB of the wheel.
 GLUE = ("dispatch.c", "network.c", "pool.c", "split.c")
 GLUE_FLAGS = ["-Os"]
-# A processor without AVX2 is rare and the portable kernels are large, a vector being a loop: with these flags a third is saved,
-# which is 0.13 MB of the wheel. Most kernels run as fast, products faster, relu 1.5 and layer norm 2 times as long.
+# Portable kernels beside those of other ISAs: processors without AVX2 are rare, and these kernels are large, a vector being a
+# loop. With these flags a third is saved, 0.13 MB of the wheel; most kernels run as fast, products faster, relu 1.5 and layer
+# norm 2 times as long.
 SMALL_FLAGS = ["-O2", "-ftree-vectorize"]
 GCC_SMALL_FLAGS = ["-fvect-cost-model=dynamic", "-fno-tree-pre", "-fno-gcse"]
 GCC_SMALL_FLAGS += ["-fno-schedule-insns", "-fno-schedule-insns2"]
+GCC_SMALL_FLAGS += ["-fno-jump-tables", "-fno-thread-jumps", "-fno-tree-dominator-opts"]
 GCC_SMALL_FLAGS += ["-fno-align-functions", "-fno-align-loops", "-fno-align-jumps"]
 # Whatever CFLAGS asks for: arithmetic as it is written. These stand last on the command line, because the last of two
 # contradicting flags wins. -ffast-math is the sum of the others, and each of those can be given alone. fma is written
@@ -77,11 +79,13 @@ def units(extension_source, version, macros):
         if not source.name.startswith("isa_"):
             yield str(source), kernel_flags + GLUE_FLAGS * (source.name in GLUE), "common"
     small = SMALL_FLAGS + GCC_SMALL_FLAGS * is_gcc
+    has_others = any(needed in macros for needed, _ in ISAS.values() if needed)
     by_dtype = {"32": [], "64": DOUBLE_FLAGS + GCC_DOUBLE_FLAGS * is_gcc}
     for isa, (needed, flags) in ISAS.items():
         if needed is None or needed in macros:
             for bits, more in by_dtype.items():
-                more = small if isa == "portable" else more
+                if isa == "portable" and has_others:
+                    more = small
                 yield f"csrc/isa_{isa}.c", [*kernel_flags, *flags, *more, f"-DFNN_DTYPE={bits}"], f"f{bits}"
 
 

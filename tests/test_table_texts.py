@@ -209,6 +209,9 @@ def test_a_quote_that_is_never_closed_is_an_error(read):
 # ------------------------------------------------------------------------------------------- what training knew decides
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:column .* (tells the target|numbers the rows):UserWarning")
+
+
 def model(table, target="y", **options):
     return fnn.train_table(table, target, **{"preset": "plain", "epochs": 3, "validation": 0.2, "seed": 0} | options)
 
