@@ -593,7 +593,7 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
         near_rows(&g);
         return FNN_OK;
     }
-    const int64_t most = b.col == 1 || is_near(&g) ? 1 : a.col == 1 ? BY_LINES : BY_LINES > 0;
+    const int64_t most = b.col == 1 || is_near(&g) ? 1 : a.col == 1 && k >= 4 * LINE ? BY_LINES : BY_LINES > 0;
     if (k > 0 && n > THIN && (b.col == 1 || b.row == 1) && m <= most) return gemv(&g);
     const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
     if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
