@@ -394,9 +394,9 @@ static FNN_INLINE void weight_tile(const int rows, const int blocks, const int s
 #undef EACH_SUM
 }
 
-FNN_UNSCHEDULED static void weight_tile_of(int64_t rows, int near, const product *g, int64_t i, int64_t j)
+FNN_UNSCHEDULED static void weight_tile_of(int64_t rows, int many_blocks, const product *g, int64_t i, int64_t j)
 {
-    if (near)
+    if (many_blocks)
         weight_tile(1, BLOCKS, BLOCK_STEP, g, i, j);
     else if (BY_LINES >= 1 && rows == 1)
         weight_tile(1, 1, LINE, g, i, j);
@@ -409,15 +409,18 @@ FNN_UNSCHEDULED static void weight_tile_of(int64_t rows, int near, const product
 }
 
 /* Whether one row meets several blocks of a weight side by side: not where its rows share sets of L1. */
-static int is_near(const product *g) { return g->m == 1 && g->b.col * (int64_t)sizeof(T) % ALIASED_ROWS != 0; }
+static int meets_many_blocks(const product *g)
+{
+    return g->m == 1 && g->b.col * (int64_t)sizeof(T) % ALIASED_ROWS != 0;
+}
 
 static void gemv_transposed(const product *g, T *waiting)
 {
-    const int near = is_near(g);
-    const int64_t width = (near ? BLOCKS : 1) * VL, whole = g->n / width * width;
+    const int many_blocks = meets_many_blocks(g);
+    const int64_t width = (many_blocks ? BLOCKS : 1) * VL, whole = g->n / width * width;
     for (int64_t j = 0; j < whole; j += width)
         for (int64_t i = 0; i < g->m; i += MOST_ROWS)
-            weight_tile_of(g->m - i < MOST_ROWS ? g->m - i : MOST_ROWS, near, g, i, j);
+            weight_tile_of(g->m - i < MOST_ROWS ? g->m - i : MOST_ROWS, many_blocks, g, i, j);
     product rest = columns_of(g, whole, g->n - whole);
     rest.z = NULL;
     rest.bias = NULL;
@@ -593,7 +596,9 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
         near_rows(&g);
         return FNN_OK;
     }
-    const int64_t most = b.col == 1 || is_near(&g) ? 1 : a.col == 1 && k >= 4 * LINE ? BY_LINES : BY_LINES > 0;
+    const int64_t most = b.col == 1 || meets_many_blocks(&g) ? 1
+                         : a.col == 1 && k >= 4 * LINE       ? BY_LINES
+                                                             : BY_LINES > 0;
     if (k > 0 && n > THIN && (b.col == 1 || b.row == 1) && m <= most) return gemv(&g);
     const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
     if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);

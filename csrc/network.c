@@ -454,7 +454,7 @@ static int loss_of(fnn_pass *pass, const fnn_target *target, double divisor, cha
     if (row->weighs_values) weighing.class_weight = NULL;
     if (isnan(divisor)) divisor = pass->kernels->sum_of_weights(&weighing, pass->batch);
     divisor *= row->kind == FNN_ROW ? 1 : (double)features;
-    const double scale = divisor != 0 ? 1 / divisor : INFINITY;
+    const double scale = divisor != 0 ? 1 / divisor : NAN; /* a mean over nothing */
     double sum = 0;
     if (row->accepts.input != ANY && pass->kernels->first_refused(y, pass->batch * features, row->accepts.input) >= 0)
         return FNN_REFUSED;

@@ -31,7 +31,7 @@ class Compiled(Layered):
 
     def __init__(self, *args, **options):
         self._plan = self._planned_for = self.prevented = None
-        self._settled = None  # the loss of the latest step, where one like it depends on nothing but x and y
+        self._repeatable = None  # the loss of the latest step, where one like it depends on nothing but x and y
         self._pace = 1  # rows that the plan trains on in a slice
         self._lazy = None  # the network of the latest minibatch, whose output nobody has asked for yet
         super().__init__(*args, **options)
@@ -39,7 +39,7 @@ class Compiled(Layered):
     def __getstate__(self):
         """Return what is pickled and copied: all but the plan, which is made again."""
         self.output  # noqa: B018  # brings it here
-        return self.__dict__ | {"_plan": None, "_planned_for": None, "_settled": None}
+        return self.__dict__ | {"_plan": None, "_planned_for": None, "_repeatable": None}
 
     @property
     def output(self):
@@ -62,7 +62,7 @@ class Compiled(Layered):
         wanted = loss, before_last, shape
         if self._planned_for != wanted:
             self._planned_for, self._plan, self.prevented, self._pace = wanted, None, None, 1
-            self._settled = None
+            self._repeatable = None
             try:
                 self._plan = compiled(self, loss, before_last, shape)
             except NotCompiledError as error:
@@ -104,7 +104,7 @@ class Compiled(Layered):
         if target is None or not rows:
             return None
         (y, labels), weight, rates = target, _contiguous(weight), self._rate_rows((rows,), epoch)
-        self._settled = loss if rates is None and self.accumulate == 1 else None
+        self._repeatable = loss if rates is None and self.accumulate == 1 else None
         value = network.step(x, y, labels, weight, rows, divide, rates)
         if value is not None:
             self._lazy = network, before_last
@@ -119,7 +119,7 @@ class Compiled(Layered):
             Anything: what is not like the arrays of that step is left to it.
         loss : object
         """
-        if self._settled is None or self._settled is not loss or self.lr_factor != 1:
+        if self._repeatable is None or self._repeatable is not loss or self.lr_factor != 1:
             return None
         value = self._plan.step_again(x, y)
         if value is not None:

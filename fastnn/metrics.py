@@ -313,9 +313,8 @@ def _ranked(func, binary, output, target, average, sample_weight, multilabel):
         return float("nan")
     if average == "micro":
         return binary(scores.reshape(-1), true.reshape(-1), np.repeat(weight, scores.shape[1]))
-    values = np.array(
-        list(map(binary, scores.T, true.T, [weight] * len(scores.T)))
-    )  # map adds no frame to a warning's stack
+    # map adds no frame to the stack of a warning, which points at the caller.
+    values = np.array(list(map(binary, scores.T, true.T, [weight] * len(scores.T))))
     if average == "weighted":
         counts = weight @ true
         return float((counts * values)[counts > 0].sum() / counts.sum()) if counts.sum() else 0.0
@@ -529,9 +528,8 @@ def r2(output, target, *, sample_weight=None):
         warnings.warn("r2: fewer than two rows have no variance: NaN", RuntimeWarning, stacklevel=2)
         return float("nan")
     residual = weight @ difference**2
-    shifted = (
-        target - target[weight.argmax()]
-    )  # which is exactly 0 for a constant, whatever rows that weigh nothing hold
+    # Exactly 0 for a constant, whatever the rows hold that weigh nothing.
+    shifted = target - target[weight.argmax()]
     spread = weight @ (shifted - _column_means(shifted, weight)) ** 2
     of_constants = np.where(residual == 0, 1.0, 0.0)
     return float((1 - np.divide(residual, spread, out=1 - of_constants, where=spread != 0)).mean())

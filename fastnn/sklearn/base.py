@@ -456,9 +456,8 @@ class Perceptron(Versioned):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         output = self._activated(self._linked().output(X))
-        return output.astype(
-            np.result_type(X.dtype, output.dtype), copy=False
-        )  # as a product of X and the coefficients would be
+        # The dtype that a product of X and the coefficients would have.
+        return output.astype(np.result_type(X.dtype, output.dtype), copy=False)
 
     def _activated(self, output):
         if self.out_activation_ == "softmax":
