@@ -19,7 +19,7 @@ enum {
     PACK_N_STRIDED = 256,            /* as many columns, where the k of a is strided, */
     PACK_N = 1024,                   /* or as many, where it is contiguous */
     PACK_N_WEIGHT = 256,             /* or as many, where a is a weight of a network, k-major */
-    FETCHED = (1 << 18) / sizeof(T), /* sums from which on their places are fetched before they are written: 256 KiB */
+    FETCHED = (1 << 20) / sizeof(T), /* sums from which on their places are fetched before they are written: 1 MiB */
     THIN = 12,                       /* rows or columns of a thin product, at most */
     FEW_ROWS = 12,                   /* rows against a b of contiguous rows, which is read where it lies, at most */
     THIN_K = 128,                    /* steps of k of a thin product at a time, at most */

@@ -5,24 +5,24 @@
 /* Tuning: each number with its unit. Measured on Zen 4 (32 KiB L1, 1 MiB L2, 32 MiB L3). A tile of 8 x 3 vectors has 24
  * accumulators and takes 28 of 32 registers; in float64, where three vectors are no whole panels, it is 6 x 4. */
 enum {
-    MR = FNN_DTYPE == 32 ? 8 : 6,    /* rows of a tile, at most 8 */
-    NV = FNN_DTYPE == 32 ? 3 : 4,    /* vectors of b in a tile */
-    MOST_VECTORS = 8,                /* vectors of a tile of fewer rows */
-    NC = 768 / sizeof(T),            /* columns of b in a block: with 512 k they take 384 KiB of L2 */
-    NC_PAYS_ROWS = 2048 / sizeof(T), /* rows from which on NC_MOST columns are packed at once */
-    NC_MOST = 1920,                  /* columns of b packed at a time: 4 MiB of L3 */
-    MC = 384 / sizeof(T),            /* rows of a in a block, packed: 192 KiB of L2 */
-    MC_IN_PLACE = 192 / sizeof(T),   /* rows of a in a block, read where they lie: 96 KiB */
-    TRANSPOSED = 512,                /* rows of a transposed block, which waits in scratch */
-    PACK_K = 128,                    /* steps of k from which on packing a pays, if there are also */
-    PACK_N_STRIDED = 256,            /* as many columns, where the k of a is strided, */
-    PACK_N = 1024,                   /* or as many, where it is contiguous */
-    PACK_N_WEIGHT = 512,             /* or as many, where a is a weight of a network, k-major */
-    FETCHED = (1 << 18) / sizeof(T), /* sums from which on their places are fetched before they are written: 256 KiB */
-    THIN = 12,                       /* rows or columns of a thin product, at most */
-    FEW_ROWS = 32,                   /* rows against a b of contiguous rows, which is read where it lies, at most */
-    THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
-    THIN_L1 = 4096,                  /* elements of b that a thin product packs: 16 KiB of L1, or 32 */
+    MR = FNN_DTYPE == 32 ? 8 : 6,       /* rows of a tile, at most 8 */
+    NV = FNN_DTYPE == 32 ? 3 : 4,       /* vectors of b in a tile */
+    MOST_VECTORS = 8,                   /* vectors of a tile of fewer rows */
+    NC = 768 / sizeof(T),               /* columns of b in a block: with 512 k they take 384 KiB of L2 */
+    NC_PAYS_ROWS = 2048 / sizeof(T),    /* rows from which on NC_MOST columns are packed at once */
+    NC_MOST = 1920,                     /* columns of b packed at a time: 4 MiB of L3 */
+    MC = 384 / sizeof(T),               /* rows of a in a block, packed: 192 KiB of L2 */
+    MC_IN_PLACE = 192 / sizeof(T),      /* rows of a in a block, read where they lie: 96 KiB */
+    TRANSPOSED = 512,                   /* rows of a transposed block, which waits in scratch */
+    PACK_K = 128,                       /* steps of k from which on packing a pays, if there are also */
+    PACK_N_STRIDED = 256,               /* as many columns, where the k of a is strided, */
+    PACK_N = 1024,                      /* or as many, where it is contiguous */
+    PACK_N_WEIGHT = 512,                /* or as many, where a is a weight of a network, k-major */
+    FETCHED = (1 << 20) / sizeof(T),    /* sums from which on their places are fetched before they are written: 1 MiB */
+    THIN = 12,                          /* rows or columns of a thin product, at most */
+    FEW_ROWS = 32,                      /* rows against a b of contiguous rows, which is read where it lies, at most */
+    THIN_K = 128,                       /* steps of k of a thin product at a time, at most */
+    THIN_L1 = 4096,                     /* elements of b that a thin product packs: 16 KiB of L1, or 32 */
     BY_LINES = FNN_DTYPE == 32 ? 8 : 1, /* rows against a weight (out, in) read by whole lines, at most */
     BLOCKS = 2,                         /* blocks of columns that one row meets side by side */
     BLOCK_STEP = 64 / sizeof(T),        /* steps of k of each of them at a time */
