@@ -230,6 +230,16 @@ def test_cross_entropy_keeps_small_losses(dtype, isa):
     np.testing.assert_allclose(gradient[:2, 0], np.expm1(-np.array(true[:2])), rtol=2 * np.finfo(dtype).eps)
 
 
+def test_a_small_loss_keeps_its_digits_wherever_the_maximum_stands(dtype, isa):
+    for n in (2, 7, 16, 17, 64, 100, 2048, 2049, 6000):
+        labels = np.arange(n) if n <= 100 else np.array([0, 1, 15, 16, 63, 64, 2046, 2047, n - 1])
+        x = np.full((len(labels), n), -40, dtype)
+        x[np.arange(len(labels)), labels] = 0
+        true = np.full(len(labels), np.log1p((n - 1) * np.exp(np.longdouble(-40))))
+        for got in (-F.log_softmax(x)[x == 0], F.cross_entropy(x, labels, reduction="none")):
+            assert ulps(got, true) <= SOFTMAX_ULP[dtype], n
+
+
 def test_hard_and_soft_targets_agree(dtype, isa):
     x = normal(12, 7, dtype=dtype)
     loss, dx = F.cross_entropy_with_grad(x, LABELS)
