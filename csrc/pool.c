@@ -40,9 +40,17 @@ static pthread_key_t free_at_exit[MEMORIES];
 static int key_error; /* of making the keys: a process has a limited number of them */
 static atomic_llong grown;
 
+/* Of a thread that ends: what other keys' destructors still call may ask for memory again. */
+static void free_own(void *data)
+{
+    for (int i = 0; i < MEMORIES; i++)
+        if (own[i].data == data) own[i] = (memory){NULL, 0};
+    free(data);
+}
+
 static void make_keys(void)
 {
-    for (int i = 0; i < MEMORIES && !key_error; i++) key_error = pthread_key_create(&free_at_exit[i], free);
+    for (int i = 0; i < MEMORIES && !key_error; i++) key_error = pthread_key_create(&free_at_exit[i], free_own);
 }
 
 static void *grow(int which, size_t size)

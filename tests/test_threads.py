@@ -429,6 +429,26 @@ libc.pthread_getspecific.restype = ctypes.c_void_p
 assert [libc.pthread_getspecific(k) for k in keys] == [k + 1 for k in keys]
 """
 
+MEMORY_AFTER_THE_END = """
+import ctypes, time
+libc = ctypes.CDLL(None)
+assert libc.mallopt(-3, 1 << 16)  # M_MMAP_THRESHOLD: what is freed can be touched no more
+x, done, key = np.ones((300, 300)), [], ctypes.c_uint()
+F.matmul(x, x)  # makes the pool's keys, whose destructors run before that of the next one
+at_end = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda value: done.append(F.matmul(x, x)))
+assert libc.pthread_key_create(ctypes.byref(key), at_end) == 0
+
+def run():
+    F.matmul(x, x)
+    libc.pthread_setspecific(key, ctypes.c_void_p(1))
+
+threading.Thread(target=run).start()
+until = time.monotonic() + 20
+while not done and time.monotonic() < until:
+    time.sleep(0.01)
+assert (done[0] == 300).all()
+"""
+
 JOBLIB = """
 import joblib
 def work(i):
@@ -486,6 +506,12 @@ def test_workers_receive_faults_and_no_other_signals(tmp_path):
 @linux
 def test_scratch_that_nobody_would_free_is_not_allocated(tmp_path):
     survives(tmp_path, NO_KEYS_LEFT)
+
+
+@linux
+def test_a_thread_that_ends_may_still_multiply(tmp_path):
+    """In the destructor of another library's key, after the pool has freed the thread's memory."""
+    survives(tmp_path, MEMORY_AFTER_THE_END)
 
 
 @linux
