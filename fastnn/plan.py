@@ -151,7 +151,7 @@ class Plan:
     # ---------------------------------------------------------------------------------------------------------------- kinds
 
     def _append(self, op):
-        if len(op.shape) < 2 or None in op.shape[1:]:
+        if not 2 <= len(op.shape) <= _core.MAX_DIMENSIONS or None in op.shape[1:] or 0 in op.shape[1:]:
             raise NotCompiledError(f"{op.kind} of shape {op.shape}")
         if op.kind in F.activations():
             self._activation(op)

@@ -1,5 +1,6 @@
 """What the gates take and refuse, argument by argument."""
 
+import math
 from functools import partial
 
 import alias
@@ -38,6 +39,46 @@ def test_a_result_of_more_dimensions_than_numpy_has_is_refused():
     assert F.linear(grad, np.ones((3, 1))).shape == (1,) * 63 + (3,)
     assert F.matmul(grad, np.ones(1)).shape == (1,) * 63
     assert [g.shape for g in F.linear_backward(grad, grad, np.ones((1, 1)))] == [(1,) * 64, (1, 1), (1,)]
+
+
+@pytest.mark.parametrize(
+    "make", [partial(fnn.Periodic, 1, 2), partial(fnn.PiecewiseLinear, 1, 2), partial(fnn.Embedding, 1, 2)]
+)
+def test_a_layer_whose_output_has_more_dimensions_than_numpy_has_refuses_them(make):
+    layer, x = make(), np.zeros([1] * 64)
+    message = f"{type(layer).__name__}: x has 64 dimensions but at most 63 were expected"
+    for model in (layer, fnn.Sequential(layer)):
+        assert model(x[0]).shape[:-1] == (1,) * 63
+        refused(lambda: model(x), ValueError, message)  # noqa: B023
+        refused(lambda: model.vjp(x), ValueError, message)  # noqa: B023
+
+
+@pytest.mark.parametrize("steps", [(2**57, 1), (1, 2**57), (-(2**57), -(2**57)), (2**40, 2**57)])
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 40, 30), (40, 1, 30), (40, 40, 1), (1, 1, 30), (1, 40, 1), (20, 20, 1)])
+def test_an_axis_of_one_element_may_have_any_stride(m, n, k, steps, isa, dtype):
+    """Kernels form addresses a few steps ahead, which must not overflow: that shows under UndefinedBehaviorSanitizer."""
+
+    def far(*shape):
+        x = np.arange(math.prod(shape), dtype=dtype).reshape(shape) % 7
+        strides = [
+            step * x.itemsize if length == 1 else stride
+            for stride, length, step in zip(x.strides, shape, steps, strict=True)
+        ]
+        return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+    a, b, weight = far(m, k), far(k, n), far(n, k)
+    np.testing.assert_array_equal(F.matmul(a, b), a.copy() @ b.copy())
+    np.testing.assert_array_equal(F.linear(a, weight), a.copy() @ weight.T.copy())
+    dx, dweight, _ = F.linear_backward(far(m, n), a, weight)
+    np.testing.assert_array_equal(dx, far(m, n).copy() @ weight.copy())
+    np.testing.assert_array_equal(dweight, far(m, n).T.copy() @ a.copy())
+    param, grad = far(m, n).copy(), far(m, n)
+    want = param - 0.5 * grad
+    given = np.lib.stride_tricks.as_strided(param, param.shape, grad.strides)
+    F.sgd_update(given, grad, lr=0.5)
+    np.testing.assert_array_equal(given, want)
+    model = fnn.Sequential(fnn.Linear(k, n, dtype=dtype))
+    np.testing.assert_array_equal(model(a), model(a.copy()))
 
 
 def test_indices_beyond_int64_do_not_wrap():

@@ -199,6 +199,32 @@ def test_what_is_refused_is_refused_as_layer_by_layer():
         assert str(caught.value) == str(expected.value)
 
 
+@pytest.mark.parametrize("shape", [(4, 0, 3), (2, 0, 0, 3), (4, 3, 0), (0, 2, 3)])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (fnn.Softmax(axis=1),),
+        (fnn.LogSoftmax(axis=-2),),
+        (fnn.Standardize(3), fnn.LogSoftmax(axis=1)),
+        (fnn.Linear(3, 3), fnn.Softmax(axis=1), fnn.LayerNorm(3)),
+        (fnn.Periodic(3, 2), fnn.Softmax(axis=1)),
+        (fnn.Standardize(3), fnn.Maxout(3, 3, 2)),
+    ],
+    ids=repr,
+)
+def test_an_axis_without_elements_is_no_error(layers, shape):
+    model, x = fnn.Sequential(*layers), np.zeros(shape, np.float32)
+    if shape[-1] == 0 and type(layers[0]).__name__ not in ("Softmax", "LogSoftmax"):
+        with pytest.raises(ValueError, match="features"):
+            model(x)
+        return
+    y = model(x)
+    np.testing.assert_array_equal(y, layered(model, x), strict=True)
+    dx = model.vjp(x)[1](np.zeros_like(y))
+    assert dx.shape == shape
+    assert y.size == 0
+
+
 def test_shapes_alternate():
     model = fnn.Sequential(fnn.Flatten(), fnn.Linear(12, 3, rng=0))
     rng = np.random.default_rng(0)

@@ -236,7 +236,7 @@ def maxout_backward(object grad, object index, object pieces, object out):
     cdef str func = "maxout_backward"
     cdef ndarray dy = _array(grad, func, "grad"), given = _array(index, func, "index"), chosen = _labels(given, func, "index")
     _require_same_shape(func, "grad", dy, "index", chosen)
-    cdef int dtype = _dtype(dy, func, "grad"), i
+    cdef int dtype = _dtype(dy, func, "grad")
     cdef int64_t count = _integer(pieces, func, "pieces", 1, 2 ** 31), n = size(dy), u
     dy = _ready(dy, dtype)
     cdef const int64_t *winners = <const int64_t *>data(chosen)
@@ -244,12 +244,8 @@ def maxout_backward(object grad, object index, object pieces, object out):
         if winners[u] < 0 or winners[u] >= count:
             raise IndexError(f"{func}: index has {given.flat[u]} but a piece in [0, {count}) was expected")
     cdef npy_intp shape[MAX_NDIM]
-    if dy.ndim == MAX_NDIM:
-        raise ValueError(f"{func}: grad has {MAX_NDIM} dimensions but at most {MAX_NDIM - 1} were expected")
-    for i in range(dy.ndim):
-        shape[i] = dy.shape[i]
-    shape[dy.ndim] = count
-    cdef ndarray dx = _apart(_output(out, dy.ndim + 1, shape, dtype, func), out, dy, False)
+    cdef int ndim = _shape_and(shape, dy, count, func, "grad")
+    cdef ndarray dx = _apart(_output(out, ndim, shape, dtype, func), out, dy, False)
     dx = _apart(dx, out, chosen, False)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef cut p = _cut(n, count, dtype)

@@ -12,6 +12,9 @@
 cdef enum:
     MAX_NDIM = 64  # NumPy's bound on dimensions
     MULTIPLY_ADDS = 128  # that count as one element of a function between two looks at signals
+    MOST_STEP = 1 << 30  # elements, along an axis of a single one
+
+MAX_DIMENSIONS = MAX_NDIM
 
 cdef int64_t _forced_per_look = 0  # 0: what the ISA says
 cdef int64_t _looked = 0
@@ -249,9 +252,16 @@ cdef fnn_matrix _matrix(ndarray x, int64_t row, int64_t col) noexcept:
     return m
 
 
-cdef fnn_matrix _strided(ndarray x, int dtype) noexcept:
+cdef inline int64_t _step(ndarray x, int axis) noexcept:
+    """Elements from one index of an axis to the next. Where there is no next one NumPy lets that be any number, which is bounded
+    here: kernels form addresses a few steps ahead, and these must not overflow."""
+    cdef int64_t step = x.strides[axis] // cnp.PyArray_ITEMSIZE(x)
+    return step if x.shape[axis] > 1 else max(min(step, MOST_STEP), -MOST_STEP)
+
+
+cdef fnn_matrix _strided(ndarray x) noexcept:
     """A 2-D array that passed _strided_ready, with its own strides."""
-    return _matrix(x, x.strides[0] // _itemsize(dtype), x.strides[1] // _itemsize(dtype))
+    return _matrix(x, _step(x, 0), _step(x, 1))
 
 
 cdef ndarray _strided_ready(ndarray x, int dtype):
@@ -282,6 +292,17 @@ cdef int _shape_like(npy_intp *shape, ndarray x, int64_t last) noexcept:
         shape[i] = x.shape[i]
     shape[x.ndim - 1] = last
     return x.ndim
+
+
+cdef int _shape_and(npy_intp *shape, ndarray x, int64_t last, str func, str arg) except -1:
+    """shape = x.shape and one dimension more; returns its length."""
+    cdef int i
+    if x.ndim == MAX_NDIM:
+        raise ValueError(f"{func}: {arg} has {MAX_NDIM} dimensions but at most {MAX_NDIM - 1} were expected")
+    for i in range(x.ndim):
+        shape[i] = x.shape[i]
+    shape[x.ndim] = last
+    return x.ndim + 1
 
 
 cdef ndarray _as_matrix(ndarray x, int dtype):

@@ -73,7 +73,7 @@ def alpha_dropout(object x, double p, uint64_t seed, uint32_t step, uint32_t lay
 def sum_of_members(ndarray y, double divisor=1.0):
     """The sum over the last axis but one of a contiguous array, divided by a number."""
     cdef int dtype = _dtype(y, "Ensemble", "dy")
-    cdef npy_intp shape[64]
+    cdef npy_intp shape[MAX_NDIM]
     cdef int ndim = y.ndim, i
     cdef int64_t members = y.shape[ndim - 2], n = y.shape[ndim - 1]
     y = _ready(y, dtype)
@@ -102,7 +102,7 @@ def regularised(ndarray gradient, ndarray param, double l1, double l2, double cl
     cdef ndarray p = _as_stored(param, k_major, dtype), g = np.array(gradient.T if k_major else gradient, p.dtype, order="C")
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int64_t rows = p.shape[0] if k_major else 1, n = p.shape[1] if k_major else size(p), i
-    cdef int64_t apart = p.strides[0] // _itemsize(dtype) if k_major else 0
+    cdef int64_t apart = _step(p, 0) if k_major else 0
     for i in range(rows):
         kernels.regularise(_at(data(g), i * n, dtype), _at(data(p), i * apart, dtype), n, l1, l2, clip)
     return g.T if k_major else g
@@ -115,8 +115,8 @@ def average(ndarray average, ndarray param, double share):
     cdef ndarray a = _as_stored(average, k_major, dtype), p = _as_stored(param, k_major, dtype)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int64_t rows = a.shape[0] if k_major else 1, n = a.shape[1] if k_major else size(a), i
-    cdef int64_t apart = a.strides[0] // _itemsize(dtype) if k_major else 0
-    cdef int64_t p_apart = p.strides[0] // _itemsize(dtype) if k_major else 0
+    cdef int64_t apart = _step(a, 0) if k_major else 0
+    cdef int64_t p_apart = _step(p, 0) if k_major else 0
     for i in range(rows):
         kernels.average(_at(data(a), i * apart, dtype), _at(data(p), i * p_apart, dtype), share, n)
     if data(a) != data(average):
@@ -130,7 +130,7 @@ def hold_norms(ndarray weight, double most):
     cdef ndarray w = _as_stored(weight, k_major, dtype), unit
     cdef int64_t rows = w.shape[0], columns = size(w) // max(rows, 1)
     unit = np.empty(max(rows, columns), w.dtype)
-    fnn_hold_norms(dtype, data(w), rows, columns, w.strides[0] // _itemsize(dtype) if k_major else columns, k_major, most, data(unit))
+    fnn_hold_norms(dtype, data(w), rows, columns, _step(w, 0) if k_major else columns, k_major, most, data(unit))
     if data(w) != data(weight):
         np.copyto(weight, w)
 
@@ -188,14 +188,10 @@ def waves(object x, object weight, str func):
     """Cosines and sines of 2 pi x[..., i] weight[i, :] side by side; see fnn_plain.waves."""
     cdef ndarray a = _array(x, func, "x"), w = weight
     cdef int dtype = _common(a, w, func)
-    cdef npy_intp shape[64]
-    cdef int i
+    cdef npy_intp shape[MAX_NDIM]
+    cdef ndarray y = _new(_shape_and(shape, a, 2 * w.shape[1], func, "x"), shape, dtype)
     a = _ready(a, dtype)
     w = _ready(w, dtype)
-    for i in range(a.ndim):
-        shape[i] = a.shape[i]
-    shape[a.ndim] = 2 * w.shape[1]
-    cdef ndarray y = _new(a.ndim + 1, shape, dtype)
     fnn_plain_for(dtype).waves(data(y), data(a), data(w), size(a) // w.shape[0], w.shape[0], w.shape[1])
     return y
 
@@ -205,17 +201,14 @@ def waves_backward(object grad, ndarray y, object x, ndarray weight, bint need_d
     cdef ndarray dy = _array(grad, func, "dy"), a = _array(x, func, "x"), w, dphase, products
     cdef int dtype = max(_dtype(dy, func, "dy"), _dtype(y, func, "y"))
     cdef int64_t frequencies = weight.shape[1], numbers = size(a)
-    cdef npy_intp shape[64]
-    cdef int i
+    cdef npy_intp shape[MAX_NDIM]
+    cdef int ndim = _shape_and(shape, a, frequencies, func, "x")
     dy = _ready(dy, dtype)
     y = _ready(y, dtype)
     a = _ready(a, dtype)
     w = _ready(weight, dtype)
-    for i in range(a.ndim):
-        shape[i] = a.shape[i]
-    shape[a.ndim] = frequencies
-    dphase = _new(a.ndim + 1, shape, dtype)
-    products = _new(a.ndim + 1, shape, dtype)
+    dphase = _new(ndim, shape, dtype)
+    products = _new(ndim, shape, dtype)
     cdef const fnn_plain *plain = fnn_plain_for(dtype)
     plain.waves_backward(data(dphase), data(dy), data(y), numbers, frequencies)
     plain.scale_each(data(products), data(dphase), data(a), numbers, frequencies)
@@ -229,14 +222,11 @@ def waves_backward(object grad, ndarray y, object x, ndarray weight, bint need_d
 def bins(object x, ndarray edges, str func, bint slopes):
     """The piecewise linear encoding of x, or its slopes; see fnn_plain.bins."""
     cdef ndarray a = _array(x, func, "x")
-    cdef int dtype = _dtype(a, func, "x"), i
-    cdef npy_intp shape[64]
+    cdef int dtype = _dtype(a, func, "x")
+    cdef npy_intp shape[MAX_NDIM]
+    cdef ndarray y = _new(_shape_and(shape, a, edges.shape[1] - 1, func, "x"), shape, dtype)
     a = _ready(a, dtype)
     edges = _ready(edges, FNN_F64)
-    for i in range(a.ndim):
-        shape[i] = a.shape[i]
-    shape[a.ndim] = edges.shape[1] - 1
-    cdef ndarray y = _new(a.ndim + 1, shape, dtype)
     fnn_plain_for(dtype).bins(NULL if slopes else data(y), data(y) if slopes else NULL, data(a), <const double *>data(edges),
                               size(a) // edges.shape[0], edges.shape[0], edges.shape[1] - 1)
     return y

@@ -26,7 +26,7 @@ cdef bint _is_gathered(fnn_array *to, ndarray a, int64_t features):
         return False
     to.data = data(a)
     to.itemsize = cnp.PyArray_ITEMSIZE(a)
-    to.row = a.strides[0] // to.itemsize
+    to.row = _step(a, 0)
     return True
 
 
@@ -120,7 +120,7 @@ cdef class Network:
         if a.ndim < 2 or not (a.ndim == 2 and a.strides[1] == cnp.PyArray_ITEMSIZE(a)):
             p.rows, p.columns, p.row = 1, size(a), size(a)
         else:
-            p.rows, p.columns, p.row = a.shape[0], a.shape[1], a.strides[0] // cnp.PyArray_ITEMSIZE(a)
+            p.rows, p.columns, p.row = a.shape[0], a.shape[1], _step(a, 0)
         p.data = self.laid_out(array, array)
         p.sum, p.average = self.laid_out(total, array), self.laid_out(average, array)
         for i in range(len(slots)):

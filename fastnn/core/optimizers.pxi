@@ -159,7 +159,7 @@ cdef ndarray _walk(ndarray x, bint k_major, int dtype, fnn_rows *rows, list copi
     if copies is not None and ready is not given:
         copies.append((given, ready))
     rows.data = data(ready)
-    rows.row = _last(ready) if cnp.PyArray_ISCARRAY_RO(ready) else ready.strides[0] // _itemsize(dtype)
+    rows.row = _last(ready) if cnp.PyArray_ISCARRAY_RO(ready) else _step(ready, 0)
     return ready
 
 

@@ -81,7 +81,7 @@ def matmul(object a, object b, object out):
     left = _as_matrix(left, dtype)
     right = _strided_ready(right if right.ndim == 2 else right.reshape(-1, 1), dtype)
     c = _apart(_apart(_output(out, ndim, shape, dtype, "matmul"), out, left, False), out, right, False)
-    _multiply(c, _strided(left, dtype), _strided(right, dtype), m, n, k, dtype, NULL)
+    _multiply(c, _strided(left), _strided(right), m, n, k, dtype, NULL)
     return _deliver(out, c)
 
 
@@ -245,7 +245,7 @@ def linear(object x, object weight, object bias, object activation, object out, 
     if with_z and row != FNN_identity:
         z = cnp.PyArray_EMPTY(y.ndim, y.shape, typenum(y), 0)
         epilogue.z = data(z)
-    _multiply(y, _strided(source, dtype), _strided(w.T, dtype), m, n, k, dtype, &epilogue)
+    _multiply(y, _strided(source), _strided(w.T), m, n, k, dtype, &epilogue)
     if with_z:
         return _deliver(out, y), y.copy() if z is None else z
     return _deliver(out, y)
@@ -283,12 +283,12 @@ def linear_backward(object grad, object x, object weight, object activation, obj
     dweight = _new(2, dweight.shape, dtype)
     if with_dx:
         dx = _new(source.ndim, source.shape, dtype)
-        _multiply(dx, _strided(dz2, dtype), _strided(_strided_ready(w, dtype), dtype), batch, features, outputs, dtype, NULL)
+        _multiply(dx, _strided(dz2), _strided(_strided_ready(w, dtype)), batch, features, outputs, dtype, NULL)
     if _k_major(w):
-        _multiply(dweight, _strided(rows.T, dtype), _strided(dz2, dtype), features, outputs, batch, dtype, NULL)
+        _multiply(dweight, _strided(rows.T), _strided(dz2), features, outputs, batch, dtype, NULL)
         dweight = dweight.T
     else:
-        _multiply(dweight, _matrix(dz2, 1, outputs), _strided(rows, dtype), outputs, features, batch, dtype, NULL)
+        _multiply(dweight, _matrix(dz2, 1, outputs), _strided(rows), outputs, features, batch, dtype, NULL)
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef cut p = _cut(outputs, batch, dtype)
     with nogil:

@@ -248,7 +248,9 @@ class Embedding(Layer):
 
     def _indices(self, x):
         """Return x as int64; ValueError for what is no whole number, IndexError for one out of range."""
-        x, n = as_real(x, "Embedding", "x"), self.num_embeddings
+        x, n, most = as_real(x, "Embedding", "x"), self.num_embeddings, _core.MAX_DIMENSIONS - 1
+        if x.ndim > most:
+            raise ValueError(f"Embedding: x has {x.ndim} dimensions but at most {most} were expected")
         if x.dtype.kind == "f":
             self._refuse(x, ~(np.floor(x) == x), ValueError, "a whole number was expected")
             exact = 2 ** (np.finfo(x.dtype).nmant + 1)
