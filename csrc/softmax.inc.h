@@ -43,17 +43,6 @@ static FNN_INLINE T largest(V a)
     return best[0];
 }
 
-/* The sum of lanes that are small integers, in any order. */
-static FNN_INLINE T lane_sum(V a)
-{
-    T sum[VL];
-    v_store(sum, a);
-    FNN_UNROLL(4)
-    for (int half = VL / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) sum[l] += sum[l + half];
-    return sum[0];
-}
-
 static T row_max(const T *x, int64_t n)
 {
     V max[2] = {v_set1(-INFINITY), v_set1(-INFINITY)};
@@ -182,22 +171,23 @@ static FNN_INLINE V load_some(const T *p, int64_t left, T fill)
 }
 
 /* The sums of a group of which n numbers exist, from its exponentials, without those of numbers equal to m; returns how many
- * these are. */
-static FNN_INLINE double sum_without_max(parts *part, const T *e, int64_t room, const T *x, int64_t n, T m)
+ * these are. Their differences are compared, so that an infinite m leaves nothing out. */
+static FNN_INLINE int sum_without_max(parts *part, const T *e, int64_t room, const T *x, int64_t n, T m)
 {
-    V equal = v_set1(0), sum[ROW_VECTORS];
+    V sum[ROW_VECTORS];
+    int equal = 0;
     for (int v = 0; v < ROW_VECTORS; v++) sum[v] = v_set1(0);
     FNN_UNROLL(GROUP <= 8 ? 8 : 1)
     for (int g = 0; g < GROUP; g += ROW_VECTORS)
         for (int v = 0; v < ROW_VECTORS; v++) {
             const int at = (g + v) * VL;
             const VM is_max = v_eq(v_sub(load_some(x + at, n - at, -INFINITY), v_set1(m)), v_set1(0));
-            equal = v_add(equal, v_select(is_max, v_set1(1), v_set1(0)));
+            equal += v_count(is_max);
             const V value = room >= SUMMED ? v_load(e + at) : v_load_upto(e + at, room - at, 0);
             sum[v] = v_add(sum[v], v_select(is_max, v_set1(0), value));
         }
     for (int v = 0; v < ROW_VECTORS; v++) part[0][v] = sum[v];
-    return lane_sum(equal);
+    return equal;
 }
 
 static FNN_INLINE void add_parts(lanes *sum, const parts *part, int64_t groups)
@@ -493,7 +483,8 @@ static void finish_gradient(T *dlogits, const T *e, const loss_row_state *s, con
     else
         scale_row(dlogits, e, n, s->total * unit, sums);
     if (s->label >= 0) { /* Q e / S - q = ((Q - q) e + q (e - S)) / S, and e - S = (e - 1) - rest does not cancel */
-        const double own = label * EXP_DOWN * block_factor(sums, s->label / sums->block);
+        const int64_t block = s->label < sums->block ? 0 : s->label / sums->block;
+        const double own = label * EXP_DOWN * block_factor(sums, block);
         dlogits[s->label] = (T)(((s->total - s->q_label) * own + s->q_label * ((own - 1) - sums->rest)) * unit);
     }
 }

@@ -53,6 +53,7 @@ static inline WM w_le(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
 static inline WM w_eq(W a, W b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
 static inline W w_select(WM m, W yes, W no) { return _mm256_blendv_pd(no, yes, m); }
 static inline int w_any(WM m) { return _mm256_movemask_pd(m) != 0; }
+static inline int w_count(WM m) { return __builtin_popcount((unsigned)_mm256_movemask_pd(m)); }
 /* yes where the sign bit of s is set */
 static inline W w_select_sign(W s, W yes, W no) { return _mm256_blendv_pd(no, yes, s); }
 
@@ -145,6 +146,7 @@ static inline VM v_le(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
 static inline VM v_eq(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 static inline V v_select(VM m, V yes, V no) { return _mm256_blendv_ps(no, yes, m); }
 static inline int v_any(VM m) { return _mm256_movemask_ps(m) != 0; }
+static inline int v_count(VM m) { return __builtin_popcount((unsigned)_mm256_movemask_ps(m)); }
 static inline V v_select_sign(V s, V yes, V no) { return _mm256_blendv_ps(no, yes, s); }
 /* 2^n for an integral n in [-126, 127], given as n + V_BIAS */
 #define V_BIAS (0x1.8p23f + 127)

@@ -39,6 +39,7 @@ static inline WM w_le(W a, W b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
 static inline WM w_eq(W a, W b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 static inline W w_select(WM m, W yes, W no) { return _mm512_mask_blend_pd(m, no, yes); }
 static inline int w_any(WM m) { return m != 0; }
+static inline int w_count(WM m) { return __builtin_popcount(m); }
 static inline W w_select_sign(W s, W yes, W no)
 {
     return _mm512_mask_blend_pd(_mm512_movepi64_mask(_mm512_castpd_si512(s)), no, yes);
@@ -107,6 +108,7 @@ static inline VM v_le(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 static inline VM v_eq(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline V v_select(VM m, V yes, V no) { return _mm512_mask_blend_ps(m, no, yes); }
 static inline int v_any(VM m) { return m != 0; }
+static inline int v_count(VM m) { return __builtin_popcount(m); }
 static inline V v_select_sign(V s, V yes, V no)
 {
     return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(s)), no, yes);

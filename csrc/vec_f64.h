@@ -25,6 +25,7 @@
 #define v_eq w_eq
 #define v_select w_select
 #define v_any w_any
+#define v_count w_count
 #define v_select_sign w_select_sign
 #define v_pow2 w_pow2
 #define V_BIAS W_BIAS

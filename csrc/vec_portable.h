@@ -40,6 +40,7 @@ static inline WM w_le(W a, W b) { return a <= b; }
 static inline WM w_eq(W a, W b) { return a == b; }
 static inline W w_select(WM m, W yes, W no) { return m ? yes : no; }
 static inline int w_any(WM m) { return m; }
+static inline int w_count(WM m) { return m; }
 static inline W w_select_sign(W s, W yes, W no) { return signbit(s) ? yes : no; }
 
 #define W_BIAS (0x1.8p52 + 1023)
@@ -107,6 +108,7 @@ static inline VM v_le(V a, V b) { return a <= b; }
 static inline VM v_eq(V a, V b) { return a == b; }
 static inline V v_select(VM m, V yes, V no) { return m ? yes : no; }
 static inline int v_any(VM m) { return m; }
+static inline int v_count(VM m) { return m; }
 static inline V v_select_sign(V s, V yes, V no) { return signbit(s) ? yes : no; }
 
 #define V_BIAS (0x1.8p23f + 127)
