@@ -58,9 +58,9 @@ def main(megabytes, columns, allowed=100):
         refused(ValueError, f"fit: y is nan at {place};", lambda: trainer.fit(x[: len(numbers)], numbers, **options))
         assert trainer.steps_done == steps, "a step was made before all was checked"
         before = [allocated() for _ in range(2) if trainer.fit(x[:300], y[:300], epochs=5, **options)][-1]
-        trainer.fit(x[:300], y[:300], epochs=200, **options)
-        print(f"after 200 epochs {allocated() - before:.2f} MB more are allocated than after 10")
-        assert allocated() - before < 0.5
+        trainer.fit(x[:300], y[:300], epochs=1000, **options)
+        print(f"after 1000 epochs {allocated() - before:.2f} MB more are allocated than after 10")
+        assert allocated() - before < 1.5, "more than one arena of Python's, of 1 MB"
 
 
 def refused(kind, message, call):
