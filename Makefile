@@ -40,7 +40,7 @@ guard: build
 
 # The newest kernels that were built; nothing of the library but them and the tables.
 KERNELS = $(addprefix $(firstword $(shell ls -td build/temp.*/ 2>/dev/null)),f*/csrc/isa_*.o common/csrc/dispatch.o common/csrc/tables*.o)
-build/guard: tests/guard.c tests/guard_norms.h tests/guard_panels.h tests/guarded.h tests/oracle.c $(wildcard csrc/*.h $(KERNELS))
+build/guard: tests/guard.c tests/guard_elements.h tests/guard_norms.h tests/guard_panels.h tests/guarded.h tests/oracle.c $(wildcard csrc/*.h $(KERNELS))
 	$(CC) -std=c11 -O2 -g -ffp-contract=off -Wall -Wextra -Icsrc tests/guard.c $(wildcard $(KERNELS)) -o $@ -lm
 
 # One call of a kernel, whose instructions tests/test_work.py has counted.

@@ -351,6 +351,8 @@ static fnn_target take_target(const fnn_loss_row *loss, int64_t batch, int64_t f
     return t;
 }
 
+#include "guard_elements.h"
+
 /* What the kernels check of a loss's numbers, against a plain loop. */
 static void refused_round(void)
 {
@@ -497,11 +499,25 @@ static void fma_chains_round(void)
 static const struct {
     void (*run)(void);
     int share;
-} kinds[] = {{matmul_round, 27},   {layout_round, 6},          {panels_round, 18},    {sum_rows_round, 3},
-             {gather_round, 3},    {activation_round, 12},     {prelu_round, 4},      {maxout_round, 3},
-             {dropout_round, 3},   {softmax_round, 4},         {loss_round, 6},       {refused_round, 1},
-             {optimizer_round, 2}, {sums_of_squares_round, 1}, {fma_chains_round, 1}, {norm_round, 3},
-             {batch_norm_round, 3}};
+} kinds[] = {{matmul_round, 27},
+             {layout_round, 5},
+             {panels_round, 17},
+             {sum_rows_round, 3},
+             {gather_round, 3},
+             {activation_round, 11},
+             {prelu_round, 3},
+             {maxout_round, 3},
+             {dropout_round, 3},
+             {softmax_round, 4},
+             {loss_round, 6},
+             {refused_round, 1},
+             {optimizer_round, 2},
+             {sums_of_squares_round, 1},
+             {fma_chains_round, 1},
+             {norm_round, 3},
+             {batch_norm_round, 3},
+             {arithmetic_round, 2},
+             {cross_entropy_panels_round, 2}};
 
 static void round_of_seed(void)
 {

@@ -115,29 +115,6 @@ static void layout_round(void)
     check();
 }
 
-/* Rows of any order and of numbers of one byte, or of the round's dtype. */
-static void gather_round(void)
-{
-    const int64_t there = 1 + draw(50), batch = draw_size(70), features = draw_size(150), row = draw_row(features);
-    const int64_t bytes = draw(2) ? 1 : itemsize, next_batch = draw(70);
-    const char *x = take(&operands[used++], extent(there, row, features) * bytes, BEYOND, (int)draw(2));
-    for (int64_t i = 0; i < there * row && i < extent(there, row, features); i++)
-        bytes == 1 ? (void)(((uint8_t *)x)[i] = (uint8_t)draw(256)) : put(dtype, (void *)x, i, draw_value());
-    const int64_t *order = take_integers(batch, there), *next = take_integers(next_batch, there);
-    const fnn_panels panels = take_unwritten_panels(batch, features);
-    snprintf(what, sizeof what, "gather_panels batch %" PRId64 " features %" PRId64 " row %" PRId64 " bytes %" PRId64,
-             batch, features, row, bytes);
-    for (int64_t i = 0; i < batch; i++)
-        for (int64_t j = 0; j < features; j++) {
-            const int64_t at = order[i] * row + j;
-            put(dtype, copies[0], i * features + j, bytes == 1 ? ((const uint8_t *)x)[at] : get(dtype, x, at));
-        }
-    expect_nothing();
-    kernels->gather_panels(panels, x, bytes == 1 ? FNN_FROM_U8 : dtype, row, order, batch, features, next, next_batch);
-    expect_panels(panels, copies[0], batch, features, 1);
-    check();
-}
-
 /* Keeps a finished strip where the gradient is expected, as far as the strips before reach. */
 typedef struct {
     char *to;
@@ -156,8 +133,10 @@ static void keep_strip(void *context, void *strip, int64_t first, int64_t rows)
 static void panels_round(void)
 {
     static const char *const names[] = {"forward_panels", "dx_panels", "dweight_panels"};
-    const int64_t way = draw(3), k = draw(10) ? draw_size(40) : draw_size(1100);
-    const int64_t rows = draw_size(k > 40 ? 20 : 70), columns = draw_size(k > 40 ? 20 : 70);
+    const int64_t way = draw(3), large = draw(30) == 0; /* a weight that is packed, a gradient of several strips */
+    const int64_t k = large && way == 0 ? 120 + draw(20) : draw(10) ? draw_size(40) : draw_size(1100);
+    const int64_t rows = draw_size(k > 40 ? 20 : 70);
+    const int64_t columns = large ? (dtype ? 120 : 240) + draw(300) : draw_size(k > 40 ? 20 : 70);
     const int64_t batch = way == 2 ? k : columns, out = way == 1 ? k : rows,
                   in = way == 0   ? k
                        : way == 1 ? rows
