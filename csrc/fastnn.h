@@ -194,7 +194,7 @@ typedef struct fnn_kernels {
      * the strides of dweight: it is fetched in time. FNN_NO_MEMORY, before any strip.
      *
      * descend_panels: weight += rate x^T dz instead, for a batch of at most FNN_K_CHUNK; its padding is 0 and stays so. */
-    int (*dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch, int64_t in,
+    int (*dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch,
                           int64_t out, int64_t first_row, int64_t last_row, const void *weight, fnn_strip_fn done,
                           void *context);
     void (*descend_panels)(void *weight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch,

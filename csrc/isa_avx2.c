@@ -8,7 +8,7 @@
 enum {
     MR = 6,                          /* rows of a tile, at most 8 */
     NV = 2,                          /* vectors of b in a tile */
-    MOST_VECTORS = 12,               /* vectors of a tile of fewer rows: 12 chains too */
+    MOST_VECTORS = 6,                /* vectors of a tile of fewer rows, at most: of wide_vectors */
     NC = 512 / sizeof(T),            /* columns of b in a block: with 512 k they take 256 KiB of L2 */
     NC_PAYS_ROWS = 2048 / sizeof(T), /* rows from which on NC_MOST columns are packed at once */
     NC_MOST = 2048,                  /* columns of b packed at a time: 4 MiB of L3 */
@@ -20,7 +20,7 @@ enum {
     PACK_N = 1024,                   /* or as many, where it is contiguous */
     PACK_N_WEIGHT = 256,             /* or as many, where a is a weight of a network, k-major */
     FETCHED = (1 << 20) / sizeof(T), /* sums from which on their places are fetched before they are written: 1 MiB */
-    THIN = 12,                       /* rows or columns of a thin product, at most */
+    THIN = 12,                       /* columns of a thin product, or rows where b is packed, at most */
     FEW_ROWS = 12,                   /* rows against a b of contiguous rows, which is read where it lies, at most */
     THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
     THIN_L1 = 4096,                  /* elements of b that a thin product packs: 16 KiB of L1, or 32 */

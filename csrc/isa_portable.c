@@ -5,10 +5,10 @@
 /* Tuning: each number with its unit. The numbers of AVX2, measured there on Zen 3; a compiler makes of the one-lane
  * loops of a tile what its machine can. */
 enum {
-    MR = 4,                          /* rows of a tile, at most 8; 6 would be 4 % faster, 25 KB larger in the wheel */
-    NV = 4,                          /* vectors of b in a tile, of one lane */
-    MOST_VECTORS = 12,               /* vectors of a tile of fewer rows: 12 chains too */
-    NC = 512 / sizeof(T),            /* columns of b in a block: with 512 k they take 256 KiB of L2 */
+    MR = 4,               /* rows of a tile, at most 8; 6 would be 4 % faster, 25 KB larger in the wheel */
+    NV = 4,               /* vectors of b in a tile, of one lane */
+    MOST_VECTORS = 8,     /* vectors of a tile of fewer rows, at most: of wide_vectors, up to a power of two */
+    NC = 512 / sizeof(T), /* columns of b in a block: with 512 k they take 256 KiB of L2 */
     NC_PAYS_ROWS = 2048 / sizeof(T), /* rows from which on NC_MOST columns are packed at once */
     NC_MOST = 2048,                  /* columns of b packed at a time: 4 MiB of L3 */
     MC = 384 / sizeof(T),            /* rows of a in a block, packed: 192 KiB of L2 */
@@ -19,7 +19,7 @@ enum {
     PACK_N = 1024,                   /* or as many, where it is contiguous */
     PACK_N_WEIGHT = 512,             /* or as many, where a is a weight of a network, k-major */
     FETCHED = (1 << 20) / sizeof(T), /* sums from which on their places are fetched before they are written: 1 MiB */
-    THIN = 12,                       /* rows or columns of a thin product, at most */
+    THIN = 12,                       /* columns of a thin product, or rows where b is packed, at most */
     FEW_ROWS = MR,                   /* rows against a b of contiguous rows, which is read where it lies, at most */
     THIN_K = 128,                    /* steps of k of a thin product at a time, at most */
     THIN_L1 = 4096,                  /* elements of b that a thin product packs: 16 KiB of L1, or 32 */

@@ -16,7 +16,7 @@
  *      along m       the transposed product: a in panels, b broadcast where it lies, c transposed at the end. For
  *                    weights (out, in) and batches smaller than `out`
  *    The last two are chosen by cost_along().
- * C. Numbers that were tuned stand in the table of each isa_*.c.
+ * C. Numbers that were tuned stand in the table of each isa_*.c; those that suit all ISAs stand where they are used.
  */
 
 /* Scratch by a bump allocator, which the same lines of code size and place: they run once without memory, which counts
@@ -191,12 +191,12 @@ static store_to thin_store_to(const product *g, int bias_of_rows, T *waiting, in
     return to;
 }
 
-/* Thin products: at most THIN rows of a. b is read once, in parts of few k, so that the hardware sees few streams; in
- * place by wide tiles where its rows are contiguous, else packed a wide tile at a time, which stays in L1. */
+/* Thin products, of few rows of a. b is read once, in parts of few k, so that the hardware sees few streams; in place
+ * where its rows are contiguous, else packed a wide tile at a time, which stays in L1. */
 static void thin(const product *g, int bias_of_rows, T *waiting)
 {
     const int64_t m = g->m, n = g->n, k = g->k, wide = wide_columns(m);
-    T packed[THIN_K * (MOST_VECTORS > NR / VL ? MOST_VECTORS * VL : NR)];
+    T packed[THIN_L1];
     const int64_t apart = g->b.row * (int64_t)sizeof(T); /* far rows share few sets of the caches */
     int64_t part = g->b.col != 1 || apart < FAR_ROWS / 2 ? THIN_K : apart < FAR_ROWS ? THIN_K / 2 : L1_WAYS;
     while (g->b.col != 1 && part * wide > THIN_L1) part /= 2;
@@ -581,10 +581,11 @@ static int along_m(const product *g)
  * a_col the stride along k of what is broadcast. A tile of one vector takes as long as one of two. An element in a
  * contiguous row costs one to pack, one to be transposed four, a scattered one two vectors. Broadcasting along k from row
  * to row takes a sixteenth more than along a row. */
-static int64_t cost_along(int64_t n, int64_t m, int64_t k, int64_t b_row, int64_t b_col, int64_t a_col)
+static double cost_along(int64_t n, int64_t m, int64_t k, int64_t b_row, int64_t b_col, int64_t a_col)
 {
-    const int64_t pack = b_col == 1 ? 1 : b_row == 1 ? TRANSPOSING : 2 * VL, products = round_up(n, 2 * VL) * m * k;
-    return products + (a_col == 1 ? 0 : products / 16) + pack * n * k;
+    const double pack = b_col == 1 ? 1 : b_row == 1 ? TRANSPOSING : 2 * VL;
+    const double products = (double)round_up(n, 2 * VL) * (double)m * (double)k;
+    return products + (a_col == 1 ? 0 : products / 16) + pack * (double)n * (double)k;
 }
 
 static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
@@ -603,8 +604,8 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
     const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
     if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
     if (k > 0 && n <= THIN) return few_columns(&g);
-    const int64_t along_rows = cost_along(n, m, k, b.row, b.col, a.col);
-    const int64_t along_columns = cost_along(m, n, k, a.col, a.row, b.row) + TRANSPOSING * m * n;
+    const double along_rows = cost_along(n, m, k, b.row, b.col, a.col);
+    const double along_columns = cost_along(m, n, k, a.col, a.row, b.row) + (double)TRANSPOSING * (double)m * (double)n;
     return along_rows <= along_columns ? along_n(&g) : along_m(&g);
 }
 

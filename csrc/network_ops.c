@@ -280,8 +280,8 @@ static int dweight_in_strips(const product *g, int64_t first, int64_t count)
     const fnn_pass *pass = g->pass;
     return pass->kernels->dweight_panels(pass->network->keeps_gradients ? gradient(pass, g->op, 0) : NULL, g->w->row,
                                          y_panels(pass, g->op->inputs[0]), g->transposed, rows_in(pass, g->op),
-                                         g->w->rows, g->w->columns, first, first + count,
-                                         pass->updating ? g->w->data : NULL, update_strip, (void *)g);
+                                         g->w->columns, first, first + count, pass->updating ? g->w->data : NULL,
+                                         update_strip, (void *)g);
 }
 
 /* The same; a plain step of SGD by tiles, without strips. */

@@ -100,7 +100,7 @@ static operand_a operand_from(const operand_a *a, int64_t p) /* p a multiple of 
  * vector writes too far. */
 static int64_t micro_panel_place(int64_t i, int64_t depth) { return i * (depth + VL); }
 
-/* Steps [first, last) of one micro-panel of an operand with strided k. What a store writes too far, the next step's
+/* Steps [first, last) of one micro-panel of an operand that is no panel. What a store writes too far, the next step's
  * corrects. */
 static void pack_micro_panel(T *packed, const operand_a *a, int64_t height, int64_t rows_left, int64_t first,
                              int64_t last)
@@ -108,9 +108,8 @@ static void pack_micro_panel(T *packed, const operand_a *a, int64_t height, int6
     if (a->col == 1) {
         for (int64_t p = first; p < last; p += VC) {
             V column[(MR + VL - 1) / VL][VC];
-            const T *from = a->data + (a->panel ? p / PANEL * a->panel + p % PANEL : p);
             for (int r = 0; r < height; r += VL)
-                load_columns(column[r / VL], from + r * a->row, a->row, rows_left - r, a->panel ? VC : last - p);
+                load_columns(column[r / VL], a->data + p + r * a->row, a->row, rows_left - r, last - p);
             for (int q = 0; q < VC && p + q < last; q++)
                 for (int r = 0; r < height; r += VL) v_store(packed + (p + q) * height + r, column[r / VL][q]);
         }

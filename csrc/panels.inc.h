@@ -220,12 +220,11 @@ static void FNN(descend_panels)(void *weight, int64_t ldw, fnn_panels x, fnn_pan
 }
 
 static int FNN(dweight_panels)(void *dweight, int64_t ldw, fnn_panels x, fnn_panels dz_transposed, int64_t batch,
-                               int64_t in, int64_t out, int64_t first_row, int64_t last_row, const void *weight,
-                               fnn_strip_fn done, void *context)
+                               int64_t out, int64_t first_row, int64_t last_row, const void *weight, fnn_strip_fn done,
+                               void *context)
 {
     const int64_t most = strip_rows(ldw);
     T *scratch = dweight ? NULL : fnn_scratch((most + MR) * ldw * (int64_t)sizeof(T));
-    (void)in;
     if (!dweight && !scratch) return FNN_NO_MEMORY;
     for (int64_t i = first_row, rows; i < last_row; i += rows) {
         rows = next_rows(last_row - i, most);

@@ -78,8 +78,8 @@ cdef extern from "fastnn.h" nogil:
                               const fnn_epilogue *) noexcept nogil
         int (*dx_panels)(fnn_panels, fnn_panels, const void *, int64_t, int64_t, int64_t, int64_t,
                          const fnn_derivative *) noexcept nogil
-        int (*dweight_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, int64_t,
-                              const void *, fnn_strip_fn, void *) noexcept nogil
+        int (*dweight_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, const void *,
+                              fnn_strip_fn, void *) noexcept nogil
         void (*descend_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, double) noexcept nogil
         int64_t (*fma_chains)(int64_t) noexcept nogil
         fnn_backward_fn *backward_x

@@ -195,7 +195,7 @@ static void panels_round(void)
             kernels->descend_panels(dweight, ldw, x, dz, batch, out, first, last, 1);
             code = FNN_OK;
         } else
-            code = kernels->dweight_panels(in_scratch ? NULL : dweight, ldw, x, dz, batch, in, out, first, last,
+            code = kernels->dweight_panels(in_scratch ? NULL : dweight, ldw, x, dz, batch, out, first, last,
                                            draw(2) ? dweight : NULL, in_scratch ? keep_strip : NULL, &kept);
         plain_product(copies[0], copies[2], copies[3], in, out, batch, fused, dtype);
         memset((char *)want_of(dweight) + first * ldw * itemsize, 0, (size_t)((last - first) * ldw * itemsize));

@@ -180,13 +180,13 @@ def _dweight_panels(ndarray dweight, ndarray x, ndarray transposed, int64_t batc
     cdef strips to
     to.data = <char *>data(dweight)
     to.row = dweight.strides[0]
-    cdef int64_t inputs = dweight.shape[0], first, last
-    first, last = rows or (0, inputs)
+    cdef int64_t first, last
+    first, last = rows or (0, dweight.shape[0])
     cdef fnn_strip_fn done = NULL
     if in_scratch:
         done = _keep_strip
     return _made(_kernels_of(x).dweight_panels(
-        NULL if in_scratch else data(dweight), _stride(dweight), _in_panels(x), _in_panels(transposed), batch, inputs,
+        NULL if in_scratch else data(dweight), _stride(dweight), _in_panels(x), _in_panels(transposed), batch,
         dweight.shape[1], first, last, data(dweight), done, &to), dweight)
 
 
