@@ -172,6 +172,21 @@ def test_out_is_written_and_returned(rows):
     np.testing.assert_array_equal(row, expected[0])
 
 
+class Subclass(np.ndarray):
+    """An array of a class of one's own, as np.memmap is one."""
+
+
+@pytest.mark.parametrize("kind", [np.ndarray, Subclass])
+@pytest.mark.parametrize("shift", [0, 1, 5, -3])
+def test_out_may_share_memory_with_x(kind, shift, dtype):
+    model, rows = fnn.Sequential(fnn.Linear(600, 600, rng=0, dtype=dtype)), 100
+    memory = np.random.default_rng(0).standard_normal((rows + 10, 600)).astype(dtype)
+    source, out = memory[5:-5], memory[5 + shift : 5 + shift + rows].view(kind)
+    expected = model(source.copy())
+    assert model(source, out=out) is out
+    np.testing.assert_array_equal(out.view(np.ndarray), expected)
+
+
 def test_what_is_refused_is_refused_as_layer_by_layer():
     model, x = fnn.MLP([6, 20, 3], seed=0), np.ones((20, 6), np.float32)
     model(x)

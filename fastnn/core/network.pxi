@@ -352,7 +352,7 @@ cdef class Predictor:
             a = _output(out, ndim, shape, self.dtype, "out")
         except (TypeError, ValueError):  # the last layer will say so
             return None
-        return _new(ndim, shape, self.dtype) if self.network.refuses else a
+        return _new(ndim, shape, self.dtype) if self.network.refuses else _apart(a, out, x, False)
 
     cdef object run(self, ndarray x, object out):
         """The output for x; None where x or out is none that can be taken here."""
