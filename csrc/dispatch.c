@@ -4,9 +4,10 @@
  * Design
  * A. ISAs are a list, best first: name, what the CPU must have, kernels per dtype. To add one: its isa_*.c and
  *    vec_*.h, a line here, a line in setup.py. What it requires of the CPU gets a row of `features`.
- * B. The choice is made once, at the first question, and stays until fnn_isa_use. An index is written whole, so
- *    readers need no lock.
+ * B. The choice is made once, at the first question, and stays until fnn_isa_use. Its index is atomic: any thread may
+ *    ask, and two that ask first come to the same answer.
  */
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -68,7 +69,7 @@ static const isa isas[] = {
 
 enum { ISA_COUNT = sizeof isas / sizeof *isas };
 
-static int active = -1;
+static atomic_int active = -1;
 
 int fnn_isa_count(void) { return ISA_COUNT; }
 const char *fnn_isa_name(int i) { return isas[i].name; }

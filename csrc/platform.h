@@ -47,8 +47,8 @@ static inline int thread_start(void *(*run)(void *), void *argument)
     return code;
 }
 
-/* In the child of every later fork, run `start_over` first. */
-static inline void on_fork_in_child(void (*start_over)(void)) { pthread_atfork(NULL, NULL, start_over); }
+/* In the child of every later fork, run `start_over` first. Returns 0, or an error number. */
+static inline int on_fork_in_child(void (*start_over)(void)) { return pthread_atfork(NULL, NULL, start_over); }
 
 static inline int64_t nanoseconds(void)
 {

@@ -139,8 +139,9 @@ static _Thread_local int took_part = 1, cut_into = 1; /* of the thread's last jo
 int fnn_threads_of_last_job(void) { return took_part; }
 int fnn_parts_of_last_job(void) { return cut_into; }
 
+static int fork_error; /* of asking for start_over */
 static void start_over(void) { atomic_store(&current, NULL); }
-static void watch_forks(void) { on_fork_in_child(start_over); }
+static void watch_forks(void) { fork_error = on_fork_in_child(start_over); }
 
 static pool *get_pool(void)
 {
@@ -148,6 +149,7 @@ static pool *get_pool(void)
     pool *p = atomic_load(&current), *none = NULL;
     if (p) return p;
     pthread_once(&watching, watch_forks);
+    if (fork_error) return NULL; /* a child would wait for threads that it does not have */
     if (!(p = calloc(1, sizeof *p))) return NULL;
     mutex_init(&p->mutex);
     condition_init(&p->done);

@@ -108,15 +108,42 @@ def failing(tmp_path_factory):
     return library
 
 
-@pytest.mark.parametrize("call", ["step", "fit", "thread"])
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_a_step_without_memory_has_changed_nothing(failing, workers, call, tmp_path):
-    (tmp_path / "child.py").write_text(CHILD)
+def run(code, failing, tmp_path, *arguments):
+    """Run a program with failing.c loaded; it must end well."""
+    (tmp_path / "child.py").write_text(code)
     environment = {
         **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LD_PRELOAD": str(failing), "PYTHONHASHSEED": "0",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "child.py", str(workers), call], cwd=tmp_path, env=environment, timeout=100,
-        capture_output=True, text=True,
+        [sys.executable, "child.py", *arguments], cwd=tmp_path, env=environment, timeout=100, capture_output=True,
+        text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("call", ["step", "fit", "thread"])
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_step_without_memory_has_changed_nothing(failing, workers, call, tmp_path):
+    run(CHILD, failing, tmp_path, str(workers), call)
+
+
+FORK = """
+import ctypes, os
+import numpy as np
+import fastnn as fnn
+from fastnn import _fastnn_core as core, functional as F
+
+a = np.ones((150, 400), np.float32)
+fnn.set_num_threads(3)
+core._force_threads(True)
+ctypes.CDLL(None).refuse_fork_handlers()
+assert (F.matmul(a, a.T) == 400).all()
+child = os.fork()
+if child == 0:
+    os._exit(int((F.matmul(a, a.T) != 400).any()))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_child_waits_for_no_threads_where_a_fork_cannot_be_watched(failing, tmp_path):
+    run(FORK, failing, tmp_path)
