@@ -414,18 +414,32 @@ static int meets_many_blocks(const product *g)
     return g->m == 1 && g->b.col * (int64_t)sizeof(T) % ALIASED_ROWS != 0;
 }
 
-static void gemv_transposed(const product *g, T *waiting)
+/* Columns of a block of weights where there are no more blocks side by side. */
+enum { LAST_BLOCK = (BY_LINES > 0 ? 1 : BLOCKS) * VL };
+
+/* Up to how many rows gemv() pays. More of them read a weight by its lines if these are whole ones for the most part, and more
+ * than a tile has, which read it twice, if they are long. */
+static int64_t rows_of_gemv(const product *g)
+{
+    if (g->b.col == 1) return 1;
+    if (g->b.row != 1 || g->n < LAST_BLOCK) return 0;
+    if (meets_many_blocks(g)) return 1;
+    if (g->a.col != 1 || g->k < 4 * LINE) return BY_LINES > 0;
+    return g->k < 16 * LINE && BY_LINES > (int)MOST_ROWS ? MOST_ROWS : BY_LINES;
+}
+
+/* A last block of fewer columns overlaps the one before: some are computed twice, which costs less than a way of their own. */
+static void gemv_transposed(const product *g)
 {
     const int many_blocks = meets_many_blocks(g);
-    const int64_t width = (many_blocks ? BLOCKS : 1) * VL, whole = g->n / width * width;
-    for (int64_t j = 0; j < whole; j += width)
+    for (int64_t j = 0, columns; j < g->n; j += columns) {
+        const int64_t left = g->n - j;
+        const int many = many_blocks && (BY_LINES == 0 || left >= BLOCKS * VL);
+        columns = many ? BLOCKS * VL : VL;
         for (int64_t i = 0; i < g->m; i += MOST_ROWS)
-            weight_tile_of(g->m - i < MOST_ROWS ? g->m - i : MOST_ROWS, many_blocks, g, i, j);
-    product rest = columns_of(g, whole, g->n - whole);
-    rest.z = NULL;
-    rest.bias = NULL;
-    rest.e = &no_epilogue;
-    if (rest.n) thin(&rest, 0, waiting);
+            weight_tile_of(g->m - i < MOST_ROWS ? g->m - i : MOST_ROWS, many, g, i,
+                           left < columns ? g->n - columns : j);
+    }
 }
 
 /* The epilogue of one row of finished sums in y, by loops. */
@@ -499,7 +513,7 @@ static int gemv(const product *given)
     if (g.b.col == 1)
         gemv_rows(&g, g.a.data, waiting);
     else
-        gemv_transposed(&g, waiting);
+        gemv_transposed(&g);
     for (int64_t i = 0; i < g.m; i++) finish_row(g.c + i * g.row, g.z ? g.z + i * g.row : NULL, g.bias, g.n, g.e);
     return FNN_OK;
 }
@@ -597,10 +611,7 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
         near_rows(&g);
         return FNN_OK;
     }
-    const int64_t most = b.col == 1 || meets_many_blocks(&g) ? 1
-                         : a.col == 1 && k >= 4 * LINE       ? BY_LINES
-                                                             : BY_LINES > 0;
-    if (k > 0 && n > THIN && (b.col == 1 || b.row == 1) && m <= most) return gemv(&g);
+    if (k > 0 && n > THIN && m <= rows_of_gemv(&g)) return gemv(&g);
     const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
     if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
     if (k > 0 && n <= THIN) return few_columns(&g);
