@@ -1,5 +1,6 @@
-"""Steps that run out of memory, at each moment at which they ask for some."""
+"""Steps that run out of memory, at each moment at which they ask for some, and steps that may use no more than they asked for."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -95,36 +96,39 @@ assert result == whole and refused >= 2, (result, refused)
 
 
 @pytest.fixture(scope="module")
-def failing(tmp_path_factory):
-    """Compile failing.c; return the library's path."""
+def library(tmp_path_factory):
+    """Return a function that compiles a C file of this folder as a library and returns its path."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not sys.platform.startswith("linux") or compiler is None or "LD_PRELOAD" in os.environ:
         pytest.skip("needs Linux, a C compiler, and no other library loaded first")
-    library = tmp_path_factory.mktemp("failing") / "failing.so"
-    source = Path(__file__).with_name("failing.c")
-    subprocess.run(
-        [compiler, "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-shared", source, "-o", library], check=True
-    )
-    return library
+
+    @functools.cache
+    def compiled(name):
+        path = tmp_path_factory.mktemp(name) / f"{name}.so"
+        flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-shared"]
+        subprocess.run([compiler, *flags, Path(__file__).with_name(f"{name}.c"), "-o", path, "-ldl"], check=True)
+        return path
+
+    return compiled
 
 
-def run(code, failing, tmp_path, *arguments):
-    """Run a program with failing.c loaded; it must end well."""
-    (tmp_path / "child.py").write_text(code)
+def run_with(library, code, *arguments, folder):
+    """Run Python code in a process of its own that loads a library before the C library."""
+    (folder / "child.py").write_text(code)
     environment = {
-        **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LD_PRELOAD": str(failing), "PYTHONHASHSEED": "0",
+        **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LD_PRELOAD": str(library), "PYTHONHASHSEED": "0",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "child.py", *arguments], cwd=tmp_path, env=environment, timeout=100, capture_output=True,
-        text=True,
+        [sys.executable, "child.py", *arguments], cwd=folder, env=environment, timeout=100,
+        capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr}"
 
 
 @pytest.mark.parametrize("call", ["step", "fit", "thread"])
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_a_step_without_memory_has_changed_nothing(failing, workers, call, tmp_path):
-    run(CHILD, failing, tmp_path, str(workers), call)
+def test_a_step_without_memory_has_changed_nothing(library, workers, call, tmp_path):
+    run_with(library("failing"), CHILD, str(workers), call, folder=tmp_path)
 
 
 FORK = """
@@ -145,5 +149,48 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
 
 
-def test_a_child_waits_for_no_threads_where_a_fork_cannot_be_watched(failing, tmp_path):
-    run(FORK, failing, tmp_path)
+def test_a_child_waits_for_no_threads_where_a_fork_cannot_be_watched(library, tmp_path):
+    run_with(library("failing"), FORK, folder=tmp_path)
+
+
+FENCED = """
+import sys
+import numpy as np
+import fastnn as fnn
+
+rng, wide = np.random.default_rng(0), 6000  # the sums of a row take pages, and what follows it needs less scratch
+edges = fnn.PiecewiseLinear(1, 2000).fit_statistics(rng.standard_normal((9000, 1)))
+layers = {
+    "linear": [fnn.Linear(3, wide, rng=0), fnn.ReLU(), fnn.Linear(wide, 1, rng=0)],
+    "output": [fnn.Linear(3, wide, rng=0)],
+    "prelu": [fnn.PReLU(wide), fnn.Linear(wide, 1, rng=0)],
+    "layer_norm": [fnn.LayerNorm(wide), fnn.Linear(wide, 1, rng=0)],
+    "rms_norm": [fnn.RMSNorm(wide), fnn.Linear(wide, 1, rng=0)],
+    "batch_norm": [fnn.BatchNorm1d(wide), fnn.Linear(wide, 1, rng=0)],
+    "scale": [fnn.Scale(wide), fnn.Linear(wide, 1, rng=0)],
+    "embedding": [fnn.Embedding(wide, 4, rng=0), fnn.Flatten(), fnn.Linear(4, 1, rng=0)],
+    "periodic": [fnn.Periodic(1, wide, rng=0), fnn.Flatten(), fnn.Linear(2 * wide, 1, rng=0)],
+    "piecewise_linear": [edges, fnn.Flatten(), fnn.Linear(2000, 1, rng=0)],
+    "members_in": [fnn.Ensemble(8, fnn.Linear(wide, 1, rng=0), rng=0)],
+    "members_out": [fnn.Ensemble(8, fnn.Linear(3, wide, rng=0), rng=0)],
+}[sys.argv[1]]
+features = {"linear": 3, "output": 3, "members_out": 3, "embedding": 1, "periodic": 1, "piecewise_linear": 1}
+outputs = wide if sys.argv[1] in ("output", "members_out") else 1
+for rows in (2, 1):
+    if rows == 1 and sys.argv[1] == "batch_norm":
+        continue
+    x = rng.integers(0, 9, (rows, features.get(sys.argv[1], wide))).astype(np.float64)
+    trainer = fnn.Trainer(fnn.Sequential(*layers), "mse", fnn.Adam(), seed=0)
+    trainer.step(x, np.zeros((rows, outputs), np.float32))
+    trainer.predict(x)
+    assert trainer._owned.prevented is None
+"""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["linear", "output", "prelu", "layer_norm", "rms_norm", "batch_norm", "scale", "embedding", "periodic",
+     "piecewise_linear", "members_in", "members_out"],
+)  # fmt: skip
+def test_a_step_stays_inside_the_memory_it_asked_for(library, kind, tmp_path):
+    run_with(library("fenced"), FENCED, kind, folder=tmp_path)
