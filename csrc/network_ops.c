@@ -348,11 +348,13 @@ static int64_t shared_prelu(const fnn_pass *pass, const fnn_op *op)
     return pass->network->parameters[op->parameters[0]].columns == 1;
 }
 
-/* Sums over rows in float64 that a backward function needs: `each` times the features, in whole vectors. */
+/* A sum for each feature, in whole vectors. */
+static int64_t sums_length(int64_t features) { return (features + FNN_ROW_LANES) / FNN_ROW_LANES * FNN_ROW_LANES; }
+
+/* Scratch for `each` times such sums over rows, in float64. */
 static void need_sums(fnn_network *n, const fnn_op *op, int64_t each)
 {
-    const int64_t lanes = FNN_ROW_LANES;
-    fnn_need_scratch(n, each * (n->values[op->inputs[0]].features + lanes) / lanes * lanes * (int64_t)sizeof(double));
+    fnn_need_scratch(n, each * sums_length(n->values[op->inputs[0]].features) * (int64_t)sizeof(double));
 }
 
 static double *zero_sums(const fnn_pass *pass, int64_t count)
@@ -376,7 +378,7 @@ static void prelu_backward(fnn_pass *pass, const fnn_op *op)
 {
     const int shared = (int)shared_prelu(pass, op);
     int64_t batch = rows_in(pass, op), features = value(pass, op->inputs[0])->features;
-    double *const sums = zero_sums(pass, features + FNN_ROW_LANES);
+    double *const sums = zero_sums(pass, sums_length(features));
     if (shared) {
         batch *= features;
         features = 1;
@@ -481,9 +483,8 @@ static void round_sums(fnn_pass *pass, const fnn_op *op, int i, const double *su
 
 static void norm_backward(fnn_pass *pass, const fnn_op *op, fnn_norm_backward_fn f, int centred)
 {
-    const int64_t features = value(pass, op->inputs[0])->features,
-                  padded = (features + FNN_ROW_LANES) / FNN_ROW_LANES * FNN_ROW_LANES;
-    double *const dweight = zero_sums(pass, 2 * padded), *const dbias = dweight + padded;
+    const int64_t features = value(pass, op->inputs[0])->features;
+    double *const dweight = zero_sums(pass, 2 * sums_length(features)), *const dbias = dweight + sums_length(features);
     f(dy_of(pass, op->inputs[0]), dweight, centred ? dbias : NULL, dy_of(pass, op->outputs[0]),
       y_of(pass, op->inputs[0]), parameter(pass, op, 0), op->params[0], rows_in(pass, op), features);
     round_sums(pass, op, 0, dweight);

@@ -7,8 +7,6 @@
 
 static const fnn_plain *plain_of(const fnn_pass *pass) { return fnn_plain_for(pass->network->dtype); }
 
-static int64_t sums_length(int64_t features) { return (features + FNN_ROW_LANES) / FNN_ROW_LANES * FNN_ROW_LANES; }
-
 /* Buffers of batch norm: running mean, running variance, and how many minibatches they have seen. */
 enum { RUNNING_MEAN, RUNNING_VARIANCE, TRACKED };
 

@@ -663,3 +663,15 @@ def test_few_classes_train_as_layer_by_layer(classes, dtype, isa):
                     np.testing.assert_array_equal(*(t._owned.output for t in pair))
                 assert_equal(*pair)
             x[rows // 2] = 1
+
+
+@pytest.mark.parametrize("layer", [lambda: fnn.PReLU(31), lambda: fnn.LayerNorm(31), lambda: fnn.Scale(31)])
+def test_sums_over_few_rows_fit_into_the_scratch(layer):
+    """Scratch ends the arena, and arenas of some widths end their memory: whoever writes too far damages the heap."""
+    kept = []
+    for width in range(1, 140):
+        model = fnn.Sequential(fnn.Linear(width, 31, rng=0), layer(), fnn.Linear(31, 1, rng=0))
+        trainer = fnn.Trainer(model, "mse")
+        losses = [trainer.step(np.ones((1, width), np.float32), np.ones((1, 1))) for _ in range(2)]
+        assert np.isfinite(losses).all()
+        kept.append(trainer)

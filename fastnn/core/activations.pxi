@@ -194,9 +194,8 @@ def prelu_backward(object grad, object x, object weight):
     source = _ready(source, dtype)
     w = _prelu_weight(source, w, dtype, func)
     cdef int64_t batch = _rows(source), features = _last(source), at
-    cdef npy_intp padded = (features + FNN_ROW_LANES) // FNN_ROW_LANES * FNN_ROW_LANES
     cdef ndarray dx = _new(source.ndim, source.shape, dtype), dweight = _new(w.ndim, w.shape, dtype)
-    cdef ndarray sums = cnp.PyArray_ZEROS(1, &padded, NPY_FLOAT64, 0)
+    cdef ndarray sums = _sums(max(features, 1))
     cdef const fnn_kernels *kernels = fnn_kernels_for(dtype)
     cdef int shared = size(w) == 1
     if shared:
