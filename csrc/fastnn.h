@@ -324,11 +324,11 @@ int fnn_get_num_threads(void);
 int fnn_set_thread_bound(int n); /* of the calling thread; 0 lifts it; returns the previous bound */
 
 /* pool.c. How many threads a call with so much work gets, when one pays for work_per_thread: within the bound and the
- * processors the caller may run on now; 1 inside a part. */
+ * processors the caller may run on now; 1 inside a part of a job. */
 int fnn_threads_for(double work, double work_per_thread);
 
 /* pool.c. task(context, part) for every part in [0, parts), parts < 2^24, each once, on at most `threads` threads, the
- * caller among them; returns when all are done. Serial inside a part, or when the pool is busy or cannot start. */
+ * caller among them; returns when all are done. Serial inside a part of a job, or when the pool is busy or cannot start. */
 typedef void (*fnn_task)(void *context, int part);
 void fnn_parallel(int threads, int parts, fnn_task task, void *context);
 

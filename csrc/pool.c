@@ -11,9 +11,9 @@
  * C. Threads start with the first job that wants them. They wait up to SPIN nanoseconds awake, because minibatches
  *    follow one another closely, then asleep, each on a condition of its own: a job wakes the threads that it uses and
  *    no others. One that wakes on the caller's processor moves to another.
- * D. One job at a time. A caller that finds the pool busy runs its parts itself, and callers that come together share
- *    the processors: none waits for another, and there are never more threads than processors at work. Inside a part
- *    every call is serial.
+ * D. One job at a time. A caller that finds the pool busy runs its parts itself, and one that finds other callers asks
+ *    for its share of the threads alone: none waits for another. Inside a part of a job every call is serial; inside
+ *    one that a caller runs alone, a call may find the pool free.
  * E. After fork the child has one thread. It starts with no pool, allocates a new one when it needs it, and never
  *    touches the locks of the old one, whose state is unknown.
  * F. Scratch of kernels, and arenas of passes over a network, which call kernels, grow to the largest request of their

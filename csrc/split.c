@@ -18,7 +18,7 @@ static const struct {
     double elements;      /* of an elementwise function */
 } work_per_thread = {2e6, 5e5}, work_per_piece = {3e7, 2.5e5};
 
-/* Pieces end where panels of b, tiles of a and lines of memory do. */
+/* Pieces end where panels of b, tiles of eight rows of a and lines of memory do; strips with the tiles of every ISA. */
 enum { COLUMNS = FNN_PANEL, ROWS = 8, STRIP_ROWS = 24, ELEMENTS = 64 };
 
 enum { PIECES = 4 }; /* a thread, at most */

@@ -4,14 +4,14 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "fastnn.h" nogil:
     enum:
-        FNN_OK, FNN_NO_MEMORY
+        FNN_NO_MEMORY
         FNN_F32, FNN_F64
         FNN_FROM_F32, FNN_FROM_F64, FNN_FROM_U8, FNN_FROM_I8, FNN_FROM_I16, FNN_FROM_U16, FNN_FROM_I32, FNN_FROM_U32
         FNN_FROM_I64, FNN_FROM_U64, FNN_FROM_BOOL
-        FNN_ROW_LANES, FNN_MAX_PARAMS, FNN_MAX_TASKS, FNN_MAX_SECOND
+        FNN_ROW_LANES, FNN_MAX_PARAMS, FNN_MAX_TASKS
         FNN_ACTIVATION_COUNT, FNN_identity
-        FNN_LOSS_COUNT, FNN_POINT, FNN_PAIR, FNN_ROW
-        FNN_NUMBERS, FNN_NUMBER_A_ROW, FNN_LABELS, FNN_LABELS_OR_PROBABILITIES
+        FNN_LOSS_COUNT, FNN_PAIR, FNN_ROW
+        FNN_NUMBER_A_ROW, FNN_LABELS, FNN_LABELS_OR_PROBABILITIES
         FNN_OPTIMIZER_COUNT, FNN_MAX_SLOTS, FNN_MAX_HYPER, FNN_MAX_SCALARS
         ANY, NONZERO, NONNEGATIVE, POSITIVE, AT_LEAST_PREVIOUS, FROM_0_TO_1, BELOW_1, BETWEEN_0_AND_1, ABOVE_1, SWITCH
         SWITCH_OF_MOMENTUM, SIGN, ONE_OR_TWO, FROM_0_TO_1_OR_NONE
@@ -83,7 +83,6 @@ cdef extern from "fastnn.h" nogil:
         void (*descend_panels)(void *, int64_t, fnn_panels, fnn_panels, int64_t, int64_t, int64_t, int64_t, double) noexcept nogil
         int64_t (*fma_chains)(int64_t) noexcept nogil
         fnn_backward_fn *backward_x
-        fnn_backward_fn *backward_y
         void (*prelu_forward)(void *, const void *, const void *, int64_t, int64_t, int) noexcept nogil
         void (*prelu_backward)(void *, void *, double *, const void *, const void *, const void *, int64_t, int64_t,
                                int) noexcept nogil
@@ -195,7 +194,6 @@ cdef extern from "fastnn.h" nogil:
 cdef extern from "plain.h" nogil:
     ctypedef struct fnn_plain:
         void (*move)(void *, const double *, double, double, int64_t) noexcept nogil
-        void (*add_number)(void *, const void *, double, int64_t) noexcept nogil
         void (*scale_rows)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
         void (*add_rows)(void *, const void *, const void *, int64_t, int64_t) noexcept nogil
         void (*divide)(void *, double, int64_t) noexcept nogil
@@ -216,7 +214,7 @@ cdef extern from "plain.h" nogil:
 
 cdef extern from "network.h" nogil:
     enum:
-        FNN_OP_COUNT, FNN_NOT_FINITE, FNN_REFUSED
+        FNN_OP_COUNT, FNN_REFUSED
 
     ctypedef struct fnn_value:
         int64_t features, times, y
@@ -270,7 +268,6 @@ cdef extern from "network.h" nogil:
         fnn_waiting *waiting
         int64_t *steps
         double *spent
-        char *arena
 
     ctypedef struct fnn_array:
         const void *data
