@@ -613,7 +613,8 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
     }
     if (k > 0 && n > THIN && m <= rows_of_gemv(&g)) return gemv(&g);
     const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
-    if (k > 0 && n > THIN && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
+    const int by_rows = n > THIN || (b.col == 1 && m < VL); /* few_columns() wants whole vectors of rows */
+    if (k > 0 && by_rows && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
     if (k > 0 && n <= THIN) return few_columns(&g);
     const double along_rows = cost_along(n, m, k, b.row, b.col, a.col);
     const double along_columns = cost_along(m, n, k, a.col, a.row, b.row) + (double)TRANSPOSING * (double)m * (double)n;

@@ -12,11 +12,13 @@ static FNN_INLINE void load_columns(V column[VC], const T *p, int64_t row, int64
     T part[VL * VC];
     if (rows_left < VL || columns_left < VC) {
         for (int64_t r = 0; r < VL; r++) {
-            const int64_t there = r < rows_left ? columns_left : 0;
-            if (there >= VC)
-                memcpy(part + r * VC, p + r * row, VC * sizeof(T));
-            else
-                for (int64_t q = 0; q < VC; q++) part[r * VC + q] = q < there ? p[r * row + q] : 0;
+            T *const to = part + r * VC;
+            if (r < rows_left && columns_left >= VC) {
+                memcpy(to, p + r * row, VC * sizeof(T));
+                continue;
+            }
+            memset(to, 0, VC * sizeof(T)); /* +0 */
+            for (int64_t q = 0; r < rows_left && q < columns_left; q++) to[q] = p[r * row + q];
         }
         p = part;
         row = VC;
