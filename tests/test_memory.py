@@ -163,6 +163,7 @@ edges = fnn.PiecewiseLinear(1, 2000).fit_statistics(rng.standard_normal((9000, 1
 layers = {
     "linear": [fnn.Linear(3, wide, rng=0), fnn.ReLU(), fnn.Linear(wide, 1, rng=0)],
     "output": [fnn.Linear(3, wide, rng=0)],
+    "max_norm": [fnn.Linear(wide, 1, rng=0)],
     "prelu": [fnn.PReLU(wide), fnn.Linear(wide, 1, rng=0)],
     "layer_norm": [fnn.LayerNorm(wide), fnn.Linear(wide, 1, rng=0)],
     "rms_norm": [fnn.RMSNorm(wide), fnn.Linear(wide, 1, rng=0)],
@@ -180,7 +181,7 @@ for rows in (2, 1):
     if rows == 1 and sys.argv[1] == "batch_norm":
         continue
     x = rng.integers(0, 9, (rows, features.get(sys.argv[1], wide))).astype(np.float64)
-    trainer = fnn.Trainer(fnn.Sequential(*layers), "mse", fnn.Adam(), seed=0)
+    trainer = fnn.Trainer(fnn.Sequential(*layers), "mse", fnn.Adam(), seed=0, max_norm=0.5)
     trainer.step(x, np.zeros((rows, outputs), np.float32))
     trainer.predict(x)
     assert trainer._owned.prevented is None
@@ -189,7 +190,7 @@ for rows in (2, 1):
 
 @pytest.mark.parametrize(
     "kind",
-    ["linear", "output", "prelu", "layer_norm", "rms_norm", "batch_norm", "scale", "embedding", "periodic",
+    ["linear", "output", "max_norm", "prelu", "layer_norm", "rms_norm", "batch_norm", "scale", "embedding", "periodic",
      "piecewise_linear", "members_in", "members_out"],
 )  # fmt: skip
 def test_a_step_stays_inside_the_memory_it_asked_for(library, kind, tmp_path):
