@@ -199,6 +199,22 @@ def test_cross_entropy_against_the_reference(target, options, reduction, dtype, 
     np.testing.assert_array_equal(again, loss)
 
 
+@pytest.mark.parametrize("target", ["labels", "probabilities"])
+def test_cross_entropy_of_many_classes_against_the_reference(target, dtype, isa):
+    rng, eps = np.random.default_rng(0), np.finfo(dtype).eps
+    for classes in (17, 40, 100, 2049, 6000):
+        x, weight = normal(3, classes, dtype=dtype), rng.random(classes) + 0.1
+        probabilities = rng.dirichlet(np.ones(classes), 3)
+        targets = probabilities if target == "probabilities" else rng.integers(0, classes, 3)
+        for smoothing in (0.0, 0.1, 1.0):
+            for options in ({}, {"weight": weight}):
+                options = options | {"label_smoothing": smoothing, "reduction": "none"}
+                loss, dx = F.cross_entropy_with_grad(x, targets, **options)
+                want, want_dx = R.cross_entropy_with_grad(x.astype(np.longdouble), targets, **options)
+                np.testing.assert_allclose(loss, want, rtol=10 * eps, err_msg=f"{classes} {options}")
+                np.testing.assert_allclose(dx, want_dx, rtol=20 * eps, atol=4 * eps / classes, err_msg=f"{classes}")
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("target", TARGETS)
 def test_cross_entropy_gradient_against_central_differences(target, options, isa):
