@@ -106,12 +106,7 @@ int fnn_network_reserve(fnn_network *n, int64_t capacity)
     return FNN_OK;
 }
 
-void fnn_network_free(fnn_network *n)
-{
-    free(n->arena);
-    n->arena = NULL;
-    n->capacity = 0;
-}
+void fnn_network_free(fnn_network *n) { free(n->arena); }
 
 /* The data from its i-th row on. */
 static fnn_data data_from(const fnn_data *data, int64_t i)
@@ -571,7 +566,6 @@ static void form_scalars(const fnn_pass *pass, const double *rates)
         double hyper[FNN_MAX_HYPER];
         memcpy(hyper, g->hyper, sizeof hyper);
         if (rates) hyper[0] = rates[i];
-        memset(g->scalars, 0, sizeof g->scalars);
         pass->kernels->scalars[g->optimizer](g->scalars, hyper, (double)(*pass->network->steps + 1));
         g->keeps_zeros = keeps_zeros(pass, g);
     }
