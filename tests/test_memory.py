@@ -153,6 +153,32 @@ def test_a_child_waits_for_no_threads_where_a_fork_cannot_be_watched(library, tm
     run_with(library("failing"), FORK, folder=tmp_path)
 
 
+SMALLER = """
+import ctypes
+import numpy as np
+import fastnn as fnn
+
+allow = ctypes.CDLL(None).allow_allocations
+x, y = np.ones((20_000, 20), np.float32), np.arange(20_000) % 4
+trainers = [fnn.Trainer(fnn.MLP([20, 50, 4], seed=0), "cross_entropy", fnn.SGD(lr=0.1), seed=0) for _ in range(2)]
+for trainer in trainers:
+    trainer.step(x[:40], y[:40])
+allow(0)
+try:
+    trainers[0].step(x, y)
+except MemoryError:
+    allow(-1)
+else:
+    raise AssertionError("a step of 20,000 rows asked for no memory")
+losses = [trainer.step(x[:40], y[:40]) for trainer in trainers]
+assert losses[0] == losses[1], losses
+"""
+
+
+def test_a_small_step_follows_one_that_found_no_memory(library, tmp_path):
+    run_with(library("failing"), SMALLER, folder=tmp_path)
+
+
 FENCED = """
 import sys
 import numpy as np
