@@ -317,7 +317,7 @@ static void linear_backward(fnn_pass *pass, const fnn_op *op)
     if (code) pass->code = code;
 }
 
-/* The parts of products, of no rows: they take their scratch first. */
+/* The gradients of weights, of no rows: they take their scratch first. */
 int fnn_reserve_scratch(fnn_pass *pass)
 {
     const fnn_network *n = pass->network;
@@ -326,8 +326,7 @@ int fnn_reserve_scratch(fnn_pass *pass)
         product g = {pass, &n->ops[i], NULL, {NULL, 0}};
         if (g.op->kind != FNN_OP_linear) continue;
         g.w = &n->parameters[g.op->parameters[0]];
-        if (g.op->need_dx) code = dx_part(&g, 0, 0);
-        if (code == FNN_OK) code = dweight_in_strips(&g, 0, 0); /* which some minibatches may need and others not */
+        code = dweight_in_strips(&g, 0, 0); /* which some minibatches may need and others not */
     }
     return code;
 }
