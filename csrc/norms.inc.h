@@ -295,6 +295,7 @@ static void prepare_maps(feature_maps *c, const double *mean, const double *vari
         c->scale[j] = (T)scale;
         c->rest[j] = (T)((c->head[j] - mean[j]) * scale + (bias ? bias[j] : 0));
     }
+    for (int64_t j = n; j % VL; j++) c->head[j] = c->scale[j] = c->rest[j] = 0; /* whole vectors are read */
 }
 
 static FNN_INLINE V mapped(V x, const feature_maps *c, int64_t j)
@@ -380,6 +381,7 @@ static void prepare_gradients(feature_gradients *c, const double *mean, const do
         c->level[j] = (T)((c->head[j] - mean[j]) * slope + dbias[j] * share);
         c->factor[j] = (T)(scale * (weight ? weight[j] : 1));
     }
+    for (int64_t j = n; j % VL; j++) c->head[j] = c->slope[j] = c->level[j] = c->factor[j] = 0;
 }
 
 static void FNN(batch_norm_backward)(void *dx_, const void *dy_, const void *x_, const double *mean,
