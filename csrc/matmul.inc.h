@@ -199,7 +199,7 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
     T packed[THIN_L1];
     const int64_t apart = g->b.row * (int64_t)sizeof(T); /* far rows share few sets of the caches */
     int64_t part = g->b.col != 1 || apart < FAR_ROWS / 2 ? THIN_K : apart < FAR_ROWS ? THIN_K / 2 : L1_WAYS;
-    while (g->b.col != 1 && part * wide > THIN_L1) part /= 2;
+    while (g->b.col != 1 && part * (n < wide ? n : wide) > THIN_L1) part /= 2;
     for (int64_t p = 0, depth; p < k; p += depth) {
         depth = k - p < part ? k - p : part;
         const store_to to = thin_store_to(g, bias_of_rows, waiting, p, p + depth);
@@ -602,6 +602,16 @@ static double cost_along(int64_t n, int64_t m, int64_t k, int64_t b_row, int64_t
     return products + (a_col == 1 ? 0 : products / 16) + pack * (double)n * (double)k;
 }
 
+/* Up to how many rows few_rows() pays. A single vector of columns is read where it lies for any number of them; at most THIN
+ * columns are left to few_columns(), unless it would have to transpose so few rows that they fill no vector. */
+static int64_t rows_of_few(const product *g)
+{
+    if (g->n <= THIN) return (g->b.col == 1 || g->n > VL ? VL : g->n) - 1;
+    if (g->b.col != 1) return THIN;
+    if (g->b.row * (int64_t)sizeof(T) >= FAR_ROWS) return MR;
+    return g->n <= VL ? INT64_MAX : FEW_ROWS;
+}
+
 static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
                        const fnn_epilogue *e)
 {
@@ -612,9 +622,7 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
         return FNN_OK;
     }
     if (k > 0 && n > THIN && m <= rows_of_gemv(&g)) return gemv(&g);
-    const int far = b.row * (int64_t)sizeof(T) >= FAR_ROWS;
-    const int by_rows = n > THIN || (b.col == 1 && m < VL); /* few_columns() wants whole vectors of rows */
-    if (k > 0 && by_rows && m <= (b.col != 1 ? THIN : far ? MR : FEW_ROWS)) return few_rows(&g);
+    if (k > 0 && m <= rows_of_few(&g)) return few_rows(&g);
     if (k > 0 && n <= THIN) return few_columns(&g);
     const double along_rows = cost_along(n, m, k, b.row, b.col, a.col);
     const double along_columns = cost_along(m, n, k, a.col, a.row, b.row) + (double)TRANSPOSING * (double)m * (double)n;

@@ -26,21 +26,41 @@ static FNN_INLINE void load_columns(V column[VC], const T *p, int64_t row, int64
     v_load_columns(column, p, row);
 }
 
-/* One vector of columns of pack(): `columns` of them exist. */
+static void pack_vector(int64_t width, T *packed, const T *x, int64_t row, int64_t col, int64_t columns, int64_t depth);
+
+/* The same of fewer columns than a vector has, perhaps none, each of them contiguous: rows of zeros make them whole blocks. */
+static void pack_part(int64_t width, T *packed, const T *x, int64_t col, int64_t columns, int64_t depth)
+{
+    enum { RUN = 4 * VL };
+    const int64_t there = columns > 0 ? columns : 0;
+    T padded[VL * RUN];
+    memset(padded + there * RUN, 0, (size_t)((VL - there) * RUN) * sizeof(T)); /* +0 */
+    for (int64_t p = 0, steps; p < depth; p += steps) {
+        steps = depth - p < RUN ? depth - p : RUN;
+        for (int64_t j = 0; j < there; j++)
+            for (int64_t q = 0; q < steps; q += VL)
+                v_store(padded + j * RUN + q, v_load_upto(x + p + j * col + q, steps - q, 0));
+        pack_vector(width, packed + p * width, padded, 1, RUN, VL, steps);
+    }
+}
+
+/* One vector of columns of pack(), of which `columns` exist. */
 static void pack_vector(int64_t width, T *packed, const T *x, int64_t row, int64_t col, int64_t columns, int64_t depth)
 {
     int64_t p = 0;
     if (col == 1) {
         for (; p < depth; p++) v_store(packed + p * width, v_load_upto(x + p * row, columns, 0));
+    } else if (row == 1 && columns < VL) {
+        pack_part(width, packed, x, col, columns, depth);
     } else if (row == 1) {
         V column[VC];
-        for (; columns >= VL && p + VC <= depth; p += VC) {
+        for (; p + VC <= depth; p += VC) {
             v_load_columns(column, x + p, col);
             FNN_UNROLL(8)
             for (int q = 0; q < VC; q++) v_store(packed + (p + q) * width, column[q]);
         }
         for (; p < depth; p += VC) {
-            load_columns(column, x + p, col, columns, depth - p);
+            load_columns(column, x + p, col, VL, depth - p);
             for (int q = 0; q < VC && p + q < depth; q++) v_store(packed + (p + q) * width, column[q]);
         }
     } else {
