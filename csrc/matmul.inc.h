@@ -9,8 +9,9 @@
  *      one row       where rows of b are contiguous, near_rows() for a small b whose rows are near, the sums of a block of
  *                    columns in registers, else whole rows of b in order, gemv()
  *      few rows      against weights (out, in), weight_tile(): blocks of b are transposed in registers; else thin(): b is
- *                    read once, where it lies if its rows are contiguous
- *      few columns   thin(), transposed
+ *                    read once, where it lies if its rows are contiguous, in which case a single vector of columns has
+ *                    any number of rows
+ *      few columns   one_column(), the row of the transposed product; else thin(), transposed
  *      along n       b in panels of PANEL columns; where its rows are contiguous, the first micro-panel of a reads it
  *                    in place and leaves the panels behind, so that packing costs no pass of its own
  *      along m       the transposed product: a in panels, b broadcast where it lies, c transposed at the end. For
@@ -613,6 +614,21 @@ static int64_t rows_of_few(const product *g)
 }
 
 static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
+                       const fnn_epilogue *e);
+
+/* One column whose numbers are contiguous: the row of the transposed product. */
+static int one_column(const product *g)
+{
+    const fnn_matrix a = {g->b.data, 0, g->b.row}, b = {g->a.data, g->a.col, g->a.row};
+    const int error = FNN(matmul)(g->c, g->m, a, b, 1, g->m, g->k, &no_epilogue);
+    if (error) return error;
+    for (int64_t i = 0; g->bias && i < g->m; i += VL)
+        v_store_upto(g->c + i, v_add(v_load_upto(g->c + i, g->m - i, 0), v_set1(*g->bias)), g->m - i);
+    finish_row(g->c, g->z, NULL, g->m, g->e);
+    return FNN_OK;
+}
+
+static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t m, int64_t n, int64_t k,
                        const fnn_epilogue *e)
 {
     const product g = {c, e->activation == FNN_identity ? NULL : e->z, ldc, a, b, m, n, k, e->bias, e};
@@ -621,6 +637,7 @@ static int FNN(matmul)(void *c, int64_t ldc, fnn_matrix a, fnn_matrix b, int64_t
         near_rows(&g);
         return FNN_OK;
     }
+    if (n == 1 && m > THIN && ldc == 1) return one_column(&g);
     if (k > 0 && n > THIN && m <= rows_of_gemv(&g)) return gemv(&g);
     if (k > 0 && m <= rows_of_few(&g)) return few_rows(&g);
     if (k > 0 && n <= THIN) return few_columns(&g);
