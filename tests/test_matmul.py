@@ -284,9 +284,14 @@ def test_rows_do_not_depend_on_each_other(dtype, isa):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_fused_equals_unfused_bitwise(row, dtype, isa):
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs"),
+    [(9, 21, 150), (1, 70, 100), (3, 70, 100), (3, 70, 10), (40, 70, 10), (40, 70, 14), (40, 70, 1)],
+)
+def test_fused_equals_unfused_bitwise(row, rows, inputs, outputs, dtype, isa):
+    """Each way through a product has an epilogue."""
     rng = np.random.default_rng(0)
-    x, weight, bias = normal(rng, 9, 21, dtype=dtype), normal(rng, 150, 21, dtype=dtype), normal(rng, 150, dtype=dtype)
+    x, weight, bias = (normal(rng, *shape, dtype=dtype) for shape in ((rows, inputs), (outputs, inputs), (outputs,)))
     params = {name: 0.5 * value for name, value in row.params.items()}
     z = F.linear(x, weight) + bias
     want = getattr(F, row.name)(z, **params)
@@ -295,7 +300,7 @@ def test_fused_equals_unfused_bitwise(row, dtype, isa):
     np.testing.assert_array_equal(y, want)
     np.testing.assert_array_equal(got_z, z)
 
-    grad = normal(rng, 9, 150, dtype=dtype)
+    grad = normal(rng, rows, outputs, dtype=dtype)
     dz = getattr(F, f"{row.name}_backward")(grad, x=z, **params)
     for got, plain in zip(F.linear_backward(grad, x, weight, activation=row.name, z=z, **params),
                           F.linear_backward(dz, x, weight), strict=True):  # fmt: skip
