@@ -519,6 +519,8 @@ static int gemv(const product *given)
     return FNN_OK;
 }
 
+enum { FETCHING_K = 256 }; /* steps that take as long as it does to fetch the places of their sums */
+
 /* b in panels; c where it belongs. */
 static int along_n(const product *g)
 {
@@ -542,7 +544,8 @@ static int along_n(const product *g)
             const int64_t in_place = by_first_tiles ? columns_in_place(part.n) : 0;
             const operand_b packed = {panels, depth * PANEL, b, g->b.row, in_place};
             store_to to = make_store_to(part.c, part.z, g->row, PANEL, part.bias, 0, g->e, p == 0, p + depth == g->k);
-            if (g->m * g->n >= FETCHED) to.fetched = part.c; /* L2 has no room for it beside the operands */
+            if (g->m * g->n >= FETCHED && depth >= FETCHING_K)
+                to.fetched = part.c; /* L2 has no room for c beside the operands */
             if (g->b.col == 1 && !by_first_tiles) pack_rows(panels, packed.stride, b, g->b.row, part.n, depth);
             for (int64_t q = 0; q < part.n; q += PANEL)
                 if (g->b.col != 1 || part.n - q < PANEL || (by_first_tiles && q >= in_place))
