@@ -200,7 +200,7 @@ static void thin(const product *g, int bias_of_rows, T *waiting)
     T packed[THIN_L1];
     const int64_t apart = g->b.row * (int64_t)sizeof(T); /* far rows share few sets of the caches */
     int64_t part = g->b.col != 1 || apart < FAR_ROWS / 2 ? THIN_K : apart < FAR_ROWS ? THIN_K / 2 : L1_WAYS;
-    while (g->b.col != 1 && part * (n < wide ? n : wide) > THIN_L1) part /= 2;
+    while (g->b.col != 1 && part * (n < wide ? round_up(n, VL) : wide) > THIN_L1) part /= 2;
     for (int64_t p = 0, depth; p < k; p += depth) {
         depth = k - p < part ? k - p : part;
         const store_to to = thin_store_to(g, bias_of_rows, waiting, p, p + depth);
@@ -248,14 +248,24 @@ static product columns_of(const product *g, int64_t j, int64_t n)
     return part;
 }
 
+/* Many rows go in blocks, whose waiting sums take no more memory than those of few. */
 static int few_rows(const product *g)
 {
-    const int64_t block = g->b.col == 1 ? g->n : wide_columns(g->m);
-    T *waiting = g->k > FNN_K_CHUNK ? fnn_scratch(g->m * block * (int64_t)sizeof(T)) : g->c;
+    const int64_t block = g->b.col == 1 ? g->n : wide_columns(g->m), most = MC_IN_PLACE + MR;
+    T *waiting = g->c;
+    if (g->k > FNN_K_CHUNK) waiting = fnn_scratch((g->m < most ? g->m : most) * block * (int64_t)sizeof(T));
     if (!waiting) return FNN_NO_MEMORY;
-    for (int64_t j = 0; j < g->n; j += block) {
-        const product part = columns_of(g, j, g->n - j < block ? g->n - j : block);
-        thin(&part, 0, waiting);
+    for (int64_t i = 0, rows; i < g->m; i += rows) {
+        product of_rows = *g;
+        rows = g->m - i < most ? g->m - i : MC_IN_PLACE; /* no short block at the end */
+        of_rows.c += i * g->row;
+        if (g->z) of_rows.z += i * g->row;
+        of_rows.a.data = (const T *)g->a.data + i * g->a.row;
+        of_rows.m = rows;
+        for (int64_t j = 0; j < g->n; j += block) {
+            const product part = columns_of(&of_rows, j, g->n - j < block ? g->n - j : block);
+            thin(&part, 0, waiting);
+        }
     }
     return FNN_OK;
 }
